@@ -1,0 +1,7 @@
+//! Settings: what there is to set, and where it is set.
+
+mod settings;
+
+pub use settings::{
+    AuthSettings, JwksLocation, LimitSettings, LogFormat, LogSettings, Settings, TimeSettings,
+};

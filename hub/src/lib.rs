@@ -1,0 +1,28 @@
+//! The hub: it holds the configuration of the tenants that somebody listens to,
+//! and streams every change of it.
+//!
+//! The rooms stand in the order in which a change travels; `ARCHITECTURE.md`
+//! walks one through them. Each room knows only those before it, and `app` puts
+//! them together. The hub knows the SDK through the wire alone; only [`cli`],
+//! which is a client itself, uses it.
+
+pub mod limits;
+
+pub mod source;
+
+pub mod backend;
+
+pub mod tenant;
+
+pub mod fanout;
+
+pub mod grpc;
+
+pub mod auth;
+
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod http;
+pub mod shutdown;
+pub mod telemetry;

@@ -1,0 +1,44 @@
+//! Limits of the hub, each with its unit and reason. Those that the two ends
+//! of the wire share are in `confhub_proto::limits`.
+
+use std::time::Duration;
+
+/// Largest value, in bytes, unless set otherwise. A setting is small; 64 KiB
+/// is 16 times Parameter Store's standard tier.
+pub const VALUE_BYTES: usize = 64 * 1024;
+
+/// Most entries of one tenant: what a subscriber holds in memory, ten times over.
+pub const TENANT_ENTRIES: usize = 100_000;
+
+/// Most bytes of one tenant: what one snapshot costs the hub to encode.
+pub const TENANT_BYTES: usize = 64 * 1024 * 1024;
+
+/// Most views of one tenant: each has a ring and frames of its own.
+pub const VIEWS_PER_TENANT: usize = 256;
+
+/// Most streams of one tenant: its services times their instances, with room.
+pub const STREAMS_PER_TENANT: usize = 20_000;
+
+/// Most streams in all: about 24 kB each at one stream a connection.
+pub const STREAMS: usize = 100_000;
+
+/// Most connections in all, for the same reason.
+pub const CONNECTIONS: usize = 50_000;
+
+/// Versions of a key that are kept.
+pub const HISTORY_VERSIONS: usize = 100;
+
+/// Revisions that a view's ring remembers: at one change a second, 17 minutes
+/// in which a returning subscriber gets the difference rather than a reset.
+pub const RING_REVISIONS: usize = 1_024;
+
+/// Keys that a view's ring remembers in all, so that a few huge updates do not
+/// make it large.
+pub const RING_KEYS: usize = 65_536;
+
+/// Hints of one tenant that wait to be read, in keys; more become one sweep.
+pub const PENDING_HINTS: usize = 4_096;
+
+/// Shortest time between two reads of a whole tenant that a client can cause
+/// by sending an unknown cursor.
+pub const REREAD_INTERVAL: Duration = Duration::from_secs(1);

@@ -1,0 +1,5 @@
+//! The `confhub` program.
+
+fn main() -> std::process::ExitCode {
+    confhub::cli::main()
+}
