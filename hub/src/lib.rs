@@ -6,6 +6,7 @@
 //! them together. The hub knows the SDK through the wire alone; only [`cli`],
 //! which is a client itself, uses it.
 
+pub mod clock;
 pub mod limits;
 
 pub mod source;
