@@ -15,11 +15,11 @@ mod subscribe;
 
 pub use connection::Connections;
 
-use crate::auth::{AuthLayer, Authenticator};
+use crate::auth::{AuthError, AuthLayer, Authenticator};
 use crate::backend::Router;
 use crate::clock::Clock;
 use crate::config::{LimitSettings, TimeSettings};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, RefusalLabel};
 use crate::tenant::Tenants;
 use confhub_proto::limits::REQUEST_BYTES;
 use confhub_proto::wire;
@@ -77,7 +77,11 @@ pub async fn serve(
     connections: Connections,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let auth = AuthLayer::new(auth, edge.metrics.clone());
+    let refusals = edge.metrics.refusals.clone();
+    let count = move |error: &AuthError| {
+        refusals.get_or_create(&RefusalLabel { reason: error.reason() }).inc();
+    };
+    let auth = AuthLayer::new(auth).on_refusal(Arc::new(count));
     tonic::transport::Server::builder()
         .tcp_nodelay(true)
         .http2_keepalive_interval(Some(KEEPALIVE))
