@@ -117,7 +117,7 @@ mod tests {
     fn what_is_no_endpoint_is_named_with_the_reason() {
         for (bad, reason) in [
             ("", "is no URL"),
-            ("127.0.0.1:7600", "is no URL"),
+            ("127.0.0.1:7600", "must start with"),
             ("hub", "must start with"),
             ("grpc://hub", "must start with"),
             ("http://127.0.0.1:7600/v1", "has no path"),

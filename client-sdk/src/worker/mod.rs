@@ -138,3 +138,6 @@ impl Drop for CloseOnDrop {
         self.0.close(Closed::Runtime);
     }
 }
+
+#[cfg(test)]
+mod tests;
