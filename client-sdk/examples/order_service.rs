@@ -1,7 +1,8 @@
 //! A REST service for many tenants: each request is answered from the snapshot
 //! of its own tenant, with no call to anything on the way.
 //!
-//! In one terminal a hub: `confhub serve --data-dir ./data` (or `confhub demo`).
+//! In one terminal a hub: `confhub serve --data-dir ./data`. (`confhub demo
+//! --data-dir ./data` does as well: set `CONFHUB_ENDPOINT` to what it prints.)
 //! In another one, tokens for two tenants, then the service:
 //!
 //! ```text

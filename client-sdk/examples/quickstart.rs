@@ -1,11 +1,11 @@
 //! From nothing to a value in memory.
 //!
-//! In one terminal: `confhub demo`. It stays up and prints a line that sets
-//! `CONFHUB_TOKEN`. In another one, that line, and then:
+//! In one terminal: `confhub demo`. It stays up and prints the two lines that set
+//! `CONFHUB_ENDPOINT` and `CONFHUB_TOKEN`. In another one, these, and then:
 //!
 //! ```text
 //! cargo run -p confhub-client --example quickstart
-//! cargo run -p confhub-client --example quickstart -- tenant_config_kafka_topic
+//! cargo run -p confhub-client --example quickstart -- tenant_config_kafka_addr
 //! ```
 //!
 //! Without a key it lists all there are.

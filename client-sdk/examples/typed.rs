@@ -1,14 +1,15 @@
 //! A setting as a type of the program: parsed once per change, read for next to
 //! nothing, and never worse than the last good value.
 //!
-//! In one terminal: `confhub demo`. It stays up and prints a line that sets
-//! `CONFHUB_TOKEN`. In another one, that line, and then:
+//! In one terminal: `confhub demo`. It stays up and prints the two lines that set
+//! `CONFHUB_ENDPOINT` and `CONFHUB_TOKEN`. In another one, these, and then:
 //!
 //! ```text
 //! cargo run -p confhub-client --example typed
 //! ```
 //!
-//! In a third one write a good value, then one that does not parse, then delete it:
+//! In a third one, the same two lines, then a good value, one that does not
+//! parse, and none:
 //!
 //! ```text
 //! confhub put tenant_config_order_limits '{"max_items": 5, "max_total": 20000}'

@@ -1,16 +1,16 @@
 //! Changes as they arrive: of one key, of all keys, and of the connection.
 //!
-//! In one terminal: `confhub demo`. It stays up and prints a line that sets
-//! `CONFHUB_TOKEN`. In another one, that line, and then:
+//! In one terminal: `confhub demo`. It stays up and prints the two lines that set
+//! `CONFHUB_ENDPOINT` and `CONFHUB_TOKEN`. In another one, these, and then:
 //!
 //! ```text
-//! cargo run -p confhub-client --example watch -- tenant_config_kafka_topic
+//! cargo run -p confhub-client --example watch -- tenant_config_kafka_addr
 //! ```
 //!
-//! In a third one change something, or stop the demo and start it again:
+//! In a third one, the same two lines, and a change:
 //!
 //! ```text
-//! confhub put tenant_config_kafka_topic orders-eu
+//! confhub put tenant_config_kafka_addr kafka-eu:9092
 //! ```
 
 use confhub_client::Client;
@@ -19,7 +19,7 @@ use std::error::Error;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let key = env::args().nth(1).unwrap_or_else(|| "tenant_config_kafka_topic".to_owned());
+    let key = env::args().nth(1).unwrap_or_else(|| "tenant_config_kafka_addr".to_owned());
     let endpoint = env::var("CONFHUB_ENDPOINT").unwrap_or_else(|_| "http://127.0.0.1:7600".to_owned());
     let token = env::var("CONFHUB_TOKEN").map_err(|_| "set CONFHUB_TOKEN: `confhub token` makes one")?;
     let client = Client::builder().endpoint(endpoint).token(token).connect().await?;

@@ -47,7 +47,7 @@ fn secure(endpoint: Endpoint, _: &str) -> Result<Endpoint, tonic::transport::Err
 }
 
 /// An error with its causes: the outermost alone says only "transport error".
-pub(super) fn chain(error: &dyn Error) -> String {
+pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

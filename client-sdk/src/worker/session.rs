@@ -67,7 +67,7 @@ impl Worker {
                 // Frames that are there count, even if this task was not run
                 // for so long that the alarm has gone off too.
                 biased;
-                frame = frames.message() => frame.map_err(Box::new)?,
+                frame = frames.message() => frame?,
                 () = &mut alarm => {
                     if last_frame.elapsed() >= patience {
                         return Err(End::Silent(patience));
@@ -140,8 +140,8 @@ struct Follow {
 async fn subscribe(channel: Channel, request: Request<wire::SubscribeRequest>) -> Result<Opened, End> {
     let mut client =
         ConfigServiceClient::new(channel).max_decoding_message_size(confhub_proto::limits::FRAME_BYTES);
-    let mut frames = client.subscribe(request).await.map_err(Box::new)?.into_inner();
-    match frames.message().await.map_err(Box::new)? {
+    let mut frames = client.subscribe(request).await?.into_inner();
+    match frames.message().await? {
         Some(wire::Frame { kind: Some(Kind::Welcome(welcome)) }) => Ok(Opened { frames, welcome }),
         Some(_) => Err(End::Protocol("the first frame is no Welcome")),
         None => Err(End::Protocol("the stream ended before its Welcome")),
