@@ -1,1 +1,233 @@
-//! (room: app)
+//! The life of a hub: bind, open, serve, drain.
+
+use crate::auth::{AuthStartError, Authenticator};
+use crate::backend::embedded::{self, Bounds, Embedded, OpenError};
+use crate::backend::{Backend, Router};
+use crate::clock::Clock;
+use crate::config::Settings;
+use crate::grpc::{Connections, Edge, VERSION};
+use crate::http::Health;
+use crate::metrics::Metrics;
+use crate::source::{Feed, Hints, feed};
+use crate::tenant::Tenants;
+use serde::Serialize;
+use std::future::Future;
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+use tonic::service::Routes;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+/// Names of the backends that the settings may route to.
+pub const BACKENDS: [&str; 1] = [embedded::KIND];
+
+/// A hub that is bound and open, and not serving yet.
+pub struct App {
+    settings: Settings,
+    addresses: Addresses,
+    grpc: TcpListener,
+    http: TcpListener,
+    authenticator: Authenticator,
+    edge: Arc<Edge>,
+    hints: Hints,
+}
+
+/// Where a hub listens. The ready file holds it as JSON.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Addresses {
+    /// The gRPC port.
+    pub grpc: SocketAddr,
+    /// The HTTP port.
+    pub http: SocketAddr,
+}
+
+/// Why a hub does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A port cannot be had.
+    #[error("cannot listen on {address} (`{setting}`): {source}{}", hint(source))]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// The setting that names it.
+        setting: &'static str,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// The issuer or its keys cannot be used.
+    #[error(transparent)]
+    Auth(#[from] AuthStartError),
+    /// The ready file cannot be written.
+    #[error("cannot write the ready file `{}`: {source}", path.display())]
+    ReadyFile {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A server ended that should not.
+    #[error("a server has ended: {0}")]
+    Server(#[from] io::Error),
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; stop the program that has it, or choose another port (0: any free one)"
+        }
+        _ => "",
+    }
+}
+
+impl App {
+    /// Binds the ports, then opens the store and the keys.
+    ///
+    /// # Errors
+    /// If one of them cannot be had; nothing is left behind then.
+    pub async fn start(settings: Settings, clock: Clock) -> Result<Self, StartError> {
+        // Ports first: they tell at once that a hub is running here already.
+        let grpc = bind(settings.listen, "listen").await?;
+        let http = bind(settings.http, "http").await?;
+        let addresses = Addresses { grpc: grpc.local_addr()?, http: http.local_addr()? };
+        let (feed, hints) = feed();
+        let router = open_backends(&settings, &clock, &feed).await?;
+        let authenticator = Authenticator::open(&settings.auth, &settings.data_dir, clock.clone()).await?;
+        let metrics = Arc::new(Metrics::new(VERSION));
+        let tenants = Tenants::new(
+            router.clone(),
+            settings.limits.clone(),
+            settings.times.clone(),
+            clock.clone(),
+            Arc::clone(&metrics),
+        );
+        let edge = Edge {
+            tenants,
+            router,
+            limits: settings.limits.clone(),
+            times: settings.times.clone(),
+            clock,
+            metrics,
+            started: Instant::now(),
+        };
+        Ok(Self { settings, addresses, grpc, http, authenticator, edge: Arc::new(edge), hints })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// Serves until `shutdown`, then drains within the deadline of the settings.
+    ///
+    /// # Errors
+    /// If a server ends by itself, or the ready file cannot be written.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
+        let Self { settings, addresses, grpc, http, authenticator, edge, hints } = self;
+        let tenants = edge.tenants.clone();
+        let health = Arc::new(Health {
+            ready: AtomicBool::new(false),
+            metrics: Arc::clone(&edge.metrics),
+            tenants: tenants.clone(),
+            backends: edge.router.clone(),
+            dev_jwks: authenticator.dev_jwks(),
+        });
+        let (reporter, health_service) = tonic_health::server::health_reporter();
+        let connections = Connections::new(grpc, settings.limits.connections, Arc::clone(&edge.metrics));
+        let (stop, stopped) = watch::channel(false);
+
+        let mut background = JoinSet::new();
+        background.spawn(authenticator.clone().refresh_keys());
+        background.spawn(hand_out(hints, tenants.clone()));
+        let mut servers = JoinSet::new();
+        let routes = Routes::new(health_service);
+        let serve = crate::grpc::serve(edge, authenticator, routes, connections, told(stopped.clone()));
+        servers.spawn(serve);
+        servers.spawn(crate::http::serve(http, Arc::clone(&health), told(stopped)));
+
+        set_serving(&reporter, ServingStatus::Serving).await;
+        health.ready.store(true, Ordering::SeqCst);
+        tracing::info!(grpc = %addresses.grpc, http = %addresses.http, version = VERSION, "ready");
+        if let Some(path) = &settings.ready_file {
+            write_ready_file(path, addresses)?;
+        }
+        let ended = tokio::select! {
+            () = shutdown => None,
+            ended = servers.join_next() => ended,
+        };
+
+        health.ready.store(false, Ordering::SeqCst);
+        set_serving(&reporter, ServingStatus::NotServing).await;
+        tenants.drain();
+        stop.send_replace(true);
+        let drained = async { while servers.join_next().await.is_some() {} };
+        if timeout(settings.times.drain, drained).await.is_err() {
+            let deadline_ms = u64::try_from(settings.times.drain.as_millis()).unwrap_or(u64::MAX);
+            tracing::warn!(deadline_ms, "the deadline has passed: closing what is still open");
+        }
+        background.abort_all();
+        match ended {
+            None => Ok(()),
+            Some(Ok(Ok(()))) => Err(io::Error::other("without an error").into()),
+            Some(Ok(Err(error))) => Err(error.into()),
+            Some(Err(panicked)) => Err(io::Error::other(panicked).into()),
+        }
+    }
+}
+
+async fn bind(address: SocketAddr, setting: &'static str) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|source| StartError::Bind { address, setting, source })
+}
+
+/// Opens each backend that the table names, once.
+async fn open_backends(settings: &Settings, clock: &Clock, feed: &Feed) -> Result<Router, StartError> {
+    let bounds =
+        Bounds { tenant_entries: settings.limits.tenant_entries, tenant_bytes: settings.limits.tenant_bytes };
+    let (folder, clock, feed) = (settings.data_dir.clone(), clock.clone(), feed.clone());
+    // Checking every page of a large file takes a while.
+    let opened = tokio::task::spawn_blocking(move || Embedded::open(&folder, bounds, clock, feed));
+    let embedded: Arc<dyn Backend> = Arc::new(opened.await.map_err(io::Error::other)??);
+    let table = settings.backends.iter().map(|(prefix, _)| (prefix.clone(), Arc::clone(&embedded)));
+    Ok(Router::new(table.collect()))
+}
+
+/// Hands hints to the tenants that they name.
+async fn hand_out(mut hints: Hints, tenants: Tenants) {
+    while let Some(hint) = hints.recv().await {
+        tenants.hint(hint);
+    }
+}
+
+async fn told(mut stopped: watch::Receiver<bool>) {
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+/// The health of the process as a whole and of each of its services.
+async fn set_serving(reporter: &HealthReporter, status: ServingStatus) {
+    for service in ["", "confhub.v1.ConfigService", "confhub.v1.AdminService"] {
+        reporter.set_service_status(service, status).await;
+    }
+}
+
+/// Writes the file whole or not at all: whoever waits for it reads it at once.
+fn write_ready_file(path: &Path, addresses: Addresses) -> Result<(), StartError> {
+    let write = || {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
+        serde_json::to_writer(&mut file, &addresses)?;
+        writeln!(file)?;
+        file.persist(path)?;
+        Ok(())
+    };
+    write().map_err(|source| StartError::ReadyFile { path: path.to_owned(), source })
+}

@@ -6,6 +6,7 @@
 //! them together. The hub knows the SDK through the wire alone; only [`cli`],
 //! which is a client itself, uses it.
 
+pub mod clock;
 pub mod limits;
 
 pub mod source;
@@ -24,5 +25,6 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod http;
+pub mod metrics;
 pub mod shutdown;
 pub mod telemetry;

@@ -42,3 +42,26 @@ pub const PENDING_HINTS: usize = 4_096;
 /// Shortest time between two reads of a whole tenant that a client can cause
 /// by sending an unknown cursor.
 pub const REREAD_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Largest answer with an issuer's keys, in bytes; real ones have a few KiB.
+pub const JWKS_BYTES: usize = 1024 * 1024;
+
+/// Most keys of an issuer; real ones have two to four.
+pub const JWKS_KEYS: usize = 64;
+
+/// Longest wait for an issuer's keys, from connecting to the last byte.
+pub const JWKS_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Shortest time between two reads of an issuer's keys that a client can cause
+/// by sending a token of an unknown key.
+pub const JWKS_REREAD_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Time to the next attempt after an issuer's keys could not be read.
+pub const JWKS_RETRY: Duration = Duration::from_secs(15);
+
+/// Verified tokens that are remembered: about 300 bytes each, and each spares
+/// its next call the signature check.
+pub const VERIFIED_TOKENS: usize = 10_000;
+
+/// Longest `sub` of a token, in bytes: it stands in every history record.
+pub const SUBJECT_BYTES: usize = 256;

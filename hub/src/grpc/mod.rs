@@ -1,1 +1,121 @@
-//! (room: grpc)
+//! The wire's edge: what a call asks, and what goes back.
+//!
+//! `Subscribe` and `GetSnapshot` are answered with frames that were encoded
+//! once for all ([`body`]); every other method is tonic's. The auth layer stands
+//! in front of all of them and leaves an `Identity` in the request, from which
+//! alone the tenant is read.
+
+mod admin;
+mod body;
+mod connection;
+mod reads;
+mod request;
+mod status;
+mod subscribe;
+
+pub use connection::Connections;
+
+use crate::auth::{AuthError, AuthLayer, Authenticator};
+use crate::backend::Router;
+use crate::clock::Clock;
+use crate::config::{LimitSettings, TimeSettings};
+use crate::metrics::{Metrics, RefusalLabel};
+use crate::tenant::Tenants;
+use confhub_proto::limits::REQUEST_BYTES;
+use confhub_proto::wire;
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+use tonic::service::Routes;
+use wire::admin_service_server::AdminServiceServer;
+use wire::config_service_server::ConfigServiceServer;
+
+/// The version that the hub tells its callers.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Silence on a connection after which the hub asks whether anyone is there.
+const KEEPALIVE: Duration = Duration::from_secs(20);
+
+/// How long it waits for that answer.
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Most calls at once on one connection: the streams of a process that serves
+/// many tenants, with room.
+const STREAMS_PER_CONNECTION: u32 = 1_024;
+
+/// Largest headers of one call, in bytes: a token and what proxies add.
+const HEADER_BYTES: u32 = 16 * 1024;
+
+/// What all calls share.
+pub struct Edge {
+    /// The tenants in memory.
+    pub tenants: Tenants,
+    /// The backends.
+    pub router: Router,
+    /// Bounds.
+    pub limits: LimitSettings,
+    /// Times.
+    pub times: TimeSettings,
+    /// Wall-clock time.
+    pub clock: Clock,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// When the hub started.
+    pub started: Instant,
+}
+
+/// Serves calls until `shutdown`, then lets those that are open finish.
+///
+/// # Errors
+/// If the transport cannot be set up.
+pub async fn serve(
+    edge: Arc<Edge>,
+    auth: Authenticator,
+    health: Routes,
+    connections: Connections,
+    shutdown: impl Future<Output = ()>,
+) -> io::Result<()> {
+    let refusals = edge.metrics.refusals.clone();
+    let count = move |error: &AuthError| {
+        refusals.get_or_create(&RefusalLabel { reason: error.reason() }).inc();
+    };
+    let auth = AuthLayer::new(auth).on_refusal(Arc::new(count));
+    tonic::transport::Server::builder()
+        .tcp_nodelay(true)
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+        .max_concurrent_streams(STREAMS_PER_CONNECTION)
+        .http2_max_header_list_size(HEADER_BYTES)
+        .layer(auth)
+        .add_routes(routes(edge, health)?)
+        .serve_with_incoming_shutdown(connections, shutdown)
+        .await
+        .map_err(io::Error::other)
+}
+
+fn routes(edge: Arc<Edge>, health: Routes) -> io::Result<Routes> {
+    let config = ConfigServiceServer::from_arc(Arc::clone(&edge)).max_decoding_message_size(REQUEST_BYTES);
+    let admin = AdminServiceServer::from_arc(Arc::clone(&edge)).max_decoding_message_size(REQUEST_BYTES);
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(wire::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
+    let v1 = reflection.build_v1().map_err(io::Error::other)?;
+    // Older tools ask for the version before 1.
+    let v1alpha = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(wire::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1alpha()
+        .map_err(io::Error::other)?;
+    let router = health
+        .add_service(config)
+        .add_service(admin)
+        .add_service(v1)
+        .add_service(v1alpha)
+        .prepare()
+        .into_axum_router()
+        .route_service(wire::SUBSCRIBE_PATH, subscribe::subscribe(Arc::clone(&edge)))
+        .route_service(wire::GET_SNAPSHOT_PATH, subscribe::get_snapshot(edge));
+    Ok(Routes::from(router))
+}

@@ -1,1 +1,18 @@
-//! (room: tenant)
+//! One owner for each loaded tenant.
+//!
+//! A tenant is loaded when somebody first listens, and dropped when nobody has
+//! for a while. In between its [`owner`] alone changes what the hub holds of
+//! it: hints and sweeps only ask the owner to read again. [`Tenants`] is the
+//! handle that everyone else has; it answers "follow this view from this
+//! cursor" in one step, with no gap.
+
+mod entries;
+mod owner;
+mod pending;
+mod registry;
+mod seat;
+mod view;
+
+pub use registry::{FollowError, Tenants};
+pub use seat::{Listener, TenantStatus};
+pub use view::View;

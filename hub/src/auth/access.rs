@@ -1,0 +1,94 @@
+//! Who may call what: one table.
+//!
+//! A method that is not in the table is refused, so a new one is closed until
+//! somebody has thought about it.
+
+use super::Role;
+use Access::{Needs, Open};
+use Role::{Reader, SecretReader, Writer};
+
+/// What a method asks of its caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Nothing: no token is looked at.
+    Open,
+    /// A valid token with this role.
+    Needs(Role),
+}
+
+/// Services that are open as a whole: a probe and a generic client have no token,
+/// and neither learns anything about a tenant.
+const OPEN_SERVICES: [&str; 3] = [
+    "grpc.health.v1.Health",
+    "grpc.reflection.v1.ServerReflection",
+    "grpc.reflection.v1alpha.ServerReflection",
+];
+
+/// Our own methods, by path.
+const METHODS: [(&str, Access); 12] = [
+    ("/confhub.v1.ConfigService/Subscribe", Needs(Reader)),
+    ("/confhub.v1.ConfigService/GetSnapshot", Needs(Reader)),
+    ("/confhub.v1.ConfigService/Get", Needs(Reader)),
+    ("/confhub.v1.ConfigService/BatchGet", Needs(Reader)),
+    ("/confhub.v1.ConfigService/Reveal", Needs(SecretReader)),
+    ("/confhub.v1.AdminService/Put", Needs(Writer)),
+    ("/confhub.v1.AdminService/Delete", Needs(Writer)),
+    ("/confhub.v1.AdminService/Apply", Needs(Writer)),
+    ("/confhub.v1.AdminService/Rollback", Needs(Writer)),
+    ("/confhub.v1.AdminService/History", Needs(Reader)),
+    ("/confhub.v1.AdminService/List", Needs(Reader)),
+    ("/confhub.v1.AdminService/Status", Needs(Reader)),
+];
+
+impl Access {
+    /// What the method at `path` asks for. `None`: there is no such method.
+    #[must_use]
+    pub fn of(path: &str) -> Option<Self> {
+        if let Some((_, access)) = METHODS.iter().find(|(method, _)| *method == path) {
+            return Some(*access);
+        }
+        let (service, _) = path.strip_prefix('/')?.split_once('/')?;
+        OPEN_SERVICES.contains(&service).then_some(Open)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use prost::Message;
+
+    #[test]
+    fn every_method_of_the_wire_is_in_the_table_and_nothing_else() {
+        let set = prost_types::FileDescriptorSet::decode(confhub_proto::wire::FILE_DESCRIPTOR_SET).unwrap();
+        let mut wire = Vec::new();
+        for file in set.file.iter().filter(|file| file.package().starts_with("confhub.")) {
+            for service in &file.service {
+                for method in &service.method {
+                    wire.push(format!("/{}.{}/{}", file.package(), service.name(), method.name()));
+                }
+            }
+        }
+        let mut table: Vec<_> = METHODS.iter().map(|(path, _)| (*path).to_owned()).collect();
+        wire.sort();
+        table.sort();
+        assert_eq!(wire, table);
+    }
+
+    #[test]
+    fn what_is_not_in_the_table_is_closed() {
+        assert_eq!(Access::of("/grpc.health.v1.Health/Check"), Some(Open));
+        assert_eq!(Access::of("/confhub.v1.ConfigService/Reveal"), Some(Needs(SecretReader)));
+        for path in [
+            "",
+            "/",
+            "*",
+            "/confhub.v1.ConfigService/Nothing",
+            "/confhub.v1.ConfigService/Get/",
+            "//confhub.v1.ConfigService/Get",
+            "/grpc.health.v1.HealthX/Check",
+            "/grpc.health.v1.Health",
+        ] {
+            assert_eq!(Access::of(path), None, "{path}");
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Reads the text of a key set from a file or a URL, within bounds.
+//!
+//! `https` is verified against the system's roots; plain `http` is for loopback
+//! alone, since whoever can change the answer can sign in as anyone.
+//! Redirects are not followed.
+
+use super::KeysError;
+use crate::config::JwksLocation;
+use crate::limits;
+use bytes::Bytes;
+use http::Uri;
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use std::error::Error;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+type HttpClient = Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
+
+/// Where a key set is read from.
+pub(super) enum Place {
+    File(PathBuf),
+    Url { uri: Uri, client: Box<HttpClient> },
+}
+
+impl Place {
+    pub(super) fn new(location: &JwksLocation) -> Result<Self, KeysError> {
+        match location {
+            JwksLocation::File(path) => Ok(Self::File(path.clone())),
+            JwksLocation::Url(url) => {
+                let uri = check_url(url).map_err(|reason| KeysError::Url { url: url.clone(), reason })?;
+                let connector = HttpsConnectorBuilder::new()
+                    .with_native_roots()
+                    .map_err(KeysError::Roots)?
+                    .https_or_http()
+                    .enable_http1()
+                    .build();
+                // A connection is used once in minutes: none is kept.
+                let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
+                Ok(Self::Url { uri, client: Box::new(client) })
+            }
+        }
+    }
+
+    /// How logs and errors name it.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::File(path) => path.display().to_string(),
+            Self::Url { uri, .. } => uri.to_string(),
+        }
+    }
+
+    /// Reads the text.
+    pub(super) async fn read(&self) -> Result<Bytes, KeysError> {
+        match self {
+            Self::File(path) => {
+                let text = read_file(path.clone()).await;
+                text.map_err(|error| KeysError::File { path: path.display().to_string(), error })
+            }
+            Self::Url { uri, client } => {
+                let answer = tokio::time::timeout(limits::JWKS_TIMEOUT, get(client, uri)).await;
+                let seconds = limits::JWKS_TIMEOUT.as_secs();
+                answer
+                    .unwrap_or_else(|_| Err(format!("no complete answer within {seconds} s")))
+                    .map_err(|reason| KeysError::Get { url: uri.to_string(), reason })
+            }
+        }
+    }
+}
+
+/// Whether `url` may be a key set's address: `https`, or `http` on loopback.
+///
+/// # Errors
+/// The reason why it may not.
+pub fn check_url(url: &str) -> Result<Uri, String> {
+    let uri: Uri = url.parse().map_err(|error| format!("it is no URL ({error})"))?;
+    let host = uri.host().ok_or("it is no URL with a host")?;
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let loopback = bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    match uri.scheme_str() {
+        Some("https") => Ok(uri),
+        Some("http") if loopback => Ok(uri),
+        Some("http") => Err("plain `http` is accepted on loopback alone: use `https`".to_owned()),
+        _ => Err("it must start with `https://`".to_owned()),
+    }
+}
+
+async fn read_file(path: PathBuf) -> std::io::Result<Bytes> {
+    use tokio::io::AsyncReadExt;
+    let most = u64::try_from(limits::JWKS_BYTES).unwrap_or(u64::MAX);
+    let mut text = Vec::new();
+    tokio::fs::File::open(path).await?.take(most.saturating_add(1)).read_to_end(&mut text).await?;
+    if text.len() > limits::JWKS_BYTES {
+        return Err(std::io::Error::other(format!("it has more than {most} bytes")));
+    }
+    Ok(text.into())
+}
+
+async fn get(client: &HttpClient, uri: &Uri) -> Result<Bytes, String> {
+    let answer = client.get(uri.clone()).await.map_err(|error| with_causes(&error))?;
+    if answer.status().is_redirection() {
+        return Err(format!("it answers {}: set the address that it redirects to", answer.status()));
+    }
+    if answer.status() != http::StatusCode::OK {
+        return Err(format!("it answers {}", answer.status()));
+    }
+    let body = Limited::new(answer.into_body(), limits::JWKS_BYTES).collect().await;
+    body.map(http_body_util::Collected::to_bytes).map_err(|error| error.to_string())
+}
+
+/// The HTTP client's errors say little by themselves: the causes follow.
+fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_http_is_for_loopback_alone() {
+        for good in [
+            "https://idp.example/jwks.json",
+            "http://127.0.0.1:4566/keys",
+            "http://[::1]/keys",
+            "http://localhost:1/",
+        ] {
+            assert!(check_url(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "http://idp.example/jwks",
+            "http://127.0.0.1.evil.example/",
+            "http://10.0.0.1/",
+            "ftp://localhost/",
+            "/jwks.json",
+            "",
+            "https://",
+        ] {
+            assert!(check_url(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_missing_or_too_large_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys.json");
+        let place = Place::new(&JwksLocation::File(path.clone())).unwrap();
+        assert!(place.read().await.unwrap_err().to_string().contains("keys.json"));
+        std::fs::write(&path, vec![b' '; limits::JWKS_BYTES + 1]).unwrap();
+        assert!(place.read().await.unwrap_err().to_string().contains("more than"));
+    }
+}

@@ -1,0 +1,117 @@
+//! The keys that are accepted now, and their renewal.
+//!
+//! One task owns the renewal ([`Keyring::refresh`]): it reads the keys again at
+//! the set interval, and once more when a token names a key that is not among
+//! them. However many such tokens come, there is one read at a time, and the
+//! next one that they cause is no sooner than [`limits::JWKS_REREAD_INTERVAL`]
+//! later. A read that fails changes nothing: the last good keys stay.
+
+use super::KeysError;
+use super::fetch::Place;
+use super::keys::Keys;
+use crate::limits;
+use arc_swap::ArcSwap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+pub(super) struct Keyring {
+    keys: ArcSwap<Keys>,
+    renewal: Option<Renewal>,
+}
+
+/// Present if the keys can change.
+struct Renewal {
+    place: Place,
+    interval: Duration,
+    /// Somebody met an unknown key.
+    wanted: Notify,
+    /// Counts the answers to that, whatever they were.
+    answered: watch::Sender<u64>,
+}
+
+impl Keyring {
+    /// Keys that never change.
+    pub(super) fn fixed(keys: Keys) -> Self {
+        Self { keys: ArcSwap::from_pointee(keys), renewal: None }
+    }
+
+    /// Reads the keys for the first time.
+    pub(super) async fn open(place: Place, interval: Duration) -> Result<Self, KeysError> {
+        let keys = read(&place).await?;
+        tracing::info!(place = place.name(), keys = keys.len(), "the issuer's keys are loaded");
+        let renewal = Renewal { place, interval, wanted: Notify::new(), answered: watch::Sender::new(0) };
+        Ok(Self { keys: ArcSwap::from_pointee(keys), renewal: Some(renewal) })
+    }
+
+    /// The keys as they are.
+    pub(super) fn current(&self) -> Arc<Keys> {
+        self.keys.load_full()
+    }
+
+    /// The keys, after a look for `kid` at their source if it is not among them.
+    pub(super) async fn with(&self, kid: &str) -> Arc<Keys> {
+        let keys = self.current();
+        let Some(renewal) = &self.renewal else { return keys };
+        if keys.get(kid).is_some() {
+            return keys;
+        }
+        let mut answered = renewal.answered.subscribe();
+        renewal.wanted.notify_one();
+        // Two reads: the one that may be under way, and ours.
+        let _ = tokio::time::timeout(limits::JWKS_TIMEOUT * 2, answered.changed()).await;
+        self.current()
+    }
+
+    /// Keeps the keys fresh, for as long as it is polled.
+    pub(super) async fn refresh(&self) {
+        let Some(renewal) = &self.renewal else { return std::future::pending().await };
+        let mut due = Instant::now() + renewal.interval;
+        let mut last_asked: Option<Instant> = None;
+        loop {
+            let asked = tokio::select! {
+                () = tokio::time::sleep_until(due) => false,
+                () = renewal.wanted.notified() => true,
+            };
+            if asked && last_asked.is_some_and(|last| last.elapsed() < limits::JWKS_REREAD_INTERVAL) {
+                renewal.answer();
+                continue;
+            }
+            if asked {
+                last_asked = Some(Instant::now());
+            }
+            let good = self.renew(&renewal.place).await;
+            renewal.answer();
+            let wait = if good { renewal.interval } else { renewal.interval.min(limits::JWKS_RETRY) };
+            due = Instant::now() + wait;
+        }
+    }
+
+    async fn renew(&self, place: &Place) -> bool {
+        match read(place).await {
+            Ok(keys) => {
+                if !keys.same_as(&self.current()) {
+                    tracing::info!(place = place.name(), keys = keys.len(), "the issuer's keys have changed");
+                    self.keys.store(Arc::new(keys));
+                }
+                true
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the issuer's keys could not be read again; the last good ones stay");
+                false
+            }
+        }
+    }
+}
+
+impl Renewal {
+    fn answer(&self) {
+        self.answered.send_modify(|count| *count = count.wrapping_add(1));
+    }
+}
+
+async fn read(place: &Place) -> Result<Keys, KeysError> {
+    let text = place.read().await?;
+    Keys::parse(&text).map_err(|reason| KeysError::Set { place: place.name(), reason })
+}

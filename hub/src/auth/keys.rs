@@ -1,0 +1,145 @@
+//! An issuer's keys: a JSON Web Key Set, read strictly.
+//!
+//! A key is usable if it has a `kid`, is meant for signatures, and is of one of
+//! the three accepted kinds. Others are passed over, since issuers also publish
+//! keys for other purposes; a set without a single usable key is an error.
+
+use super::error::shown;
+use crate::limits;
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse};
+use jsonwebtoken::{Algorithm, DecodingKey};
+use std::collections::HashMap;
+
+/// One key, and the one algorithm that it is for.
+#[derive(Debug)]
+pub(super) struct VerifyingKey {
+    pub(super) algorithm: Algorithm,
+    pub(super) key: DecodingKey,
+}
+
+/// The usable keys of a set, by `kid`.
+#[derive(Debug)]
+pub(super) struct Keys {
+    by_kid: HashMap<String, VerifyingKey>,
+    /// Hash of the text that they were read from: two sets are the same if
+    /// their texts are.
+    digest: [u8; 32],
+}
+
+impl Keys {
+    /// Reads a set.
+    pub(super) fn parse(text: &[u8]) -> Result<Self, String> {
+        #[derive(serde::Deserialize)]
+        struct Set {
+            keys: Vec<serde_json::Value>,
+        }
+        let set: Set = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+        if set.keys.len() > limits::JWKS_KEYS {
+            let most = limits::JWKS_KEYS;
+            return Err(format!("it has {} keys; at most {most} are allowed", set.keys.len()));
+        }
+        let mut by_kid = HashMap::new();
+        let mut passed_over = Vec::new();
+        for (index, value) in set.keys.into_iter().enumerate() {
+            match usable(value) {
+                Ok((kid, _)) if by_kid.contains_key(&kid) => {
+                    passed_over.push(format!("key {index}: `{}` is there twice", shown(&kid)));
+                }
+                Ok((kid, key)) => drop(by_kid.insert(kid, key)),
+                Err(reason) => passed_over.push(format!("key {index}: {reason}")),
+            }
+        }
+        if by_kid.is_empty() {
+            return Err(format!("none of its keys can be used ({})", passed_over.join("; ")));
+        }
+        if !passed_over.is_empty() {
+            tracing::debug!(passed_over = passed_over.join("; "), "keys of the issuer that are not used");
+        }
+        Ok(Self { by_kid, digest: *blake3::hash(text).as_bytes() })
+    }
+
+    /// The key named `kid`.
+    pub(super) fn get(&self, kid: &str) -> Option<&VerifyingKey> {
+        self.by_kid.get(kid)
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.by_kid.len()
+    }
+
+    /// Whether they were read from the same text.
+    pub(super) fn same_as(&self, other: &Self) -> bool {
+        self.digest == other.digest
+    }
+}
+
+fn usable(value: serde_json::Value) -> Result<(String, VerifyingKey), String> {
+    let jwk: Jwk = serde_json::from_value(value).map_err(|error| error.to_string())?;
+    let kid = jwk.common.key_id.clone().filter(|kid| !kid.is_empty()).ok_or("it has no `kid`")?;
+    if jwk.common.public_key_use.as_ref().is_some_and(|r#use| *r#use != PublicKeyUse::Signature) {
+        return Err("it is not for signatures".to_owned());
+    }
+    let algorithm = match &jwk.algorithm {
+        AlgorithmParameters::RSA(_) => Algorithm::RS256,
+        AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => Algorithm::ES256,
+        AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => Algorithm::EdDSA,
+        _ => return Err("it is neither RSA, P-256 nor Ed25519".to_owned()),
+    };
+    if let Some(stated) = jwk.common.key_algorithm
+        && stated != KeyAlgorithm::from(algorithm)
+    {
+        return Err(format!("it is for {stated}; accepted are RS256, ES256 and EdDSA"));
+    }
+    let key = DecodingKey::from_jwk(&jwk).map_err(|error| error.to_string())?;
+    Ok((kid, VerifyingKey { algorithm, key }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::testing::{SigningKey, jwks};
+
+    #[test]
+    fn a_set_of_three_kinds_is_read() {
+        let keys = [SigningKey::rsa("r"), SigningKey::p256("e"), SigningKey::ed25519("d")];
+        let set = Keys::parse(&jwks(&keys)).unwrap();
+        assert_eq!(set.len(), 3);
+        assert_eq!(set.get("r").unwrap().algorithm, Algorithm::RS256);
+        assert_eq!(set.get("e").unwrap().algorithm, Algorithm::ES256);
+        assert_eq!(set.get("d").unwrap().algorithm, Algorithm::EdDSA);
+    }
+
+    #[test]
+    fn unusable_keys_are_passed_over_and_the_first_of_two_wins() {
+        let good = SigningKey::ed25519("good");
+        let text = serde_json::json!({ "keys": [
+            { "kty": "oct", "k": "AAAA", "kid": "secret", "alg": "HS256" },
+            { "kty": "unheard-of", "kid": "new" },
+            7,
+            good.jwk,
+            SigningKey::ed25519("good").jwk,
+        ]});
+        let set = Keys::parse(text.to_string().as_bytes()).unwrap();
+        assert_eq!(set.len(), 1);
+        let first = DecodingKey::from_jwk(&serde_json::from_value(good.jwk).unwrap()).unwrap();
+        let kept = &set.get("good").unwrap().key;
+        assert_eq!(kept.try_get_as_bytes().unwrap(), first.try_get_as_bytes().unwrap());
+    }
+
+    #[test]
+    fn what_is_no_set_is_an_error_that_says_why() {
+        for (text, part) in [
+            ("", "EOF"),
+            ("7", "invalid type"),
+            (r#"{"keys":[]}"#, "none of its keys"),
+            (r#"{"keys":[{"kty":"oct","k":"AAAA","kid":"s"}]}"#, "neither RSA"),
+            (r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"AAAA"}]}"#, "no `kid`"),
+        ] {
+            let error = Keys::parse(text.as_bytes()).unwrap_err();
+            assert!(error.contains(part), "{text}: {error}");
+        }
+        let many = format!(r#"{{"keys":[{}]}}"#, vec!["1"; 65].join(","));
+        assert!(Keys::parse(many.as_bytes()).unwrap_err().contains("at most 64"));
+    }
+}

@@ -1,0 +1,114 @@
+//! The one layer that every call passes, unary and streaming alike.
+//!
+//! It looks only at the path and the headers, so a refused caller costs the hub
+//! no more than that. What comes out at the inner service has an [`Identity`] in
+//! its extensions, except on methods that are open to everyone.
+
+use super::{Access, AuthError, Authenticator, Identity};
+use http::{Request, Response};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tonic::Status;
+use tonic::body::Body;
+use tower::{Layer, Service};
+
+/// Told of every refusal, for counting.
+pub type RefusalHook = Arc<dyn Fn(&AuthError) + Send + Sync>;
+
+/// Puts an [`AuthService`] in front of a service.
+#[derive(Clone)]
+pub struct AuthLayer {
+    authenticator: Authenticator,
+    on_refusal: Option<RefusalHook>,
+}
+
+impl AuthLayer {
+    /// A layer that asks `authenticator`.
+    #[must_use]
+    pub fn new(authenticator: Authenticator) -> Self {
+        Self { authenticator, on_refusal: None }
+    }
+
+    /// Tells `hook` of every refusal.
+    #[must_use]
+    pub fn on_refusal(mut self, hook: RefusalHook) -> Self {
+        self.on_refusal = Some(hook);
+        self
+    }
+
+    /// Who calls the method at `path`; `None` if it is open to everyone.
+    async fn admit(&self, path: &str, headers: &http::HeaderMap) -> Result<Option<Identity>, AuthError> {
+        let role = match Access::of(path) {
+            None => return Err(AuthError::UnknownMethod { method: super::error::shown(path) }),
+            Some(Access::Open) => return Ok(None),
+            Some(Access::Needs(role)) => role,
+        };
+        let identity = self.authenticator.authenticate(headers).await?;
+        if identity.roles.has(role) {
+            Ok(Some(identity))
+        } else {
+            Err(AuthError::Role { method: path.to_owned(), role })
+        }
+    }
+
+    fn refuse(&self, path: &str, error: &AuthError) -> Response<Body> {
+        tracing::debug!(path, reason = error.reason(), %error, "refused a call");
+        if let Some(hook) = &self.on_refusal {
+            hook(error);
+        }
+        Status::from(error).into_http()
+    }
+}
+
+impl<S> Layer<S> for AuthLayer {
+    type Service = AuthService<S>;
+
+    fn layer(&self, inner: S) -> AuthService<S> {
+        AuthService { layer: self.clone(), inner }
+    }
+}
+
+/// Lets a call through to `S` if its caller may make it.
+#[derive(Clone)]
+pub struct AuthService<S> {
+    layer: AuthLayer,
+    inner: S,
+}
+
+impl<S, B> Service<Request<B>> for AuthService<S>
+where
+    S: Service<Request<B>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        // The one that was polled ready goes along; its clone stays for the next call.
+        let next = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, next);
+        let layer = self.layer.clone();
+        Box::pin(async move {
+            let path = request.uri().path().to_owned();
+            // Only the layer says who somebody is.
+            request.extensions_mut().remove::<Identity>();
+            match layer.admit(&path, request.headers()).await {
+                Ok(None) => {}
+                Ok(Some(identity)) => drop(request.extensions_mut().insert(identity)),
+                Err(error) => return Ok(layer.refuse(&path, &error)),
+            }
+            inner.call(request).await
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,172 @@
+//! The file: opened once, checked, and opened again after the disk failed.
+
+use super::tables::{self, Snapshot};
+use super::{damaged, unavailable};
+use crate::backend::BackendError;
+use redb::{Builder, Database, DatabaseError, ReadableDatabase as _, StorageError, WriteTransaction};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
+
+/// Name of the file in the data folder.
+const FILE_NAME: &str = "confhub.redb";
+
+/// Memory that redb may use for pages, in bytes: a few thousand tenants' worth.
+const CACHE_BYTES: usize = 64 * 1024 * 1024;
+
+/// Why the store in a data folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The folder cannot be made or written.
+    #[error("the data folder `{}` cannot be used: {source}", folder.display())]
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Another process has it.
+    #[error(
+        "the data folder `{}` is in use by another hub: stop that one, or give this one a folder of its own",
+        folder.display()
+    )]
+    InUse {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// What is in the file is not what a hub wrote.
+    #[error(
+        "`{}` is damaged or was not written by confhub ({reason}): restore it from a backup, or move it away to start empty",
+        file.display()
+    )]
+    Damaged {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// An open file.
+///
+/// After a failed read or write of the disk redb answers nothing until it is
+/// opened again; that happens here at the next use.
+pub(super) struct File {
+    path: PathBuf,
+    database: RwLock<Option<Database>>,
+}
+
+impl File {
+    pub(super) fn open(folder: &Path) -> Result<Self, OpenError> {
+        let in_folder = |source| OpenError::Folder { folder: folder.to_owned(), source };
+        make_folder(folder).map_err(in_folder)?;
+        let path = folder.join(FILE_NAME);
+        let database = match std::fs::metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => create(folder, &path)?,
+            Err(error) => return Err(in_folder(error)),
+            Ok(found) if found.len() == 0 => {
+                return Err(OpenError::Damaged { file: path, reason: "it is empty".to_owned() });
+            }
+            Ok(_) => open_checked(folder, &path)?,
+        };
+        Ok(Self { path, database: RwLock::new(Some(database)) })
+    }
+
+    /// Reads from a snapshot.
+    pub(super) fn read<T>(
+        &self,
+        read: impl FnOnce(&Snapshot) -> Result<T, BackendError>,
+    ) -> Result<T, BackendError> {
+        self.revive()?;
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let database = database.as_ref().ok_or_else(|| unavailable("it is closed"))?;
+        let transaction = database.begin_read().map_err(unavailable)?;
+        read(&Snapshot::new(&transaction)?)
+    }
+
+    /// Writes in one transaction, which is on the disk when this returns.
+    pub(super) fn write<T>(
+        &self,
+        write: impl FnOnce(&WriteTransaction) -> Result<T, BackendError>,
+    ) -> Result<T, BackendError> {
+        self.revive()?;
+        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let database = database.as_ref().ok_or_else(|| unavailable("it is closed"))?;
+        let transaction = database.begin_write().map_err(unavailable)?;
+        let written = write(&transaction)?;
+        transaction.commit().map_err(unavailable)?;
+        Ok(written)
+    }
+
+    /// Opens the file again if redb has given up on it.
+    fn revive(&self) -> Result<(), BackendError> {
+        let alive = |database: &Option<Database>| {
+            database.as_ref().is_some_and(|database| database.begin_read().is_ok())
+        };
+        if alive(&self.database.read().unwrap_or_else(PoisonError::into_inner)) {
+            return Ok(());
+        }
+        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
+        if alive(&database) {
+            return Ok(());
+        }
+        // The old one holds the lock on the file until it is dropped.
+        *database = None;
+        *database = Some(builder().open(&self.path).map_err(unavailable)?);
+        tracing::warn!(file = %self.path.display(), "opened the store again after the disk had failed");
+        Ok(())
+    }
+}
+
+/// Only the hub's own user may look: the folder holds keys and secrets.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    let mut make = std::fs::DirBuilder::new();
+    make.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut make, 0o700);
+    make.create(folder)
+}
+
+/// Makes the file under another name first, so that a crash in between never
+/// leaves half a file in its place.
+fn create(folder: &Path, path: &Path) -> Result<Database, OpenError> {
+    let in_folder = |source| OpenError::Folder { folder: folder.to_owned(), source };
+    let unfinished = path.with_extension("redb.new");
+    let database = builder().create(&unfinished).map_err(|error| open_error(folder, &unfinished, error))?;
+    tables::create(&database).map_err(|error| in_folder(io::Error::other(error)))?;
+    std::fs::rename(&unfinished, path).map_err(in_folder)?;
+    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(in_folder)?;
+    Ok(database)
+}
+
+fn open_checked(folder: &Path, path: &Path) -> Result<Database, OpenError> {
+    // The checksums are verified first, but a file may also be bent in ways
+    // that redb answers with a panic.
+    let opened = std::panic::catch_unwind(|| {
+        let database = builder().set_check_integrity_on_open(true).open(path);
+        database.map_err(|error| open_error(folder, path, error))
+    });
+    let damaged = |reason: String| OpenError::Damaged { file: path.to_owned(), reason };
+    let database = opened.unwrap_or_else(|_| Err(damaged("its structure is broken".to_owned())))?;
+    tables::check_format(&database).map_err(|error| damaged(error.to_string()))?;
+    Ok(database)
+}
+
+fn builder() -> Builder {
+    let mut builder = Builder::new();
+    builder.set_cache_size(CACHE_BYTES);
+    builder
+}
+
+fn open_error(folder: &Path, file: &Path, error: DatabaseError) -> OpenError {
+    match error {
+        DatabaseError::DatabaseAlreadyOpen => OpenError::InUse { folder: folder.to_owned() },
+        DatabaseError::Storage(StorageError::Io(source))
+            if source.kind() != io::ErrorKind::InvalidData
+                && source.kind() != io::ErrorKind::UnexpectedEof =>
+        {
+            OpenError::Folder { folder: folder.to_owned(), source }
+        }
+        error => OpenError::Damaged { file: file.to_owned(), reason: damaged(error).to_string() },
+    }
+}

@@ -1,0 +1,142 @@
+//! The embedded backend: one redb file in the data folder.
+//!
+//! A write is acknowledged once it is on the disk (fsync). All writes go through
+//! one thread, which commits those that wait together in one transaction: each
+//! is still all or nothing by itself, and they share the fsync. Reads are made
+//! from redb's snapshots and never wait for a write.
+//!
+//! Secrets are kept in the file as they are: protect the folder.
+
+mod file;
+mod record;
+mod tables;
+mod write;
+mod writer;
+
+pub use file::OpenError;
+
+use super::{Backend, BackendError, Change, Position, Reading, Revision, WriteError};
+use crate::clock::Clock;
+use crate::source::{Address, Feed};
+use async_trait::async_trait;
+use bytes::Bytes;
+use confhub_proto::{Entry, TenantId};
+use file::File;
+use std::path::Path;
+use std::sync::Arc;
+use tables::Snapshot;
+use writer::Writer;
+
+/// What the settings call this backend.
+pub const KIND: &str = "embedded";
+
+/// Bounds that a write must keep.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Most entries of one tenant.
+    pub tenant_entries: usize,
+    /// Most bytes of one tenant.
+    pub tenant_bytes: usize,
+}
+
+/// The embedded backend.
+pub struct Embedded {
+    file: Arc<File>,
+    writer: Writer,
+}
+
+impl Embedded {
+    /// Opens the store in `folder`, or makes one there, and checks every page
+    /// of it. Hints of what it commits go to `feed`.
+    ///
+    /// # Errors
+    /// If the folder cannot be used, another hub uses it, or the file is damaged.
+    pub fn open(folder: &Path, bounds: Bounds, clock: Clock, feed: Feed) -> Result<Self, OpenError> {
+        let file = Arc::new(File::open(folder)?);
+        let writer = Writer::start(Arc::clone(&file), bounds, clock, feed)?;
+        Ok(Self { file, writer })
+    }
+
+    async fn read_file<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Snapshot) -> Result<T, BackendError> + Send + 'static,
+    ) -> Result<T, BackendError> {
+        let file = Arc::clone(&self.file);
+        let done = tokio::task::spawn_blocking(move || file.read(read)).await;
+        done.unwrap_or_else(|error| Err(unavailable(error)))
+    }
+}
+
+#[async_trait]
+impl Backend for Embedded {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    async fn load(&self, tenant: &TenantId) -> Result<Reading, BackendError> {
+        let tenant = tenant.clone();
+        self.read_file(move |snapshot| snapshot.load(&tenant)).await
+    }
+
+    async fn refresh(
+        &self,
+        tenant: &TenantId,
+        since: Position,
+        hinted: &[Address],
+    ) -> Result<Reading, BackendError> {
+        let (tenant, hinted) = (tenant.clone(), hinted.to_vec());
+        self.read_file(move |snapshot| snapshot.refresh(&tenant, since, hinted)).await
+    }
+
+    async fn read(
+        &self,
+        tenant: &TenantId,
+        addresses: &[Address],
+    ) -> Result<Vec<Option<Entry>>, BackendError> {
+        let (tenant, addresses) = (tenant.clone(), addresses.to_vec());
+        self.read_file(move |snapshot| {
+            addresses.iter().map(|address| snapshot.entry(&tenant, address)).collect()
+        })
+        .await
+    }
+
+    async fn reveal(
+        &self,
+        tenant: &TenantId,
+        address: &Address,
+    ) -> Result<Option<(Entry, Bytes)>, BackendError> {
+        let (tenant, address) = (tenant.clone(), address.clone());
+        self.read_file(move |snapshot| snapshot.reveal(&tenant, &address)).await
+    }
+
+    async fn apply(
+        &self,
+        tenant: &TenantId,
+        author: &str,
+        changes: Vec<Change>,
+    ) -> Result<Vec<u64>, WriteError> {
+        self.writer.apply(tenant.clone(), author.into(), changes).await
+    }
+
+    async fn history(
+        &self,
+        tenant: &TenantId,
+        address: &Address,
+        limit: usize,
+    ) -> Result<Vec<Revision>, BackendError> {
+        let (tenant, address) = (tenant.clone(), address.clone());
+        self.read_file(move |snapshot| snapshot.history(&tenant, &address, limit)).await
+    }
+
+    async fn check(&self) -> Result<(), BackendError> {
+        self.read_file(|_| Ok(())).await
+    }
+}
+
+fn unavailable(reason: impl std::fmt::Display) -> BackendError {
+    BackendError::Unavailable { kind: KIND, reason: reason.to_string() }
+}
+
+fn damaged(reason: impl std::fmt::Display) -> BackendError {
+    BackendError::Damaged { kind: KIND, reason: reason.to_string() }
+}

@@ -1,0 +1,73 @@
+//! Which backend owns a key.
+
+use super::Backend;
+use confhub_proto::{Key, Prefix};
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+/// Routes keys to backends by their longest matching prefix.
+#[derive(Clone)]
+pub struct Router {
+    /// Longest prefix first.
+    routes: Vec<(Prefix, usize)>,
+    backends: Vec<Arc<dyn Backend>>,
+}
+
+/// A key that no backend owns.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no backend owns the key `{key}`: known prefixes are {known}")]
+pub struct RouteError {
+    key: Key,
+    known: String,
+}
+
+impl Router {
+    /// Makes a router from the table of the settings. Prefixes that name the
+    /// same backend share it.
+    #[must_use]
+    pub fn new(table: Vec<(Prefix, Arc<dyn Backend>)>) -> Self {
+        let mut backends: Vec<Arc<dyn Backend>> = Vec::new();
+        let mut routes = Vec::new();
+        for (prefix, backend) in table {
+            let known = backends.iter().position(|other| Arc::ptr_eq(other, &backend));
+            let index = known.unwrap_or_else(|| {
+                backends.push(backend);
+                backends.len() - 1
+            });
+            routes.push((prefix, index));
+        }
+        routes.sort_by(|(a, _), (b, _)| b.as_str().len().cmp(&a.as_str().len()).then(a.cmp(b)));
+        Self { routes, backends }
+    }
+
+    /// The backend that owns `key`, by its index in [`Router::backends`].
+    ///
+    /// # Errors
+    /// If no prefix matches; the error names those that exist.
+    pub fn route(&self, key: &Key) -> Result<usize, RouteError> {
+        let owner = self.routes.iter().find(|(prefix, _)| key.as_str().starts_with(prefix.as_str()));
+        owner.map(|(_, index)| *index).ok_or_else(|| RouteError { key: key.clone(), known: self.known() })
+    }
+
+    /// All backends, each once.
+    #[must_use]
+    pub fn backends(&self) -> &[Arc<dyn Backend>] {
+        &self.backends
+    }
+
+    /// The table: each prefix and its backend.
+    pub fn table(&self) -> impl Iterator<Item = (&Prefix, &Arc<dyn Backend>)> {
+        self.routes.iter().filter_map(|(prefix, index)| Some((prefix, self.backends.get(*index)?)))
+    }
+
+    fn known(&self) -> String {
+        let mut prefixes: Vec<_> = self.routes.iter().map(|(prefix, _)| prefix).collect();
+        prefixes.sort();
+        let mut known = String::new();
+        for prefix in prefixes {
+            let comma = if known.is_empty() { "" } else { ", " };
+            let _ = write!(known, "{comma}`{prefix}`");
+        }
+        known
+    }
+}

@@ -1,0 +1,221 @@
+//! Writes and their history.
+
+use super::request::{address, identity, prefixes};
+use super::status::invalid;
+use super::{Edge, VERSION};
+use crate::auth::{Identity, Role};
+use crate::backend::{Action, Backend, Change, WriteError};
+use crate::limits::HISTORY_VERSIONS;
+use crate::metrics::{Outcome, OutcomeLabel};
+use confhub_proto::{Content, Entry, limits, wire};
+use std::collections::HashSet;
+use std::sync::Arc;
+use tonic::{Request, Response, Status};
+use wire::admin_service_server::AdminService;
+use wire::change::Action as Asked;
+
+#[tonic::async_trait]
+impl AdminService for Edge {
+    async fn put(&self, request: Request<wire::PutRequest>) -> Result<Response<wire::PutResponse>, Status> {
+        let (identity, asked) = caller(request)?;
+        let address = address(&identity, &asked.service, &asked.key, true)?;
+        let action = Action::Put(self.content(asked.content)?);
+        let change = Change { address, action, expected: asked.expected_version };
+        let version = self.write_one(&identity, change).await?;
+        Ok(Response::new(wire::PutResponse { version }))
+    }
+
+    async fn delete(
+        &self,
+        request: Request<wire::DeleteRequest>,
+    ) -> Result<Response<wire::DeleteResponse>, Status> {
+        let (identity, asked) = caller(request)?;
+        let address = address(&identity, &asked.service, &asked.key, true)?;
+        let change = Change { address, action: Action::Delete, expected: asked.expected_version };
+        let version = self.write_one(&identity, change).await?;
+        Ok(Response::new(wire::DeleteResponse { version }))
+    }
+
+    async fn apply(
+        &self,
+        request: Request<wire::ApplyRequest>,
+    ) -> Result<Response<wire::ApplyResponse>, Status> {
+        let (identity, asked) = caller(request)?;
+        let changes = self.changes(&identity, asked.changes)?;
+        let versions = self.write(&identity, changes).await?;
+        Ok(Response::new(wire::ApplyResponse { versions }))
+    }
+
+    async fn history(
+        &self,
+        request: Request<wire::HistoryRequest>,
+    ) -> Result<Response<wire::HistoryResponse>, Status> {
+        let (identity, asked) = caller(request)?;
+        let address = address(&identity, &asked.service, &asked.key, false)?;
+        let limit = match usize::try_from(asked.limit) {
+            Ok(limit @ 1..) => limit.min(HISTORY_VERSIONS),
+            _ => HISTORY_VERSIONS,
+        };
+        let backend = &self.router.backends()[self.router.route(&address.key)?];
+        let kept = backend.history(&identity.tenant, &address, limit).await?;
+        if kept.is_empty() {
+            return Err(WriteError::NotFound(address).into());
+        }
+        let revisions = kept.into_iter().map(|revision| wire::Revision {
+            entry: Some((&revision.entry).into()),
+            deleted: revision.deleted,
+            author: revision.author,
+        });
+        Ok(Response::new(wire::HistoryResponse { revisions: revisions.collect() }))
+    }
+
+    async fn rollback(
+        &self,
+        request: Request<wire::RollbackRequest>,
+    ) -> Result<Response<wire::RollbackResponse>, Status> {
+        let (identity, asked) = caller(request)?;
+        let address = address(&identity, &asked.service, &asked.key, true)?;
+        let action = Action::Restore(asked.to_version);
+        let change = Change { address, action, expected: asked.expected_version };
+        let version = self.write_one(&identity, change).await?;
+        Ok(Response::new(wire::RollbackResponse { version }))
+    }
+
+    type ListStream = tokio_stream::Iter<std::vec::IntoIter<Result<wire::ListResponse, Status>>>;
+
+    async fn list(&self, request: Request<wire::ListRequest>) -> Result<Response<Self::ListStream>, Status> {
+        let (identity, asked) = caller(request)?;
+        let prefixes = prefixes(&asked.prefixes)?;
+        let mut entries = Vec::new();
+        for backend in self.router.backends() {
+            let all = backend.load(&identity.tenant).await?.entries;
+            entries.extend(all.into_iter().filter_map(|(address, entry)| {
+                let key = address.key.as_str();
+                let wanted = prefixes.is_empty() || prefixes.iter().any(|p| key.starts_with(p.as_str()));
+                let own = identity.service.is_none()
+                    || address.service.is_none()
+                    || address.service == identity.service;
+                entry.filter(|_| wanted && own)
+            }));
+        }
+        entries.sort_unstable_by(|a, b| (a.service(), a.key()).cmp(&(b.service(), b.key())));
+        let parts: Vec<_> = parts(&entries).into_iter().map(Ok).collect();
+        Ok(Response::new(tokio_stream::iter(parts)))
+    }
+
+    async fn status(
+        &self,
+        request: Request<wire::StatusRequest>,
+    ) -> Result<Response<wire::StatusResponse>, Status> {
+        let (identity, _) = caller(request)?;
+        let status = self.tenants.load(&identity.tenant).await?;
+        let mut backends = Vec::new();
+        for (prefix, backend) in self.router.table() {
+            backends.push(wire::BackendStatus {
+                prefix: prefix.to_string(),
+                backend: backend.kind().to_owned(),
+                error: backend.check().await.err().map_or_else(String::new, |error| error.to_string()),
+            });
+        }
+        Ok(Response::new(wire::StatusResponse {
+            hub_version: VERSION.to_owned(),
+            uptime: prost_types::Duration::try_from(self.started.elapsed()).ok(),
+            tenant: identity.tenant.to_string(),
+            subject: identity.subject.to_string(),
+            roles: identity.roles.iter().map(|role: Role| role.to_string()).collect(),
+            entries: status.entries as u64,
+            bytes: status.bytes as u64,
+            streams: status.streams as u64,
+            backends,
+        }))
+    }
+}
+
+impl Edge {
+    async fn write_one(&self, identity: &Identity, change: Change) -> Result<u64, Status> {
+        let versions = self.write(identity, vec![change]).await?;
+        versions.first().copied().ok_or_else(|| Status::internal("the backend wrote no version"))
+    }
+
+    async fn write(&self, identity: &Identity, changes: Vec<Change>) -> Result<Vec<u64>, Status> {
+        let backend = self.one_backend(&changes)?;
+        let written = backend.apply(&identity.tenant, &identity.subject, changes).await;
+        let outcome = match &written {
+            Ok(_) => Outcome::Done,
+            Err(WriteError::Backend(_)) => Outcome::Failed,
+            Err(_) => Outcome::Refused,
+        };
+        self.metrics.writes.get_or_create(&OutcomeLabel { outcome }).inc();
+        Ok(written?)
+    }
+
+    /// All or nothing holds within one backend, so a write is for one.
+    fn one_backend(&self, changes: &[Change]) -> Result<&Arc<dyn Backend>, Status> {
+        let mut owner = None;
+        for Change { address, .. } in changes {
+            let index = self.router.route(&address.key)?;
+            if *owner.get_or_insert(index) != index {
+                let key = &address.key;
+                return Err(invalid(format!(
+                    "`{key}` belongs to another backend than the changes before it: apply them apart"
+                )));
+            }
+        }
+        let owner = owner.ok_or_else(|| invalid("there is nothing to change"))?;
+        Ok(&self.router.backends()[owner])
+    }
+
+    fn changes(&self, identity: &Identity, asked: Vec<wire::Change>) -> Result<Vec<Change>, Status> {
+        let most = limits::APPLY_CHANGES;
+        if asked.is_empty() || asked.len() > most {
+            return Err(invalid(format!("{} changes; 1 to {most} are allowed", asked.len())));
+        }
+        let mut seen = HashSet::with_capacity(asked.len());
+        let mut changes = Vec::with_capacity(asked.len());
+        for (index, change) in asked.into_iter().enumerate() {
+            let number = index + 1;
+            let at =
+                |status: Status| Status::new(status.code(), format!("change {number}: {}", status.message()));
+            let address = address(identity, &change.service, &change.key, true).map_err(at)?;
+            self.router.route(&address.key).map_err(|error| at(error.into()))?;
+            let action = match change.action {
+                Some(Asked::Put(content)) => Action::Put(self.content(Some(content)).map_err(at)?),
+                Some(Asked::Delete(_)) => Action::Delete,
+                None => return Err(at(invalid(format!("{address} has neither `put` nor `delete`")))),
+            };
+            if !seen.insert(address.clone()) {
+                return Err(at(invalid(format!("{address} is changed twice"))));
+            }
+            changes.push(Change { address, action, expected: change.expected_version });
+        }
+        Ok(changes)
+    }
+
+    fn content(&self, content: Option<wire::Content>) -> Result<Content, Status> {
+        let content = content.ok_or_else(|| invalid("`content` is missing"))?;
+        let limit = self.limits.value_bytes;
+        Content::new(content.value, &content.content_type, content.secret, limit).map_err(invalid)
+    }
+}
+
+fn caller<T>(request: Request<T>) -> Result<(Identity, T), Status> {
+    let identity = identity(request.extensions())?.clone();
+    Ok((identity, request.into_inner()))
+}
+
+/// Entries in messages that stay below message limits.
+fn parts(entries: &[Arc<Entry>]) -> Vec<wire::ListResponse> {
+    let mut parts = vec![wire::ListResponse::default()];
+    let mut bytes = 0;
+    for entry in entries {
+        bytes += entry.size();
+        if bytes > limits::FRAME_TARGET_BYTES {
+            parts.push(wire::ListResponse::default());
+            bytes = entry.size();
+        }
+        if let Some(part) = parts.last_mut() {
+            part.entries.push((&**entry).into());
+        }
+    }
+    parts
+}

@@ -1,0 +1,220 @@
+//! Bodies made of frames that are encoded already.
+
+use crate::fanout::{End, Frames, Next, message};
+use crate::metrics::{EndLabel, EndReason, Metrics};
+use crate::tenant::Listener;
+use bytes::Bytes;
+use confhub_proto::wire::{self, frame::Kind, goodbye::Reason};
+use http_body::{Body, Frame};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::time::{Instant, Sleep, sleep_until};
+use tonic::Status;
+
+/// How long before its token expires a stream says so: time for the client to
+/// get a new one and move over.
+const EXPIRY_NOTICE: Duration = Duration::from_secs(10);
+
+/// Clients of a hub that drains come back within this time, each at its own
+/// moment, so that they do not all come at once.
+const DRAIN_SPREAD: Duration = Duration::from_secs(2);
+
+/// The body of a `Subscribe` stream. It holds a place in a topic, one timer and
+/// at most one frame; what is not written yet stays where all share it.
+pub(super) struct Live {
+    listener: Listener,
+    /// Sent before anything else.
+    welcome: Option<Bytes>,
+    heartbeat: Heartbeat,
+    expiry: Expiry,
+    timer: Pin<Box<Sleep>>,
+    stage: Stage,
+    metrics: Arc<Metrics>,
+}
+
+struct Heartbeat {
+    interval: Duration,
+    due: Instant,
+}
+
+struct Expiry {
+    /// When to say goodbye; `None`: it is said.
+    notice: Option<Instant>,
+    at: Instant,
+}
+
+enum Stage {
+    Open,
+    /// The goodbye is sent; this is left.
+    Ending(Status, EndReason),
+    Done(EndReason),
+}
+
+impl Live {
+    pub(super) fn new(
+        listener: Listener,
+        welcome: Bytes,
+        interval: Duration,
+        left: Duration,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let now = Instant::now();
+        // Tokens may be made out for centuries.
+        let left = left.min(Duration::from_secs(30 * 365 * 24 * 3_600));
+        let notice = left.saturating_sub(EXPIRY_NOTICE.min(left / 2));
+        let expiry = Expiry { notice: Some(now + notice), at: now + left };
+        Self {
+            listener,
+            welcome: Some(welcome),
+            // The first one follows what the client lacks, at once: it tells a
+            // client that lacks nothing that it is current.
+            heartbeat: Heartbeat { interval, due: now },
+            expiry,
+            timer: Box::pin(sleep_until(now)),
+            stage: Stage::Open,
+            metrics,
+        }
+    }
+
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
+        if let Some(welcome) = self.welcome.take() {
+            return Poll::Ready(welcome);
+        }
+        loop {
+            if Instant::now() >= self.expiry.at {
+                let status = Status::unauthenticated("the token has expired: connect again with a new one");
+                return Poll::Ready(self.end(status, EndReason::Expired, None));
+            }
+            match self.listener.subscriber.poll_next(cx) {
+                Poll::Ready(Next::Frame(frame)) => {
+                    self.metrics.frames.inc();
+                    self.metrics.frame_bytes.inc_by(frame.len() as u64);
+                    self.heartbeat.due = Instant::now() + self.heartbeat.interval;
+                    return Poll::Ready(frame);
+                }
+                Poll::Ready(Next::End(end)) => return Poll::Ready(self.ended(end)),
+                Poll::Pending => {}
+            }
+            let now = Instant::now();
+            if self.expiry.notice.is_some_and(|at| at <= now) {
+                self.expiry.notice = None;
+                return Poll::Ready(goodbye(Reason::TokenExpiring, Duration::ZERO));
+            }
+            if self.heartbeat.due <= now {
+                self.heartbeat.due = now + self.heartbeat.interval;
+                return Poll::Ready(heartbeat(self.listener.subscriber.cursor()));
+            }
+            let next = self.heartbeat.due.min(self.expiry.notice.unwrap_or(self.expiry.at));
+            if self.timer.deadline() != next {
+                self.timer.as_mut().reset(next);
+            }
+            ready!(self.timer.as_mut().poll(cx));
+        }
+    }
+
+    fn ended(&mut self, end: End) -> Bytes {
+        match end {
+            End::Drain => {
+                let status = Status::unavailable("the hub is shutting down");
+                let retry_after = DRAIN_SPREAD.mul_f64(fastrand::f64());
+                self.end(status, EndReason::Drain, Some(goodbye(Reason::Drain, retry_after)))
+            }
+            End::TooLarge => {
+                let status = Status::resource_exhausted("the tenant has grown over its limits");
+                self.end(status, EndReason::TooLarge, None)
+            }
+        }
+    }
+
+    /// Ends the stream; what is returned goes out before the status.
+    fn end(&mut self, status: Status, reason: EndReason, last: Option<Bytes>) -> Bytes {
+        self.stage = Stage::Ending(status, reason);
+        last.unwrap_or_default()
+    }
+}
+
+impl Body for Live {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        if matches!(self.stage, Stage::Open) {
+            let bytes = ready!(self.poll_open(cx));
+            if !bytes.is_empty() {
+                return Poll::Ready(Some(Ok(Frame::data(bytes))));
+            }
+        }
+        match std::mem::replace(&mut self.stage, Stage::Done(EndReason::Left)) {
+            Stage::Ending(status, reason) => {
+                self.stage = Stage::Done(reason);
+                Poll::Ready(Some(trailers(&status)))
+            }
+            done => {
+                self.stage = done;
+                Poll::Ready(None)
+            }
+        }
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        let reason = match self.stage {
+            Stage::Open => EndReason::Left,
+            Stage::Ending(_, reason) | Stage::Done(reason) => reason,
+        };
+        self.metrics.stream_ends.get_or_create(&EndLabel { reason }).inc();
+    }
+}
+
+/// The body of a `GetSnapshot` answer.
+pub(super) struct Finite {
+    frames: Frames,
+    next: usize,
+}
+
+impl Finite {
+    pub(super) fn new(frames: Frames) -> Self {
+        Self { frames, next: 0 }
+    }
+}
+
+impl Body for Finite {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        let at = self.next;
+        self.next += 1;
+        Poll::Ready(match self.frames.get(at) {
+            Some(frame) => Some(Ok(Frame::data(frame.clone()))),
+            None if at == self.frames.len() => Some(trailers(&Status::ok(""))),
+            None => None,
+        })
+    }
+}
+
+fn trailers(status: &Status) -> Result<Frame<Bytes>, Status> {
+    let mut trailers = http::HeaderMap::new();
+    status.add_header(&mut trailers)?;
+    Ok(Frame::trailers(trailers))
+}
+
+fn heartbeat(cursor: confhub_proto::Digest) -> Bytes {
+    let heartbeat = wire::Heartbeat { cursor: cursor.to_bytes().to_vec() };
+    message(&wire::Frame { kind: Some(Kind::Heartbeat(heartbeat)) })
+}
+
+fn goodbye(reason: Reason, retry_after: Duration) -> Bytes {
+    let retry_after = prost_types::Duration::try_from(retry_after).ok();
+    let goodbye = wire::Goodbye { reason: reason.into(), retry_after };
+    message(&wire::Frame { kind: Some(Kind::Goodbye(goodbye)) })
+}

@@ -1,0 +1,63 @@
+//! Errors as gRPC statuses, in one place.
+//!
+//! | code | what it means here | worth a retry |
+//! |---|---|---|
+//! | `INVALID_ARGUMENT` | the request can never succeed as it is | no |
+//! | `NOT_FOUND` | no such entry or version | no |
+//! | `ABORTED` | the expected version is not the present one | after reading again |
+//! | `FAILED_PRECONDITION` | the entry is in a state that forbids this | no |
+//! | `RESOURCE_EXHAUSTED` | a limit of the tenant or the hub | later |
+//! | `UNAVAILABLE` | a backend does not answer, or the hub drains | yes |
+//! | `DATA_LOSS` | a backend holds damaged data | no |
+//! | `UNAUTHENTICATED`, `PERMISSION_DENIED` | see `auth` | no |
+
+use crate::backend::{BackendError, RouteError, WriteError};
+use crate::tenant::FollowError;
+use tonic::{Code, Status};
+
+/// A request that is wrong in itself.
+pub(super) fn invalid(error: impl std::fmt::Display) -> Status {
+    Status::invalid_argument(error.to_string())
+}
+
+impl From<RouteError> for Status {
+    fn from(error: RouteError) -> Self {
+        invalid(error)
+    }
+}
+
+impl From<BackendError> for Status {
+    fn from(error: BackendError) -> Self {
+        let code = match error {
+            BackendError::Unavailable { .. } => Code::Unavailable,
+            BackendError::Damaged { .. } => Code::DataLoss,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<WriteError> for Status {
+    fn from(error: WriteError) -> Self {
+        let code = match error {
+            WriteError::Backend(error) => return error.into(),
+            WriteError::Conflict { .. } => Code::Aborted,
+            WriteError::NotFound(_) | WriteError::UnknownVersion { .. } => Code::NotFound,
+            WriteError::RestoresDeletion { .. } => Code::FailedPrecondition,
+            WriteError::Full(_) => Code::ResourceExhausted,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<FollowError> for Status {
+    fn from(error: FollowError) -> Self {
+        let code = match error {
+            FollowError::Backend(error) => return error.into(),
+            FollowError::TooLarge(_) | FollowError::Views { .. } | FollowError::Streams { .. } => {
+                Code::ResourceExhausted
+            }
+            FollowError::Closing => Code::Unavailable,
+        };
+        Self::new(code, error.to_string())
+    }
+}

@@ -1,0 +1,133 @@
+//! `Subscribe` and `GetSnapshot`: from a request to a body of shared frames.
+
+use super::body::{Finite, Live};
+use super::request::{identity, view, viewed_service};
+use super::status::invalid;
+use super::{Edge, VERSION};
+use crate::auth::Identity;
+use crate::fanout::message;
+use bytes::{Buf as _, Bytes};
+use confhub_proto::{Cursor, Digest, limits, wire};
+use http_body_util::{BodyExt as _, Limited};
+use prost::Message;
+use std::convert::Infallible;
+use std::future::Future;
+use std::sync::Arc;
+use tonic::Status;
+use tonic::body::Body;
+use tower::Service;
+use wire::frame::Kind;
+
+/// Largest request of these two methods, in bytes: 16 prefixes of 256 bytes,
+/// a cursor, and what describes the client.
+const REQUEST_BYTES: usize = 16 * 1024;
+
+type Request = http::Request<axum::body::Body>;
+type Response = http::Response<Body>;
+
+/// The service that answers `Subscribe`.
+pub(super) fn subscribe(
+    edge: Arc<Edge>,
+) -> impl Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
+{
+    answered(move |request| {
+        let edge = Arc::clone(&edge);
+        async move {
+            let (identity, asked) = read::<wire::SubscribeRequest>(request).await?;
+            edge.live(identity, asked).await.map(Body::new)
+        }
+    })
+}
+
+/// The service that answers `GetSnapshot`.
+pub(super) fn get_snapshot(
+    edge: Arc<Edge>,
+) -> impl Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
+{
+    answered(move |request| {
+        let edge = Arc::clone(&edge);
+        async move {
+            let (identity, asked) = read::<wire::GetSnapshotRequest>(request).await?;
+            let view = view(&identity, &asked.service, &asked.prefixes)?;
+            let frames = edge.tenants.snapshot(&identity.tenant, view).await?;
+            Ok(Body::new(Finite::new(frames)))
+        }
+    })
+}
+
+impl Edge {
+    async fn live(&self, identity: Identity, asked: wire::SubscribeRequest) -> Result<Live, Status> {
+        let client = asked.client.unwrap_or_default();
+        let described = [&client.instance, &client.version, &client.sdk];
+        if described.iter().any(|field| field.len() > limits::CLIENT_INFO_BYTES) {
+            let most = limits::CLIENT_INFO_BYTES;
+            return Err(invalid(format!("a field of `client` has more than {most} bytes")));
+        }
+        let cursor: Option<Cursor> = Digest::from_wire(&asked.cursor).map_err(invalid)?;
+        let view = view(&identity, &asked.service, &asked.prefixes)?;
+        let service = viewed_service(&identity, &asked.service)?;
+        let listener = self.tenants.follow(&identity.tenant, view, cursor).await?;
+        tracing::debug!(tenant = %identity.tenant, service = ?service, subject = %identity.subject,
+            client.instance, client.version, client.sdk, resumes = cursor.is_some(), "a stream was opened");
+        let welcome = wire::Welcome {
+            tenant: identity.tenant.to_string(),
+            service: service.map_or_else(String::new, |service| service.to_string()),
+            heartbeat_interval: prost_types::Duration::try_from(self.times.heartbeat).ok(),
+            hub_version: VERSION.to_owned(),
+        };
+        let welcome = message(&wire::Frame { kind: Some(Kind::Welcome(welcome)) });
+        let left = identity.expires.duration_since((self.clock)()).unwrap_or_default();
+        Ok(Live::new(listener, welcome, self.times.heartbeat, left, Arc::clone(&self.metrics)))
+    }
+}
+
+/// Makes a service of a function; what it refuses becomes the status.
+fn answered<F, R>(
+    answer: F,
+) -> impl Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
+where
+    F: Fn(Request) -> R + Clone + Send + Sync + 'static,
+    R: Future<Output = Result<Body, Status>> + Send + 'static,
+{
+    tower::service_fn(move |request| {
+        let answer = answer(request);
+        async move {
+            let response = match answer.await {
+                Ok(body) => {
+                    let mut response = Response::new(body);
+                    let grpc = http::HeaderValue::from_static("application/grpc");
+                    response.headers_mut().insert(http::header::CONTENT_TYPE, grpc);
+                    response
+                }
+                Err(status) => status.into_http(),
+            };
+            Ok(response)
+        }
+    })
+}
+
+/// Reads the one message of a call.
+async fn read<M: Message + Default>(request: Request) -> Result<(Identity, M), Status> {
+    let (head, body) = request.into_parts();
+    let identity = identity(&head.extensions)?.clone();
+    let body = Limited::new(body, REQUEST_BYTES).collect().await;
+    let body = body.map_err(|_| invalid(format!("the request has more than {REQUEST_BYTES} bytes")))?;
+    let message = unframed(body.to_bytes())?;
+    let message = M::decode(message).map_err(|error| invalid(format!("malformed request: {error}")))?;
+    Ok((identity, message))
+}
+
+/// Takes the prefix off the only message of a body.
+fn unframed(mut body: Bytes) -> Result<Bytes, Status> {
+    if body.len() < 5 {
+        return Err(invalid("the request has no message"));
+    }
+    if body.get_u8() != 0 {
+        return Err(Status::unimplemented("compressed requests are not accepted"));
+    }
+    let length = usize::try_from(body.get_u32()).unwrap_or(usize::MAX);
+    if length != body.len() {
+        return Err(invalid("the request is not one whole message"));
+    }
+    Ok(body)
+}

@@ -1,0 +1,171 @@
+//! What the hub counts, in the form of Prometheus.
+//!
+//! No label has a value that a caller can choose, so the number of series is
+//! fixed: no tenant, key or service appears here.
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+use std::sync::atomic::AtomicU64;
+
+/// A counter for each value of one label.
+pub type Labelled<L> = Family<L, Counter>;
+
+/// Why a stream ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct EndLabel {
+    /// The reason.
+    pub reason: EndReason,
+}
+
+/// Why a stream ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum EndReason {
+    /// The subscriber left.
+    Left,
+    /// The hub is shutting down.
+    Drain,
+    /// Its token expired.
+    Expired,
+    /// The tenant is over its limits.
+    TooLarge,
+}
+
+/// How something went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OutcomeLabel {
+    /// The outcome.
+    pub outcome: Outcome,
+}
+
+/// How something went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+pub enum Outcome {
+    /// It was done.
+    Done,
+    /// It was refused, for what the caller asked.
+    Refused,
+    /// It failed, for what the hub or a store could not do.
+    Failed,
+}
+
+/// Why a call was refused before it was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct RefusalLabel {
+    /// The reason, one of a fixed set.
+    pub reason: &'static str,
+}
+
+/// All that is counted. Cheap to share: each metric is.
+pub struct Metrics {
+    registry: Registry,
+    /// Streams now open.
+    pub streams: Gauge,
+    /// Connections now open on the gRPC port.
+    pub connections: Gauge,
+    /// Tenants now in memory.
+    pub tenants: Gauge,
+    /// Entries now in memory.
+    pub entries: Gauge,
+    /// Frames handed to connections, updates only.
+    pub frames: Counter,
+    /// Bytes of those frames.
+    pub frame_bytes: Counter,
+    /// Streams that ended, by reason.
+    pub stream_ends: Labelled<EndLabel>,
+    /// Updates published to views.
+    pub updates: Counter,
+    /// Hints received.
+    pub hints: Counter,
+    /// Reads of backends on behalf of loaded tenants.
+    pub backend_reads: Labelled<OutcomeLabel>,
+    /// Entries that a sweep found changed without a hint.
+    pub drift: Counter,
+    /// Writes, by outcome.
+    pub writes: Labelled<OutcomeLabel>,
+    /// Calls refused for want of identity or role, by reason.
+    pub refusals: Labelled<RefusalLabel>,
+    /// Time from the write of a change, by the clock of its backend, to its
+    /// publication to the views.
+    pub publish_delay: Histogram,
+}
+
+impl Metrics {
+    /// All at zero.
+    #[must_use]
+    pub fn new(version: &'static str) -> Self {
+        let mut registry = Registry::with_prefix("confhub");
+        let build = Gauge::<i64>::default();
+        build.set(1);
+        registry.sub_registry_with_label(("version".into(), version.into())).register(
+            "build_info",
+            "The version that is running",
+            build,
+        );
+        let start = Gauge::<f64, AtomicU64>::default();
+        start.set(unix_seconds());
+        let about = "When the hub started, in seconds since the Unix epoch";
+        registry.register("start_time_seconds", about, start);
+        let mut metrics = Self {
+            registry,
+            streams: Gauge::default(),
+            connections: Gauge::default(),
+            tenants: Gauge::default(),
+            entries: Gauge::default(),
+            frames: Counter::default(),
+            frame_bytes: Counter::default(),
+            stream_ends: Family::default(),
+            updates: Counter::default(),
+            hints: Counter::default(),
+            backend_reads: Family::default(),
+            drift: Counter::default(),
+            writes: Family::default(),
+            refusals: Family::default(),
+            // 100 microseconds to 26 seconds.
+            publish_delay: Histogram::new(exponential_buckets(0.0001, 4.0, 10)),
+        };
+        metrics.register();
+        metrics
+    }
+
+    fn register(&mut self) {
+        let Self { registry: r, .. } = self;
+        r.register("streams", "Streams now open", self.streams.clone());
+        r.register("connections", "Connections now open on the gRPC port", self.connections.clone());
+        r.register("tenants", "Tenants now in memory", self.tenants.clone());
+        r.register("entries", "Entries of all tenants now in memory", self.entries.clone());
+        r.register("frames", "Frames of updates handed to connections", self.frames.clone());
+        let about = "Size of the frames of updates handed to connections";
+        r.register_with_unit("frames", about, Unit::Bytes, self.frame_bytes.clone());
+        r.register("stream_ends", "Streams that ended, by reason", self.stream_ends.clone());
+        r.register("updates", "Updates published to views", self.updates.clone());
+        r.register("hints", "Hints received from change sources", self.hints.clone());
+        let about = "Reads of backends on behalf of loaded tenants, by outcome";
+        r.register("backend_reads", about, self.backend_reads.clone());
+        let about = "Entries that a sweep found changed although no hint had come";
+        r.register("drift_entries", about, self.drift.clone());
+        r.register("writes", "Writes, by outcome", self.writes.clone());
+        let about = "Calls refused for want of a valid token or of a role, by reason";
+        r.register("refusals", about, self.refusals.clone());
+        let about = "Time from the write of a change, by the clock of its backend, to its publication";
+        r.register_with_unit("publish_delay", about, Unit::Seconds, self.publish_delay.clone());
+    }
+
+    /// The text form (`OpenMetrics` 1.0).
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = encode(&mut text, &self.registry);
+        text
+    }
+}
+
+fn unix_seconds() -> f64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.unwrap_or_default().as_secs_f64()
+}

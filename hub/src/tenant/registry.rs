@@ -1,0 +1,200 @@
+//! The tenants in memory, and the one handle on them.
+
+use super::View;
+use super::owner::Owner;
+use super::seat::{Listener, Seat, Tenant, TenantStatus};
+use crate::backend::{BackendError, Full, Router};
+use crate::clock::Clock;
+use crate::config::{LimitSettings, TimeSettings};
+use crate::fanout::{End, Frames, Subscriber};
+use crate::metrics::Metrics;
+use crate::source::Hint;
+use confhub_proto::{Cursor, TenantId};
+use dashmap::DashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::Semaphore;
+
+/// How often a listener tries again that meets a tenant just as it is dropped.
+const MEETINGS: usize = 8;
+
+/// Why a view cannot be followed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum FollowError {
+    /// A backend does not answer, and the tenant is not in memory.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// The tenant is over its limits.
+    #[error("the tenant is over its limits: {0}")]
+    TooLarge(#[from] Full),
+    /// The tenant has too many views.
+    #[error("the tenant has {limit} different views in use, which is the limit: use fewer lists of prefixes")]
+    Views {
+        /// The limit.
+        limit: usize,
+    },
+    /// There are too many streams.
+    #[error("{limit} streams are open, which is the limit")]
+    Streams {
+        /// The limit.
+        limit: usize,
+    },
+    /// The hub is shutting down.
+    #[error("the hub is shutting down")]
+    Closing,
+}
+
+/// All tenants in memory. Cheap to clone.
+#[derive(Clone)]
+pub struct Tenants {
+    shared: Arc<Shared>,
+}
+
+/// What owners and the registry share.
+pub(super) struct Shared {
+    pub(super) loaded: DashMap<TenantId, Arc<Tenant>>,
+    pub(super) router: Router,
+    pub(super) limits: LimitSettings,
+    pub(super) times: TimeSettings,
+    pub(super) clock: Clock,
+    pub(super) metrics: Arc<Metrics>,
+    streams: Arc<Semaphore>,
+    closing: AtomicBool,
+}
+
+impl Tenants {
+    /// No tenant in memory yet.
+    #[must_use]
+    pub fn new(
+        router: Router,
+        limits: LimitSettings,
+        times: TimeSettings,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let streams = Arc::new(Semaphore::new(limits.streams));
+        let shared = Shared {
+            loaded: DashMap::new(),
+            router,
+            limits,
+            times,
+            clock,
+            metrics,
+            streams,
+            closing: AtomicBool::new(false),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Follows a view from `cursor`: first what the follower lacks, then every
+    /// change, with no gap. Loads the tenant if it is not in memory. An unknown
+    /// cursor makes the owner read the tenant again once, which settles whether
+    /// the hub or the follower was behind.
+    ///
+    /// # Errors
+    /// If the tenant cannot be loaded, or at a limit.
+    pub async fn follow(
+        &self,
+        tenant: &TenantId,
+        view: View,
+        cursor: Option<Cursor>,
+    ) -> Result<Listener, FollowError> {
+        let permit = Arc::clone(&self.shared.streams).try_acquire_owned();
+        let permit = permit.map_err(|_| FollowError::Streams { limit: self.shared.limits.streams })?;
+        let (tenant, seat) = self.sit(tenant, view).await?;
+        if cursor.is_some_and(|cursor| !seat.topic.knows(cursor)) {
+            tenant.reread().await;
+        }
+        let subscriber = Subscriber::new(Arc::clone(&seat.topic), cursor);
+        Ok(Listener { subscriber, _seat: seat, _permit: permit })
+    }
+
+    /// A view at this moment, as one update from nothing.
+    ///
+    /// # Errors
+    /// As [`Tenants::follow`].
+    pub async fn snapshot(&self, tenant: &TenantId, view: View) -> Result<Frames, FollowError> {
+        let (_, seat) = self.sit(tenant, view).await?;
+        Ok(seat.topic.snapshot())
+    }
+
+    /// Loads a tenant if it is not in memory, and tells how it stands.
+    ///
+    /// # Errors
+    /// As [`Tenants::follow`].
+    pub async fn load(&self, tenant: &TenantId) -> Result<TenantStatus, FollowError> {
+        let tenant = self.loaded(tenant);
+        tenant.ready().await?;
+        Ok(tenant.status())
+    }
+
+    /// Has the owner of the hint's tenant read again, if it is in memory.
+    pub fn hint(&self, hint: Hint) {
+        self.shared.metrics.hints.inc();
+        let tenant = self.shared.loaded.get(&hint.tenant).map(|tenant| Arc::clone(&tenant));
+        if let Some(tenant) = tenant {
+            tenant.hint(hint.addresses);
+        }
+    }
+
+    /// Ends every stream and lets nobody listen any more.
+    pub fn drain(&self) {
+        self.shared.closing.store(true, Ordering::SeqCst);
+        for tenant in &self.shared.loaded {
+            tenant.end(End::Drain);
+        }
+    }
+
+    /// Brings the gauges of what is in memory up to date.
+    pub fn measure(&self) {
+        let (mut tenants, mut entries, mut streams) = (0, 0, 0);
+        for tenant in &self.shared.loaded {
+            let status = tenant.status();
+            tenants += 1;
+            entries += status.entries;
+            streams += status.streams;
+        }
+        let gauge = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        self.shared.metrics.tenants.set(gauge(tenants));
+        self.shared.metrics.entries.set(gauge(entries));
+        self.shared.metrics.streams.set(gauge(streams));
+    }
+
+    async fn sit(&self, id: &TenantId, view: View) -> Result<(Arc<Tenant>, Seat), FollowError> {
+        for _ in 0..MEETINGS {
+            let tenant = self.loaded(id);
+            tenant.ready().await?;
+            let seat = tenant.sit(view.clone(), &self.shared.limits, (self.shared.clock)())?;
+            // Checked after sitting down: whoever sits before a drain is ended by it.
+            if self.shared.closing.load(Ordering::SeqCst) {
+                return Err(FollowError::Closing);
+            }
+            if let Some(seat) = seat {
+                return Ok((tenant, seat));
+            }
+            self.shared.forget(&tenant);
+        }
+        Err(FollowError::Closing)
+    }
+
+    /// The tenant, which is being loaded if it was not there.
+    fn loaded(&self, id: &TenantId) -> Arc<Tenant> {
+        if let Some(tenant) = self.shared.loaded.get(id) {
+            return Arc::clone(&tenant);
+        }
+        let entry = self.shared.loaded.entry(id.clone()).or_insert_with(|| {
+            let tenant = Tenant::new(id.clone());
+            let owner = Owner::new(Arc::clone(&tenant), Arc::clone(&self.shared));
+            tokio::spawn(owner.run());
+            tenant
+        });
+        Arc::clone(&entry)
+    }
+}
+
+impl Shared {
+    /// Takes a tenant out of the map, unless another has taken its place.
+    pub(super) fn forget(&self, tenant: &Arc<Tenant>) {
+        self.loaded.remove_if(&tenant.id, |_, known| Arc::ptr_eq(known, tenant));
+    }
+}

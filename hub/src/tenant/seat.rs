@@ -1,0 +1,203 @@
+//! A loaded tenant, as those who listen see it.
+
+use super::View;
+use super::entries::Entries;
+use super::pending::{Job, Pending};
+use super::registry::FollowError;
+use crate::fanout::{End, Subscriber, Topic};
+use crate::limits::REREAD_INTERVAL;
+use crate::source::Address;
+use confhub_proto::TenantId;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+/// Longest wait for the owner to read a tenant again on behalf of a cursor
+/// that the hub does not know. Past it the answer is a reset.
+const REREAD_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Whether a tenant can be listened to.
+#[derive(Debug, Clone)]
+pub(super) enum Phase {
+    /// It is being read for the first time.
+    Loading,
+    /// It is in memory.
+    Ready,
+    /// It could not be read, and is gone.
+    Failed(FollowError),
+}
+
+/// A tenant in memory. Only its owner changes what it holds.
+pub(super) struct Tenant {
+    pub(super) id: TenantId,
+    pub(super) phase: watch::Sender<Phase>,
+    /// Wakes the owner.
+    pub(super) work: Notify,
+    /// The last request to read everything that was answered.
+    pub(super) swept: watch::Sender<u64>,
+    inner: Mutex<Inner>,
+}
+
+pub(super) struct Inner {
+    pub(super) entries: Entries,
+    pub(super) topics: HashMap<View, Arc<Topic>>,
+    pub(super) pending: Pending,
+    pub(super) listeners: usize,
+    /// Since when nobody listens.
+    pub(super) idle_since: Instant,
+    /// When everything was last read.
+    pub(super) last_sweep: Option<Instant>,
+    /// Set when the tenant is dropped: whoever comes now loads it anew.
+    pub(super) dropped: bool,
+}
+
+/// How a loaded tenant stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TenantStatus {
+    /// Entries of all services.
+    pub entries: usize,
+    /// Bytes of keys, types and values.
+    pub bytes: usize,
+    /// Open streams.
+    pub streams: usize,
+}
+
+impl Tenant {
+    pub(super) fn new(id: TenantId) -> Arc<Self> {
+        let inner = Inner {
+            entries: Entries::default(),
+            topics: HashMap::new(),
+            pending: Pending::default(),
+            listeners: 0,
+            idle_since: Instant::now(),
+            last_sweep: None,
+            dropped: false,
+        };
+        Arc::new(Self {
+            id,
+            phase: watch::Sender::new(Phase::Loading),
+            work: Notify::new(),
+            swept: watch::Sender::new(0),
+            inner: Mutex::new(inner),
+        })
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
+        // A panic half way can leave the counts off, never the entries of
+        // another tenant: going on is better than ending everyone.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the tenant is in memory.
+    pub(super) async fn ready(&self) -> Result<(), FollowError> {
+        let mut phase = self.phase.subscribe();
+        let reached = phase.wait_for(|phase| !matches!(phase, Phase::Loading)).await;
+        match reached.as_deref() {
+            Ok(Phase::Failed(error)) => Err(error.clone()),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn hint(&self, addresses: Vec<Address>) {
+        self.lock().pending.hint(addresses);
+        self.work.notify_one();
+    }
+
+    /// Takes a seat before the topic of `view`. `None`: the tenant was dropped
+    /// meanwhile.
+    pub(super) fn sit(
+        self: &Arc<Self>,
+        view: View,
+        limits: &crate::config::LimitSettings,
+        now: SystemTime,
+    ) -> Result<Option<Seat>, FollowError> {
+        let mut inner = self.lock();
+        if inner.dropped {
+            return Ok(None);
+        }
+        if inner.listeners >= limits.streams_per_tenant {
+            return Err(FollowError::Streams { limit: limits.streams_per_tenant });
+        }
+        let topic = inner.topic(view, limits.views_per_tenant, now)?;
+        inner.listeners += 1;
+        drop(inner);
+        Ok(Some(Seat { tenant: Arc::clone(self), topic }))
+    }
+
+    /// Has the owner read everything once, unless it just has.
+    pub(super) async fn reread(&self) {
+        let asked = {
+            let mut inner = self.lock();
+            if inner.last_sweep.is_some_and(|at| at.elapsed() < REREAD_INTERVAL) {
+                return;
+            }
+            inner.pending.sweep()
+        };
+        self.work.notify_one();
+        let mut swept = self.swept.subscribe();
+        let answered = swept.wait_for(|swept| *swept >= asked);
+        let _ = tokio::time::timeout(REREAD_PATIENCE, answered).await;
+    }
+
+    pub(super) fn status(&self) -> TenantStatus {
+        let inner = self.lock();
+        TenantStatus { entries: inner.entries.len(), bytes: inner.entries.bytes(), streams: inner.listeners }
+    }
+
+    pub(super) fn take_job(&self) -> Option<Job> {
+        self.lock().pending.take()
+    }
+
+    /// Ends every subscription.
+    pub(super) fn end(&self, end: End) {
+        for topic in self.lock().topics.values() {
+            topic.end(end);
+        }
+    }
+}
+
+impl Inner {
+    /// The topic of a view. One that nobody follows gives way at the limit.
+    fn topic(&mut self, view: View, limit: usize, now: SystemTime) -> Result<Arc<Topic>, FollowError> {
+        if let Some(topic) = self.topics.get(&view) {
+            return Ok(Arc::clone(topic));
+        }
+        if self.topics.len() >= limit {
+            self.topics.retain(|_, topic| Arc::strong_count(topic) > 1);
+        }
+        if self.topics.len() >= limit {
+            return Err(FollowError::Views { limit });
+        }
+        let topic = Arc::new(Topic::new(self.entries.state(&view), now));
+        self.topics.insert(view, Arc::clone(&topic));
+        Ok(topic)
+    }
+}
+
+/// Keeps a tenant in memory for as long as it is held.
+pub(super) struct Seat {
+    tenant: Arc<Tenant>,
+    pub(super) topic: Arc<Topic>,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut inner = self.tenant.lock();
+        inner.listeners -= 1;
+        if inner.listeners == 0 {
+            inner.idle_since = Instant::now();
+            drop(inner);
+            self.tenant.work.notify_one();
+        }
+    }
+}
+
+/// One who follows a view of a tenant.
+pub struct Listener {
+    /// Where it stands.
+    pub subscriber: Subscriber,
+    pub(super) _seat: Seat,
+    pub(super) _permit: tokio::sync::OwnedSemaphorePermit,
+}
