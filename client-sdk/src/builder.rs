@@ -1,0 +1,207 @@
+//! From what a program asks for to a connected client.
+
+use crate::credentials::{Credentials, DynTokenSource};
+use crate::endpoint::{DynDialer, Endpoint, Endpoints};
+use crate::start::{Plan, start};
+use crate::view::View;
+use crate::{Client, ConfigError, Dialer, Error, TcpDialer, TokenSource, limits};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Describes a client. An endpoint and a token are needed, all else has a default.
+#[must_use = "a builder does nothing until `connect`"]
+pub struct Builder {
+    endpoints: Vec<String>,
+    allow_plaintext: bool,
+    credentials: Option<Credentials>,
+    service: Option<String>,
+    prefixes: Vec<String>,
+    instance: String,
+    disk: Option<PathBuf>,
+    connect_timeout: Duration,
+    fallback_after: Duration,
+    max_state_bytes: usize,
+    dialer: Arc<dyn DynDialer>,
+    seed: Option<u64>,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            endpoints: Vec::new(),
+            allow_plaintext: false,
+            credentials: None,
+            service: None,
+            prefixes: Vec::new(),
+            instance: String::new(),
+            disk: None,
+            connect_timeout: limits::CONNECT_TIMEOUT,
+            fallback_after: limits::FALLBACK_AFTER,
+            max_state_bytes: limits::STATE_BYTES,
+            dialer: Arc::new(TcpDialer),
+            seed: None,
+        }
+    }
+}
+
+impl Builder {
+    /// A hub, or a name that stands for many: `https://name:port`, or
+    /// `http://…` on this machine. May be called several times; all addresses
+    /// of all endpoints are tried in random order.
+    pub fn endpoint(mut self, url: impl Into<String>) -> Self {
+        self.endpoints.push(url.into());
+        self
+    }
+
+    /// Allows `http://` beyond this machine. The token then crosses the network
+    /// readable for all: only where something else encrypts, as a mesh does.
+    pub fn allow_plaintext(mut self, allow: bool) -> Self {
+        self.allow_plaintext = allow;
+        self
+    }
+
+    /// A token that never changes. Good for tests and tools; it will expire.
+    pub fn token(mut self, token: impl Into<String>) -> Self {
+        self.credentials = Some(Credentials::Fixed(token.into()));
+        self
+    }
+
+    /// A file with the token, read anew for each connection.
+    pub fn token_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.credentials = Some(Credentials::File(path.into()));
+        self
+    }
+
+    /// A source that is asked for a token for each connection.
+    pub fn token_source(mut self, source: impl TokenSource) -> Self {
+        let source: Arc<dyn DynTokenSource> = Arc::new(source);
+        self.credentials = Some(Credentials::Source(source));
+        self
+    }
+
+    /// The service whose entries are seen beside the shared ones, and win over
+    /// them. A service named in the token overrules this.
+    pub fn service(mut self, service: impl Into<String>) -> Self {
+        self.service = Some(service.into());
+        self
+    }
+
+    /// Narrows the view to keys that start with this. May be called up to 16
+    /// times; a key has to match one of them.
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefixes.push(prefix.into());
+        self
+    }
+
+    /// Names this instance in the hub's listings and logs, for example the name
+    /// of the host or pod.
+    pub fn instance(mut self, name: impl Into<String>) -> Self {
+        self.instance = name.into();
+        self
+    }
+
+    /// Keeps the last good state in this file, so that the program can start
+    /// while no hub can be reached. One file belongs to one client; its folder
+    /// must exist.
+    pub fn disk(mut self, path: impl Into<PathBuf>) -> Self {
+        self.disk = Some(path.into());
+        self
+    }
+
+    /// How long [`connect`](Self::connect) waits for a first state. Default: 10 s.
+    pub fn connect_timeout(mut self, limit: Duration) -> Self {
+        self.connect_timeout = limit;
+        self
+    }
+
+    /// How long [`connect`](Self::connect) waits for the hub if there is a state
+    /// on disk. Default: 1 s.
+    pub fn fallback_after(mut self, limit: Duration) -> Self {
+        self.fallback_after = limit;
+        self
+    }
+
+    /// Largest state in memory, in bytes. An update that leads beyond it is not
+    /// applied, and the status says so. Default: 256 MiB.
+    pub fn max_state_bytes(mut self, limit: usize) -> Self {
+        self.max_state_bytes = limit;
+        self
+    }
+
+    /// The network to use in place of TCP and the system's resolver.
+    pub fn dialer(mut self, dialer: impl Dialer) -> Self {
+        self.dialer = Arc::new(dialer);
+        self
+    }
+
+    /// Makes the random choices (order of addresses, pauses) repeatable.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Connects, and returns as soon as there is a state to read: the hub's, or
+    /// with [`disk`](Self::disk) the last good one. The status tells which.
+    ///
+    /// The client lives on the tokio runtime on which this is called. If the
+    /// future is dropped, so is the client.
+    ///
+    /// # Errors
+    /// At once if the builder was told something impossible or the hub refuses
+    /// the caller; otherwise after [`connect_timeout`](Self::connect_timeout).
+    pub async fn connect(self) -> Result<Client, Error> {
+        start(self.plan()?).await
+    }
+
+    /// Checks everything that can be checked without asking anybody.
+    fn plan(self) -> Result<Plan, ConfigError> {
+        if self.endpoints.is_empty() {
+            return Err(ConfigError::NoEndpoint);
+        }
+        if self.endpoints.len() > limits::ENDPOINTS {
+            let actual = self.endpoints.len();
+            return Err(ConfigError::TooMany { what: "endpoints", actual, limit: limits::ENDPOINTS });
+        }
+        let check = |url: &String| Endpoint::new(url, self.allow_plaintext);
+        let endpoints: Vec<_> = self.endpoints.iter().map(check).collect::<Result<_, _>>()?;
+        for (name, time) in
+            [("connect_timeout", self.connect_timeout), ("fallback_after", self.fallback_after)]
+        {
+            if time.is_zero() {
+                return Err(ConfigError::Zero(name));
+            }
+        }
+        if let Some(path) = &self.disk {
+            let refuse = |reason| Err(ConfigError::Disk { path: path.clone(), reason });
+            match (path.file_name(), path.parent()) {
+                _ if path.is_dir() => return refuse("is a folder; name a file in it"),
+                (None, _) => return refuse("names no file"),
+                (_, Some(folder)) if folder.as_os_str().is_empty() || folder.is_dir() => {}
+                _ => return refuse("is in a folder that does not exist"),
+            }
+        }
+        Ok(Plan {
+            endpoints: Endpoints::new(endpoints, self.dialer),
+            shown_endpoints: self.endpoints.join(", "),
+            credentials: self.credentials.ok_or(ConfigError::NoToken)?,
+            view: View::new(self.service.as_deref(), &self.prefixes, &self.instance)?,
+            disk: self.disk,
+            connect_timeout: self.connect_timeout,
+            fallback_after: self.fallback_after,
+            max_state_bytes: self.max_state_bytes,
+            rng: self.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed),
+        })
+    }
+}
+
+impl std::fmt::Debug for Builder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder")
+            .field("endpoints", &self.endpoints)
+            .field("service", &self.service)
+            .field("prefixes", &self.prefixes)
+            .field("disk", &self.disk)
+            .finish_non_exhaustive()
+    }
+}

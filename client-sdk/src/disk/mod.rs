@@ -1,0 +1,61 @@
+//! The last good state, kept for a start while no hub can be reached.
+//!
+//! One file belongs to one client. It is replaced as a whole, is readable by
+//! its owner alone, and is checked before it is believed: against damage by its
+//! checksum and the digest of its state, against a mix-up by the view and by the
+//! tenant of the program's token. Whatever does not hold makes it as if there
+//! were no file. The values of secrets are never in it, since no entry has them.
+
+mod file;
+mod format;
+mod writer;
+
+pub(crate) use writer::DiskWriter;
+
+use crate::credentials::{Token, names};
+use crate::view::View;
+use crate::worker::Good;
+use format::{FormatError, Saved};
+use std::io;
+use std::path::Path;
+
+/// Why the file is not used. The client starts as if there were none.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refused {
+    #[error("it cannot be read: {0}")]
+    Io(#[from] io::Error),
+    #[error("{0}")]
+    Format(#[from] FormatError),
+    #[error("it has the state of another service or of other prefixes")]
+    OtherView,
+    #[error("no claim of the token names its tenant or its service, so it may be somebody else's")]
+    OtherIdentity,
+}
+
+/// Reads the state that `path` has for `view` and the bearer of `token`. `None`
+/// if there is no file.
+pub(crate) fn load(
+    path: &Path,
+    view: &View,
+    token: &Token,
+    max_bytes: usize,
+) -> Result<Option<Good>, Refused> {
+    if let Err(error) = file::sweep(path) {
+        tracing::debug!(path = %path.display(), %error, "cannot look for unfinished files");
+    }
+    let Some(bytes) = file::read(path, max_bytes)? else { return Ok(None) };
+    let Saved { good, requested_service, prefixes } = format::decode(&bytes, max_bytes)?;
+    if requested_service != view.service || prefixes != view.prefixes {
+        return Err(Refused::OtherView);
+    }
+    // The service is the program's own wish, unless a token once overruled it.
+    let service = &good.origin.service;
+    let service_is_mine = *service == requested_service || names(token.as_str(), service);
+    if !names(token.as_str(), &good.origin.tenant) || !service_is_mine {
+        return Err(Refused::OtherIdentity);
+    }
+    Ok(Some(good))
+}
+
+#[cfg(test)]
+mod tests;

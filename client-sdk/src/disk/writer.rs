@@ -1,0 +1,90 @@
+//! Writes states to disk beside the worker, which never waits for it.
+//!
+//! One write is in flight at most, and at most one begins each second; of the
+//! states offered in between the latest is written. The last one offered is
+//! written before the client's task ends. A disk that is full or gone costs a
+//! warning and a count, nothing else: the state in memory is what matters.
+
+use super::{file, format};
+use crate::limits;
+use crate::store::Store;
+use crate::view::View;
+use crate::worker::Good;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::{sleep, timeout};
+
+/// Takes states to be written.
+#[derive(Debug)]
+pub(crate) struct DiskWriter {
+    latest: watch::Sender<Option<Arc<Good>>>,
+    task: JoinHandle<()>,
+}
+
+impl DiskWriter {
+    /// Starts the writer of one file.
+    pub(crate) fn start(path: PathBuf, view: View, store: Arc<Store>) -> Self {
+        let (latest, offered) = watch::channel(None);
+        let task = tokio::spawn(write_all(path, Arc::new(view), store, offered));
+        Self { latest, task }
+    }
+
+    /// Offers a state; an earlier one that is not being written yet is dropped.
+    pub(crate) fn offer(&self, good: Good) {
+        self.latest.send_replace(Some(Arc::new(good)));
+    }
+
+    /// Waits for the last state to be written, within a bound.
+    pub(crate) async fn finish(self) {
+        drop(self.latest);
+        let limit = limits::DISK_CLOSE_TIMEOUT;
+        if timeout(limit, self.task).await.is_err() {
+            tracing::warn!(
+                limit_ms = limit.as_millis(),
+                "gave up waiting for the state to be written to disk"
+            );
+        }
+    }
+}
+
+async fn write_all(
+    path: PathBuf,
+    view: Arc<View>,
+    store: Arc<Store>,
+    mut offered: watch::Receiver<Option<Arc<Good>>>,
+) {
+    // After the sender is gone this still returns what was not yet seen.
+    while offered.changed().await.is_ok() {
+        let Some(good) = offered.borrow_and_update().clone() else { continue };
+        write(path.clone(), Arc::clone(&view), good, &store).await;
+        tokio::select! {
+            () = sleep(limits::DISK_INTERVAL) => {}
+            // No pause before the last one.
+            () = gone(offered.clone()) => {}
+        }
+    }
+}
+
+async fn write(path: PathBuf, view: Arc<View>, good: Arc<Good>, store: &Store) {
+    let shown = path.clone();
+    let written = spawn_blocking(move || {
+        let bytes = format::encode(&good, &view.service, &view.prefixes);
+        file::replace(&path, &bytes)
+    });
+    match written.await.unwrap_or_else(|panicked| Err(std::io::Error::other(panicked))) {
+        Ok(()) => store.counters.disk_writes.add_one(),
+        Err(error) => {
+            store.counters.disk_errors.add_one();
+            tracing::warn!(path = %shown.display(), %error, "cannot write the state to disk; an older one stays");
+        }
+    }
+}
+
+/// Waits for the sender to be dropped.
+async fn gone(mut offered: watch::Receiver<Option<Arc<Good>>>) {
+    while offered.changed().await.is_ok() {
+        offered.borrow_and_update();
+    }
+}

@@ -1,0 +1,159 @@
+//! What can go wrong, as an interface.
+//!
+//! Three kinds are kept apart: the client was built wrongly ([`ConfigError`]),
+//! no state could be had ([`Error`]), and a state is there but a value in it is
+//! not what the program expects ([`ValueError`]). Once a client is connected, an
+//! unreachable hub is no error at all: reads go on and the
+//! [status](crate::Status) says so.
+
+use confhub_proto::{Key, NameError};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Why there is no client.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The builder was told something impossible.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Neither the hub nor the disk had a state in time.
+    #[error("no state after {after:?} from {endpoints}; the last attempt: {last}")]
+    Timeout {
+        /// How long was waited: see `Builder::connect_timeout`.
+        after: Duration,
+        /// What was tried.
+        endpoints: String,
+        /// How the last attempt ended.
+        last: String,
+    },
+    /// The client has ended for good.
+    #[error(transparent)]
+    Closed(#[from] Closed),
+}
+
+impl Error {
+    /// Whether the same call may succeed later without a change of settings or
+    /// rights.
+    #[must_use]
+    pub fn retryable(&self) -> bool {
+        matches!(self, Self::Timeout { .. })
+    }
+}
+
+/// The client has ended for good; what it read last can still be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Closed {
+    /// The program asked for it.
+    #[error("the client was closed")]
+    ByProgram,
+    /// The hub refused the caller: the token has no right to listen.
+    #[error("the hub denied access: {0}")]
+    Denied(Arc<str>),
+    /// The hub withdrew the right to listen.
+    #[error("the hub revoked the right to listen")]
+    Revoked,
+    /// The hub does not take the request, and never will: versions that do not
+    /// fit, or an endpoint that is no hub.
+    #[error("the hub refused the request: {0}; is this endpoint a hub, and of a version that fits?")]
+    Refused(Arc<str>),
+    /// The task of the client is gone, with the runtime that it ran on.
+    #[error("the runtime of the client has ended")]
+    Runtime,
+}
+
+impl Closed {
+    /// Always false: see [`Error::retryable`].
+    #[must_use]
+    pub fn retryable(&self) -> bool {
+        false
+    }
+}
+
+/// What the builder was told is impossible. Nothing was tried.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// No endpoint.
+    #[error("no endpoint: call `.endpoint(\"https://…\")` at least once")]
+    NoEndpoint,
+    /// No token, no file with one and no source of one.
+    #[error("no token: call `.token`, `.token_file` or `.token_source`")]
+    NoToken,
+    /// An endpoint that is not one.
+    #[error("endpoint `{endpoint}` {reason}")]
+    Endpoint {
+        /// The endpoint.
+        endpoint: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Too many of something.
+    #[error("{actual} {what}; at most {limit} are allowed")]
+    TooMany {
+        /// Of what.
+        what: &'static str,
+        /// How many.
+        actual: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// A service or a prefix outside the alphabet.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// A time of zero.
+    #[error("`.{0}` must be longer than zero")]
+    Zero(&'static str),
+    /// The file for the last good state cannot be one.
+    #[error("the state file `{}` {reason}", path.display())]
+    Disk {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+}
+
+/// A value is not what the program expects. The hub is fine, and so is the
+/// rest of the state.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ValueError {
+    /// There is no entry.
+    #[error("there is no entry `{key}` in this view")]
+    Missing {
+        /// The key asked for.
+        key: Arc<str>,
+    },
+    /// The entry is a secret: its value is never streamed.
+    #[error("`{key}` is a secret, which is never streamed: ask the hub to reveal it")]
+    Secret {
+        /// The key.
+        key: Key,
+    },
+    /// The value does not parse as the type asked for.
+    #[error("`{key}` version {version} ({content_type}) is no {expected}: {reason}")]
+    Malformed {
+        /// The key.
+        key: Key,
+        /// Version of the entry.
+        version: u64,
+        /// Media type of the entry.
+        content_type: Arc<str>,
+        /// Name of the type asked for.
+        expected: &'static str,
+        /// What the parser says.
+        reason: Arc<str>,
+    },
+}
+
+impl ValueError {
+    /// Always false: a value changes by being written, not by being asked for
+    /// again. See [`Error::retryable`].
+    #[must_use]
+    pub fn retryable(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,72 @@
+//! Counters of one client, for its program's own metrics.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What a client has done since it was built. All of them count upwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Updates applied, resets included.
+    pub updates: u64,
+    /// Updates that replaced the whole state.
+    pub resets: u64,
+    /// Attempts to open a stream.
+    pub attempts: u64,
+    /// Streams opened after the first one.
+    pub reconnects: u64,
+    /// Times that the state differed from the hub's and was asked for anew.
+    pub healed: u64,
+    /// Updates that a reader of changes got together with an earlier one,
+    /// because it had not read that one yet.
+    pub merged: u64,
+    /// Values that a typed handle could not parse, and so kept the last good one.
+    pub rejected_values: u64,
+    /// States written to disk.
+    pub disk_writes: u64,
+    /// States that could not be written to disk.
+    pub disk_errors: u64,
+}
+
+/// The same, while it is being counted.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) updates: Counter,
+    pub(crate) resets: Counter,
+    pub(crate) attempts: Counter,
+    pub(crate) streams: Counter,
+    pub(crate) healed: Counter,
+    pub(crate) merged: Counter,
+    pub(crate) rejected_values: Counter,
+    pub(crate) disk_writes: Counter,
+    pub(crate) disk_errors: Counter,
+}
+
+/// One of them.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn add_one(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Counters {
+    pub(crate) fn read(&self) -> Stats {
+        Stats {
+            updates: self.updates.get(),
+            resets: self.resets.get(),
+            attempts: self.attempts.get(),
+            reconnects: self.streams.get().saturating_sub(1),
+            healed: self.healed.get(),
+            merged: self.merged.get(),
+            rejected_values: self.rejected_values.get(),
+            disk_writes: self.disk_writes.get(),
+            disk_errors: self.disk_errors.get(),
+        }
+    }
+}

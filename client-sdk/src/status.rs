@@ -1,0 +1,108 @@
+//! How a client stands with its hub.
+
+use crate::Closed;
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+/// How a client stands. Reads work in all of these but the first, in which
+/// there is no client yet to read from.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Status {
+    /// No state yet.
+    Starting,
+    /// Connected, and the state is the hub's.
+    Ready {
+        /// Since when.
+        since: Instant,
+    },
+    /// The state is the last good one: the hub cannot be reached, or has not
+    /// yet confirmed that the state is current.
+    Stale {
+        /// Since when.
+        since: Instant,
+        /// Why, for people.
+        reason: Arc<str>,
+        /// The state is the one that was found on disk at the start; this
+        /// process has never heard from a hub.
+        from_disk: bool,
+    },
+    /// The client has ended for good; the state stays as it was.
+    Closed {
+        /// Why.
+        reason: Closed,
+    },
+}
+
+impl Status {
+    /// Whether the state is the hub's.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        matches!(self, Self::Ready { .. })
+    }
+
+    /// Whether the state is the last good one rather than the hub's.
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        matches!(self, Self::Stale { .. })
+    }
+
+    /// Whether the client has ended for good.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        matches!(self, Self::Closed { .. })
+    }
+}
+
+impl std::fmt::Display for Status {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Starting => f.write_str("starting"),
+            Self::Ready { .. } => f.write_str("ready"),
+            Self::Stale { reason, from_disk, .. } => {
+                let origin = if *from_disk { " (from disk)" } else { "" };
+                write!(f, "stale{origin}: {reason}")
+            }
+            Self::Closed { reason } => write!(f, "closed: {reason}"),
+        }
+    }
+}
+
+/// Observes the status of a client. It does not keep the client alive.
+#[derive(Debug, Clone)]
+pub struct StatusWatch(watch::Receiver<Status>);
+
+impl StatusWatch {
+    pub(crate) fn new(mut receiver: watch::Receiver<Status>) -> Self {
+        receiver.borrow_and_update();
+        Self(receiver)
+    }
+
+    /// The status now.
+    #[must_use]
+    pub fn get(&self) -> Status {
+        self.0.borrow().clone()
+    }
+
+    /// Waits for the status to change, and returns the latest. `None` once the
+    /// client is gone.
+    pub async fn next(&mut self) -> Option<Status> {
+        self.0.changed().await.ok()?;
+        Some(self.0.borrow_and_update().clone())
+    }
+
+    /// Waits until the status is one that `accept` accepts, which it may be
+    /// already.
+    ///
+    /// # Errors
+    /// If the client ends before.
+    pub async fn wait_for(&mut self, mut accept: impl FnMut(&Status) -> bool) -> Result<Status, Closed> {
+        let wanted = |status: &Status| accept(status) || status.is_closed();
+        let status = self.0.wait_for(wanted).await.map_err(|_| Closed::Runtime)?.clone();
+        match &status {
+            Status::Closed { reason } if !accept(&status) => Err(reason.clone()),
+            _ => Ok(status),
+        }
+    }
+}

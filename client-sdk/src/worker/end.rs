@@ -1,0 +1,131 @@
+//! How streams end, and what follows from it. The one place that knows what a
+//! status code means to a client.
+
+use crate::Closed;
+use crate::credentials;
+use confhub_proto::frame::FrameError;
+use confhub_proto::wire;
+use std::time::Duration;
+use tonic::Code;
+
+/// How an attempt or a stream ended.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum End {
+    /// The address did not answer as a hub does.
+    #[error("cannot reach the hub: {0}")]
+    Unreachable(String),
+    /// There is no token to send.
+    #[error(transparent)]
+    Token(#[from] credentials::TokenError),
+    /// The hub ended it with a status.
+    #[error("the hub says {:?}: {}", .0.code(), .0.message())]
+    Status(#[from] Box<tonic::Status>),
+    /// The hub announced the end.
+    #[error("the hub says goodbye: {}", words(*.0))]
+    Goodbye(wire::goodbye::Reason, Duration),
+    /// No frame came for several heartbeat intervals.
+    #[error("the hub was silent for {0:?}")]
+    Silent(Duration),
+    /// The stream ended with no status, or with a frame that does not belong.
+    #[error("the hub broke the protocol: {0}")]
+    Protocol(&'static str),
+    /// A frame was malformed or an update too large.
+    #[error("the hub sent what cannot be used: {0}")]
+    Frame(#[from] FrameError),
+    /// The state after an update would be too large.
+    #[error("the state has {actual} bytes; at most {limit} are allowed: see `.max_state_bytes`")]
+    TooLarge {
+        /// Its size in bytes.
+        actual: usize,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The state is not the hub's. It was dropped, or its cursor was.
+    #[error("the state differs from the hub's and is asked for anew")]
+    Diverged,
+    /// The token now names another tenant or service than the state's.
+    #[error("the token names another tenant or service than before; the state is asked for anew")]
+    Moved,
+}
+
+/// What follows.
+#[derive(Debug, PartialEq)]
+pub(super) enum Verdict {
+    /// Nothing: there is no use in coming back.
+    Close(Closed),
+    /// The next address of this round.
+    NextAddress,
+    /// A new round, after a pause.
+    Again,
+    /// A new round without this address for a while.
+    Elsewhere(Duration),
+    /// A new round with a new token.
+    NewToken,
+}
+
+impl End {
+    pub(super) fn verdict(&self) -> Verdict {
+        use wire::goodbye::Reason;
+        match self {
+            Self::Unreachable(_) => Verdict::NextAddress,
+            Self::Status(status) => after(status),
+            Self::Goodbye(Reason::Revoked, _) => Verdict::Close(Closed::Revoked),
+            Self::Goodbye(Reason::TokenExpiring, _) => Verdict::NewToken,
+            Self::Goodbye(_, retry_after) => Verdict::Elsewhere(*retry_after),
+            Self::Token(_)
+            | Self::Silent(_)
+            | Self::Protocol(_)
+            | Self::Frame(_)
+            | Self::TooLarge { .. }
+            | Self::Diverged
+            | Self::Moved => Verdict::Again,
+        }
+    }
+}
+
+fn after(status: &tonic::Status) -> Verdict {
+    match status.code() {
+        Code::PermissionDenied => Verdict::Close(Closed::Denied(status.message().into())),
+        Code::InvalidArgument | Code::Unimplemented => {
+            Verdict::Close(Closed::Refused(format!("{:?}: {}", status.code(), status.message()).into()))
+        }
+        Code::Unauthenticated => Verdict::NewToken,
+        // This hub cannot serve now; another one may.
+        Code::Unavailable | Code::ResourceExhausted => Verdict::NextAddress,
+        _ => Verdict::Again,
+    }
+}
+
+fn words(reason: wire::goodbye::Reason) -> &'static str {
+    use wire::goodbye::Reason;
+    match reason {
+        Reason::Unspecified => "no reason given",
+        Reason::Drain => "it is shutting down",
+        Reason::MaxAge => "the stream has reached its maximum age",
+        Reason::TokenExpiring => "the token is about to expire",
+        Reason::Revoked => "the right to listen was withdrawn",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tonic::Status;
+
+    fn verdict(status: Status) -> Verdict {
+        End::from(Box::new(status)).verdict()
+    }
+
+    #[test]
+    fn only_what_cannot_change_by_itself_closes() {
+        assert_eq!(verdict(Status::permission_denied("no")), Verdict::Close(Closed::Denied("no".into())));
+        assert!(matches!(verdict(Status::invalid_argument("x")), Verdict::Close(Closed::Refused(_))));
+        assert!(matches!(verdict(Status::unimplemented("x")), Verdict::Close(Closed::Refused(_))));
+        assert_eq!(verdict(Status::unauthenticated("x")), Verdict::NewToken);
+        assert_eq!(verdict(Status::unavailable("x")), Verdict::NextAddress);
+        for code in [Code::Internal, Code::Unknown, Code::Cancelled, Code::NotFound, Code::DataLoss, Code::Ok]
+        {
+            assert_eq!(verdict(Status::new(code, "x")), Verdict::Again, "{code:?}");
+        }
+    }
+}

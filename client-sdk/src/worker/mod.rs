@@ -1,0 +1,140 @@
+//! The one task of a client: it connects, resumes, applies, publishes, and
+//! backs off.
+//!
+//! It promises that what it publishes is a state that some hub had, as a whole,
+//! and that it never gives up unless the hub says that it should. It owns the
+//! state, the place in the stream and the file on disk; all others hold handles
+//! to what it publishes, and when the last handle is dropped it ends.
+
+mod end;
+mod place;
+mod session;
+
+pub(crate) use place::{Good, Origin, Place};
+
+use crate::backoff::Backoff;
+use crate::credentials::Credentials;
+use crate::disk::DiskWriter;
+use crate::endpoint::{Address, Endpoints, Round};
+use crate::store::Store;
+use crate::view::View;
+use crate::{Closed, Status};
+use end::{End, Verdict};
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+/// All that the task owns.
+pub(crate) struct Worker {
+    pub(crate) view: View,
+    pub(crate) credentials: Credentials,
+    pub(crate) endpoints: Endpoints,
+    pub(crate) store: Arc<Store>,
+    pub(crate) place: Place,
+    pub(crate) disk: Option<DiskWriter>,
+    pub(crate) backoff: Backoff,
+    pub(crate) rng: fastrand::Rng,
+    /// The hub refused the last token, or said that it is about to expire.
+    pub(crate) renew_token: bool,
+}
+
+/// How a visit to one address ended.
+struct Visit {
+    end: End,
+    /// The stream was there long enough to count as a success.
+    lived: bool,
+}
+
+impl Worker {
+    /// Follows the hub until told to stop, by word or by dropping the last
+    /// handle, or until the hub says that there is nothing to come back for.
+    pub(crate) async fn run(mut self, mut stop: watch::Receiver<bool>) {
+        // If the runtime goes away in the middle, those who wait must hear of it.
+        let _closing = CloseOnDrop(Arc::clone(&self.store));
+        let reason = tokio::select! {
+            biased;
+            // An error means that the last handle is gone.
+            _ = stop.wait_for(|stop| *stop) => Closed::ByProgram,
+            reason = self.follow() => reason,
+        };
+        match &reason {
+            Closed::ByProgram => tracing::debug!("closed"),
+            reason => tracing::error!(%reason, "closed: the state will not change any more"),
+        }
+        self.store.close(reason);
+        if let Some(disk) = self.disk {
+            disk.finish().await;
+        }
+    }
+
+    /// Connects, again and again.
+    async fn follow(&mut self) -> Closed {
+        loop {
+            let pause = match self.endpoints.round(&mut self.rng).await {
+                Round::Try(addresses) => match self.go_round(addresses).await {
+                    Ok(true) => continue,
+                    Ok(false) => self.backoff.next(&mut self.rng),
+                    Err(reason) => return reason,
+                },
+                // A quarter more at random, so that all those whom one hub
+                // sent away do not come back together.
+                Round::Wait(pause) => pause.mul_f64(1.0 + self.rng.f64() / 4.0),
+                Round::Unresolved(reason) => {
+                    self.failed(&reason);
+                    self.backoff.next(&mut self.rng)
+                }
+            };
+            sleep(pause).await;
+        }
+    }
+
+    /// Goes through addresses until one had more to say than that it cannot be
+    /// reached. True: to go on at once; false: after a pause.
+    async fn go_round(&mut self, addresses: Vec<Address>) -> Result<bool, Closed> {
+        for address in addresses {
+            let Visit { end, lived } = self.visit(&address).await;
+            if lived {
+                self.backoff.reset();
+            }
+            tracing::warn!(hub = %address, reason = %end, "no stream; reads go on from the last good state");
+            self.failed(&end.to_string());
+            match end.verdict() {
+                Verdict::Close(reason) => return Err(reason),
+                Verdict::NextAddress => {}
+                Verdict::Again => return Ok(false),
+                Verdict::Elsewhere(pause) => {
+                    self.endpoints.leave(&address, pause);
+                    return Ok(lived);
+                }
+                Verdict::NewToken => {
+                    self.renew_token = true;
+                    return Ok(lived);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Says that the state is no longer known to be the hub's.
+    fn failed(&self, why: &str) {
+        self.store.set_last_failure(why);
+        self.store.change_status(|status| match status {
+            Status::Ready { .. } => {
+                Some(Status::Stale { since: Instant::now(), reason: why.into(), from_disk: false })
+            }
+            Status::Stale { since, reason, from_disk } if **reason != *why => {
+                Some(Status::Stale { since: *since, reason: why.into(), from_disk: *from_disk })
+            }
+            _ => None,
+        });
+    }
+}
+
+/// Closes the store when the task is gone, whatever made it go.
+struct CloseOnDrop(Arc<Store>);
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        self.0.close(Closed::Runtime);
+    }
+}

@@ -1,0 +1,105 @@
+//! Where the client is: whose state it has, which, and how it gets to the next.
+
+use super::end::End;
+use crate::store::{Changed, Store};
+use confhub_proto::{Cursor, Digest, Entry, Key, State, Update};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// Whose state it is, in the words of the hub's Welcome.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Origin {
+    pub(crate) tenant: String,
+    /// The service whose view it is; empty: shared entries alone.
+    pub(crate) service: String,
+}
+
+/// A state and its place in the stream.
+#[derive(Debug, Default)]
+pub(crate) struct Place {
+    pub(crate) state: Arc<State>,
+    /// Where to resume; `None` asks for the whole state.
+    pub(crate) cursor: Option<Cursor>,
+    /// `None`: there is no state yet.
+    pub(crate) origin: Option<Origin>,
+    pub(crate) max_bytes: usize,
+}
+
+/// A state that is known to be the hub's, and when the hub published it.
+#[derive(Debug)]
+pub(crate) struct Good {
+    pub(crate) origin: Origin,
+    pub(crate) state: Arc<State>,
+    pub(crate) hub_time: SystemTime,
+}
+
+impl Place {
+    /// Takes note of whose stream this is. If it is not whose the state is, the
+    /// state is dropped before anything else can be read from it.
+    pub(super) fn welcome(&mut self, origin: Origin, store: &Store) -> Result<(), End> {
+        let moved = self.origin.as_ref().is_some_and(|known| *known != origin);
+        let resumed = self.cursor.is_some();
+        self.origin = Some(origin);
+        if !moved {
+            return Ok(());
+        }
+        let empty = Arc::new(State::default());
+        let keys = self.state.changed_keys(&empty);
+        self.state = Arc::clone(&empty);
+        self.cursor = None;
+        store.publish(empty, &Changed { keys, reset: true });
+        // The hub answers a cursor that was the other's; it must not.
+        if resumed { Err(End::Moved) } else { Ok(()) }
+    }
+
+    /// Goes to the state after `update`, all of it at once, and publishes it.
+    pub(super) fn commit(&mut self, update: &Update, store: &Store) -> Result<Option<Good>, End> {
+        let next = self.state.commit(update);
+        if next.digest() != update.commit.cursor {
+            return Err(self.diverged(store));
+        }
+        if next.bytes() > self.max_bytes {
+            return Err(End::TooLarge { actual: next.bytes(), limit: self.max_bytes });
+        }
+        let next = Arc::new(next);
+        let changed = Changed { keys: changed_keys(&self.state, &next, update), reset: update.reset };
+        self.state = Arc::clone(&next);
+        self.cursor = Some(next.digest());
+        store.counters.updates.add_one();
+        if update.reset {
+            store.counters.resets.add_one();
+        }
+        store.publish(Arc::clone(&next), &changed);
+        let hub_time = update.commit.hub_time;
+        Ok(self.origin.clone().map(|origin| Good { origin, state: next, hub_time }))
+    }
+
+    /// Compares with the hub's own word on where this stream is. True: the
+    /// state is current.
+    pub(super) fn heartbeat(&mut self, hub: Digest, store: &Store) -> Result<bool, End> {
+        match self.cursor {
+            // The whole state was asked for and is still to come.
+            None => Ok(false),
+            Some(own) if own == hub => Ok(true),
+            Some(_) => Err(self.diverged(store)),
+        }
+    }
+
+    /// The state stays readable, but the next stream has to bring all of it.
+    fn diverged(&mut self, store: &Store) -> End {
+        self.cursor = None;
+        store.counters.healed.add_one();
+        End::Diverged
+    }
+}
+
+/// Keys that `update` changed. Those that a merged difference only repeats are
+/// left out.
+fn changed_keys(old: &State, new: &State, update: &Update) -> Vec<Key> {
+    if update.reset {
+        return old.changed_keys(new);
+    }
+    let digest = |state: &State, key: &Key| state.get(key.as_str()).map(|entry: &Arc<Entry>| entry.digest());
+    let keys = update.puts.iter().map(|entry| entry.key()).chain(&update.removes);
+    keys.filter(|key| digest(old, key) != digest(new, key)).cloned().collect()
+}

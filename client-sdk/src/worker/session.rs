@@ -1,0 +1,161 @@
+//! One stream, from the dial to its end.
+
+use super::end::End;
+use super::{Origin, Visit, Worker};
+use crate::endpoint::{Address, open};
+use crate::{Status, limits};
+use confhub_proto::frame::Assembler;
+use confhub_proto::wire::config_service_client::ConfigServiceClient;
+use confhub_proto::wire::{self, frame::Kind};
+use confhub_proto::{Digest, Update};
+use std::pin::pin;
+use std::time::Duration;
+use tokio::time::{Instant, sleep, timeout};
+use tonic::transport::Channel;
+use tonic::{Request, Streaming};
+
+/// An open stream whose Welcome has arrived.
+struct Opened {
+    frames: Streaming<wire::Frame>,
+    welcome: wire::Welcome,
+}
+
+impl Worker {
+    /// Opens a stream at `address` and follows it to its end.
+    pub(super) async fn visit(&mut self, address: &Address) -> Visit {
+        self.store.counters.attempts.add_one();
+        let Opened { frames, welcome } = match self.open(address).await {
+            Ok(opened) => opened,
+            Err(end) => return Visit { end, lived: false },
+        };
+        self.store.counters.streams.add_one();
+        self.renew_token = false;
+        let opened_at = Instant::now();
+        let end = match self.follow_stream(frames, welcome).await {
+            Ok(never) => match never {},
+            Err(end) => end,
+        };
+        Visit { end, lived: opened_at.elapsed() >= limits::LIVED }
+    }
+
+    async fn open(&self, address: &Address) -> Result<Opened, End> {
+        let token = self.credentials.token(self.renew_token).await?;
+        let mut request = Request::new(self.view.request(self.place.cursor));
+        request.metadata_mut().insert("authorization", token.header()?);
+        let channel = open(address, self.endpoints.dialer());
+        // TLS is bounded too: the connector's own bound ends with the dial.
+        let limit = limits::DIAL_TIMEOUT * 2;
+        let channel = timeout(limit, channel).await.map_err(|_| no_answer("the dial", limit))?;
+        let channel = channel.map_err(End::Unreachable)?;
+        let limit = limits::WELCOME_TIMEOUT;
+        timeout(limit, subscribe(channel, request)).await.map_err(|_| no_answer("the request", limit))?
+    }
+
+    /// Applies frames until the stream ends.
+    async fn follow_stream(
+        &mut self,
+        mut frames: Streaming<wire::Frame>,
+        welcome: wire::Welcome,
+    ) -> Result<std::convert::Infallible, End> {
+        let patience = patience(&welcome);
+        let origin = Origin { tenant: welcome.tenant, service: welcome.service };
+        self.place.welcome(origin, &self.store)?;
+        let mut stream = Follow { assembler: Assembler::new(self.place.max_bytes), confirmed: false };
+        let mut last_frame = Instant::now();
+        let mut alarm = pin!(sleep(patience));
+        loop {
+            let frame = tokio::select! {
+                // Frames that are there count, even if this task was not run
+                // for so long that the alarm has gone off too.
+                biased;
+                frame = frames.message() => frame.map_err(Box::new)?,
+                () = &mut alarm => {
+                    if last_frame.elapsed() >= patience {
+                        return Err(End::Silent(patience));
+                    }
+                    // Moved only when it goes off, which is cheaper than at
+                    // each frame.
+                    alarm.as_mut().reset(last_frame + patience);
+                    continue;
+                }
+            };
+            last_frame = Instant::now();
+            let frame = frame.ok_or(End::Protocol("the stream ended without a status"))?;
+            // A kind that this version does not know is not meant for it.
+            if let Some(kind) = frame.kind {
+                self.take(kind, &mut stream)?;
+            }
+        }
+    }
+
+    fn take(&mut self, kind: Kind, stream: &mut Follow) -> Result<(), End> {
+        match kind {
+            Kind::Update(part) => {
+                if let Some(update) = stream.assembler.push(part)? {
+                    self.commit(&update)?;
+                    self.confirm(stream);
+                }
+            }
+            Kind::Heartbeat(heartbeat) => {
+                let hub = Digest::from_wire(&heartbeat.cursor).ok().flatten();
+                let hub = hub.ok_or(End::Protocol("a heartbeat without a cursor"))?;
+                if self.place.heartbeat(hub, &self.store)? {
+                    self.confirm(stream);
+                }
+            }
+            Kind::Goodbye(goodbye) => {
+                let retry_after = goodbye.retry_after.and_then(|wait| Duration::try_from(wait).ok());
+                return Err(End::Goodbye(goodbye.reason(), retry_after.unwrap_or_default()));
+            }
+            Kind::Welcome(_) => return Err(End::Protocol("a second Welcome")),
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, update: &Update) -> Result<(), End> {
+        let good = self.place.commit(update, &self.store)?;
+        if let (Some(disk), Some(good)) = (&self.disk, good) {
+            disk.offer(good);
+        }
+        Ok(())
+    }
+
+    /// The hub has confirmed that the state is current.
+    fn confirm(&self, stream: &mut Follow) {
+        if std::mem::replace(&mut stream.confirmed, true) {
+            return;
+        }
+        tracing::info!(entries = self.place.state.len(), cursor = %self.place.state.digest(), "ready");
+        self.store.change_status(|_| Some(Status::Ready { since: Instant::now() }));
+    }
+}
+
+/// What is known of the stream at hand.
+struct Follow {
+    assembler: Assembler,
+    /// The state is known to be the hub's.
+    confirmed: bool,
+}
+
+/// Sends the request and waits for the Welcome.
+async fn subscribe(channel: Channel, request: Request<wire::SubscribeRequest>) -> Result<Opened, End> {
+    let mut client =
+        ConfigServiceClient::new(channel).max_decoding_message_size(confhub_proto::limits::FRAME_BYTES);
+    let mut frames = client.subscribe(request).await.map_err(Box::new)?.into_inner();
+    match frames.message().await.map_err(Box::new)? {
+        Some(wire::Frame { kind: Some(Kind::Welcome(welcome)) }) => Ok(Opened { frames, welcome }),
+        Some(_) => Err(End::Protocol("the first frame is no Welcome")),
+        None => Err(End::Protocol("the stream ended before its Welcome")),
+    }
+}
+
+/// How long the hub may be silent.
+fn patience(welcome: &wire::Welcome) -> Duration {
+    let named = welcome.heartbeat_interval.and_then(|interval| Duration::try_from(interval).ok());
+    let (shortest, longest) = (*limits::HEARTBEAT.start(), *limits::HEARTBEAT.end());
+    named.unwrap_or(longest).clamp(shortest, longest) * limits::SILENT_HEARTBEATS
+}
+
+fn no_answer(to: &str, limit: Duration) -> End {
+    End::Unreachable(format!("no answer to {to} within {limit:?}"))
+}
