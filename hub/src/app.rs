@@ -134,12 +134,12 @@ impl App {
     /// If a server ends by itself, or the ready file cannot be written.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
         let Self { settings, addresses, grpc, http, authenticator, edge, hints } = self;
-        let tenants = edge.tenants.clone();
+        let (tenants, backends) = (edge.tenants.clone(), edge.router.clone());
         let health = Arc::new(Health {
             ready: AtomicBool::new(false),
             metrics: Arc::clone(&edge.metrics),
             tenants: tenants.clone(),
-            backends: edge.router.clone(),
+            backends: backends.clone(),
             dev_jwks: authenticator.dev_jwks(),
         });
         let (reporter, health_service) = tonic_health::server::health_reporter();
@@ -176,6 +176,9 @@ impl App {
             tracing::warn!(deadline_ms, "the deadline has passed: closing what is still open");
         }
         background.abort_all();
+        for backend in backends.backends() {
+            backend.close().await;
+        }
         match ended {
             None => Ok(()),
             Some(Ok(Ok(()))) => Err(io::Error::other("without an error").into()),

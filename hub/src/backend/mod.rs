@@ -122,4 +122,8 @@ pub trait Backend: Send + Sync + 'static {
 
     /// Whether it answers.
     async fn check(&self) -> Result<(), BackendError>;
+
+    /// Finishes what is under way and lets go of the store: another hub may
+    /// have it. All further calls get `Unavailable`.
+    async fn close(&self);
 }

@@ -39,6 +39,17 @@ struct Heartbeat {
     due: Instant,
 }
 
+impl Heartbeat {
+    /// What was just sent proves as much. One that is due already stays due:
+    /// it tells the client that it is current.
+    fn put_off(&mut self) {
+        let now = Instant::now();
+        if self.due > now {
+            self.due = now + self.interval;
+        }
+    }
+}
+
 struct Expiry {
     /// When to say goodbye; `None`: it is said.
     notice: Option<Instant>,
@@ -91,7 +102,7 @@ impl Live {
                 Poll::Ready(Next::Frame(frame)) => {
                     self.metrics.frames.inc();
                     self.metrics.frame_bytes.inc_by(frame.len() as u64);
-                    self.heartbeat.due = Instant::now() + self.heartbeat.interval;
+                    self.heartbeat.put_off();
                     return Poll::Ready(frame);
                 }
                 Poll::Ready(Next::End(end)) => return Poll::Ready(self.ended(end)),

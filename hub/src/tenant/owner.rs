@@ -32,7 +32,19 @@ impl Owner {
         Self { tenant, shared, positions, next_sweep, retry: None }
     }
 
-    pub(super) async fn run(mut self) {
+    /// Runs until the tenant is dropped or the hub drains.
+    pub(super) async fn run(self) {
+        let mut closing = self.shared.closing.subscribe();
+        let tenant = Arc::clone(&self.tenant);
+        tokio::select! {
+            () = self.keep_current() => {}
+            _ = closing.wait_for(|closing| *closing) => {
+                tenant.phase.send_replace(Phase::Failed(FollowError::Closing));
+            }
+        }
+    }
+
+    async fn keep_current(mut self) {
         if let Err(error) = self.sweep().await {
             tracing::warn!(tenant = %self.tenant.id, %error, "cannot load the tenant");
             self.fail(error, None);

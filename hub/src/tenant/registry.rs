@@ -12,8 +12,7 @@ use crate::source::Hint;
 use confhub_proto::{Cursor, TenantId};
 use dashmap::DashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 /// How often a listener tries again that meets a tenant just as it is dropped.
 const MEETINGS: usize = 8;
@@ -59,7 +58,7 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
     streams: Arc<Semaphore>,
-    closing: AtomicBool,
+    pub(super) closing: watch::Sender<bool>,
 }
 
 impl Tenants {
@@ -81,7 +80,7 @@ impl Tenants {
             clock,
             metrics,
             streams,
-            closing: AtomicBool::new(false),
+            closing: watch::Sender::new(false),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -137,9 +136,9 @@ impl Tenants {
         }
     }
 
-    /// Ends every stream and lets nobody listen any more.
+    /// Ends every stream and every owner, and lets nobody listen any more.
     pub fn drain(&self) {
-        self.shared.closing.store(true, Ordering::SeqCst);
+        self.shared.closing.send_replace(true);
         for tenant in &self.shared.loaded {
             tenant.end(End::Drain);
         }
@@ -166,7 +165,7 @@ impl Tenants {
             tenant.ready().await?;
             let seat = tenant.sit(view.clone(), &self.shared.limits, (self.shared.clock)())?;
             // Checked after sitting down: whoever sits before a drain is ended by it.
-            if self.shared.closing.load(Ordering::SeqCst) {
+            if *self.shared.closing.borrow() {
                 return Err(FollowError::Closing);
             }
             if let Some(seat) = seat {

@@ -6,6 +6,7 @@ use crate::backend::BackendError;
 use redb::{Builder, Database, DatabaseError, ReadableDatabase as _, StorageError, WriteTransaction};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 /// Name of the file in the data folder.
@@ -54,6 +55,7 @@ pub enum OpenError {
 pub(super) struct File {
     path: PathBuf,
     database: RwLock<Option<Database>>,
+    closed: AtomicBool,
 }
 
 impl File {
@@ -69,7 +71,7 @@ impl File {
             }
             Ok(_) => open_checked(folder, &path)?,
         };
-        Ok(Self { path, database: RwLock::new(Some(database)) })
+        Ok(Self { path, database: RwLock::new(Some(database)), closed: AtomicBool::new(false) })
     }
 
     /// Reads from a snapshot.
@@ -98,6 +100,12 @@ impl File {
         Ok(written)
     }
 
+    /// Waits for the reads and writes under way and gives the file up for good.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        *self.database.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// Opens the file again if redb has given up on it.
     fn revive(&self) -> Result<(), BackendError> {
         let alive = |database: &Option<Database>| {
@@ -109,6 +117,9 @@ impl File {
         let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
         if alive(&database) {
             return Ok(());
+        }
+        if self.closed.load(Ordering::SeqCst) {
+            return Err(unavailable("it is closed"));
         }
         // The old one holds the lock on the file until it is dropped.
         *database = None;

@@ -131,6 +131,12 @@ impl Backend for Embedded {
     async fn check(&self) -> Result<(), BackendError> {
         self.read_file(|_| Ok(())).await
     }
+
+    async fn close(&self) {
+        let file = Arc::clone(&self.file);
+        // It ends with the reads and writes that are under way.
+        let _ = tokio::task::spawn_blocking(move || file.close()).await;
+    }
 }
 
 fn unavailable(reason: impl std::fmt::Display) -> BackendError {
