@@ -65,3 +65,6 @@ pub const VERIFIED_TOKENS: usize = 10_000;
 
 /// Longest `sub` of a token, in bytes: it stands in every history record.
 pub const SUBJECT_BYTES: usize = 256;
+
+/// Largest configuration file, in bytes.
+pub const CONFIG_BYTES: u64 = 1024 * 1024;

@@ -18,7 +18,11 @@ use std::error::Error;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-type HttpClient = Client<HttpsConnector<HttpConnector>, Empty<Bytes>>;
+/// Plain on loopback, where no root certificates are needed.
+pub(super) enum HttpClient {
+    Plain(Client<HttpConnector, Empty<Bytes>>),
+    Tls(Client<HttpsConnector<HttpConnector>, Empty<Bytes>>),
+}
 
 /// Where a key set is read from.
 pub(super) enum Place {
@@ -32,15 +36,7 @@ impl Place {
             JwksLocation::File(path) => Ok(Self::File(path.clone())),
             JwksLocation::Url(url) => {
                 let uri = check_url(url).map_err(|reason| KeysError::Url { url: url.clone(), reason })?;
-                let connector = HttpsConnectorBuilder::new()
-                    .with_native_roots()
-                    .map_err(KeysError::Roots)?
-                    .https_or_http()
-                    .enable_http1()
-                    .build();
-                // A connection is used once in minutes: none is kept.
-                let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
-                Ok(Self::Url { uri, client: Box::new(client) })
+                Ok(Self::Url { client: Box::new(HttpClient::new(&uri)?), uri })
             }
         }
     }
@@ -61,7 +57,7 @@ impl Place {
                 text.map_err(|error| KeysError::File { path: path.display().to_string(), error })
             }
             Self::Url { uri, client } => {
-                let answer = tokio::time::timeout(limits::JWKS_TIMEOUT, get(client, uri)).await;
+                let answer = tokio::time::timeout(limits::JWKS_TIMEOUT, client.get(uri)).await;
                 let seconds = limits::JWKS_TIMEOUT.as_secs();
                 answer
                     .unwrap_or_else(|_| Err(format!("no complete answer within {seconds} s")))
@@ -99,8 +95,32 @@ async fn read_file(path: PathBuf) -> std::io::Result<Bytes> {
     Ok(text.into())
 }
 
-async fn get(client: &HttpClient, uri: &Uri) -> Result<Bytes, String> {
-    let answer = client.get(uri.clone()).await.map_err(|error| with_causes(&error))?;
+impl HttpClient {
+    fn new(uri: &Uri) -> Result<Self, KeysError> {
+        let mut builder = Client::builder(TokioExecutor::new());
+        // A connection is used once in minutes: none is kept.
+        builder.pool_max_idle_per_host(0);
+        if uri.scheme_str() == Some("http") {
+            return Ok(Self::Plain(builder.build(HttpConnector::new())));
+        }
+        let connector = HttpsConnectorBuilder::new().with_native_roots().map_err(KeysError::Roots)?;
+        Ok(Self::Tls(builder.build(connector.https_only().enable_http1().build())))
+    }
+
+    async fn get(&self, uri: &Uri) -> Result<Bytes, String> {
+        let answer = match self {
+            Self::Plain(client) => client.get(uri.clone()).await,
+            Self::Tls(client) => client.get(uri.clone()).await,
+        };
+        read_answer(answer.map_err(|error| with_causes(&error))?).await
+    }
+}
+
+async fn read_answer<B>(answer: http::Response<B>) -> Result<Bytes, String>
+where
+    B: http_body::Body,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
     if answer.status().is_redirection() {
         return Err(format!("it answers {}: set the address that it redirects to", answer.status()));
     }
@@ -158,5 +178,17 @@ mod tests {
         assert!(place.read().await.unwrap_err().to_string().contains("keys.json"));
         std::fs::write(&path, vec![b' '; limits::JWKS_BYTES + 1]).unwrap();
         assert!(place.read().await.unwrap_err().to_string().contains("more than"));
+    }
+
+    #[tokio::test]
+    async fn https_is_set_up_and_a_closed_port_is_named() {
+        // A machine without root certificates says so instead.
+        match Place::new(&JwksLocation::Url("https://127.0.0.1:1/jwks".to_owned())) {
+            Ok(place) => {
+                let error = place.read().await.unwrap_err().to_string();
+                assert!(error.contains("https://127.0.0.1:1/jwks"), "{error}");
+            }
+            Err(error) => assert!(matches!(error, KeysError::Roots(_)), "{error}"),
+        }
     }
 }

@@ -115,3 +115,77 @@ async fn read(place: &Place) -> Result<Keys, KeysError> {
     let text = place.read().await?;
     Keys::parse(&text).map_err(|reason| KeysError::Set { place: place.name(), reason })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::testing::{SigningKey, jwks};
+    use crate::config::JwksLocation;
+
+    /// Waits until `kid` is there (or is not), and gives how long it took.
+    async fn wait_for(keyring: &Keyring, kid: &str) -> Duration {
+        let start = Instant::now();
+        while keyring.current().get(kid).is_none() {
+            assert!(start.elapsed() < Duration::from_secs(3_600), "`{kid}` never came");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        start.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn keys_are_read_at_the_interval_and_sooner_after_a_failure() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("jwks.json");
+        let write = |kid| std::fs::write(&path, jwks(&[SigningKey::ed25519(kid)])).unwrap();
+        write("first");
+        let place = Place::new(&JwksLocation::File(path.clone())).unwrap();
+        let interval = Duration::from_secs(300);
+        let keyring = Arc::new(Keyring::open(place, interval).await.unwrap());
+        let owner = Arc::clone(&keyring);
+        let task = tokio::spawn(async move { owner.refresh().await });
+
+        write("second");
+        let took = wait_for(&keyring, "second").await;
+        assert!(took >= interval - Duration::from_secs(1) && took <= interval + Duration::from_secs(1));
+
+        // The next reading fails: the key stays, and the one after comes soon.
+        std::fs::write(&path, "not a key set").unwrap();
+        tokio::time::sleep(interval + Duration::from_secs(1)).await;
+        assert!(keyring.current().get("second").is_some());
+        write("third");
+        assert!(wait_for(&keyring, "third").await <= limits::JWKS_RETRY);
+        task.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn strangers_can_cause_a_read_again_after_a_while() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("jwks.json");
+        let write = |kid| std::fs::write(&path, jwks(&[SigningKey::ed25519(kid)])).unwrap();
+        write("first");
+        let place = Place::new(&JwksLocation::File(path.clone())).unwrap();
+        let keyring = Arc::new(Keyring::open(place, Duration::from_secs(3_600)).await.unwrap());
+        let owner = Arc::clone(&keyring);
+        let task = tokio::spawn(async move { owner.refresh().await });
+
+        write("second");
+        assert!(keyring.with("second").await.get("second").is_some());
+        write("third");
+        assert!(keyring.with("third").await.get("third").is_none(), "too soon");
+        tokio::time::sleep(limits::JWKS_REREAD_INTERVAL).await;
+        assert!(keyring.with("third").await.get("third").is_some());
+        task.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_waits_within_a_bound_even_if_nobody_renews() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("jwks.json");
+        std::fs::write(&path, jwks(&[SigningKey::ed25519("first")])).unwrap();
+        let place = Place::new(&JwksLocation::File(path)).unwrap();
+        let keyring = Keyring::open(place, Duration::from_secs(300)).await.unwrap();
+        let start = Instant::now();
+        assert!(keyring.with("other").await.get("other").is_none());
+        assert_eq!(start.elapsed(), limits::JWKS_TIMEOUT * 2);
+    }
+}

@@ -1,7 +1,34 @@
-//! Settings: what there is to set, and where it is set.
+//! Settings: what there is to set, where it is set, and what is wrong with it.
+//!
+//! Defaults < file < environment < flags: the later one wins. [`load`] puts them
+//! together and reports all mistakes at once, each with its setting, its place,
+//! its value and what was expected. One table (`table`) names the settings; the
+//! file's keys, the variables, the flags, the help and `--print-config` all come
+//! from it.
 
 mod settings;
 
+mod table;
+
+mod flags;
+mod load;
+
+mod environment;
+mod file;
+
+mod checks;
+mod form;
+mod units;
+
+mod error;
+mod print;
+mod source;
+
+pub use environment::process_env;
+pub use error::{ConfigError, ConfigErrors};
+pub use flags::ServeArgs;
+pub use load::{Loaded, load};
 pub use settings::{
     AuthSettings, JwksLocation, LimitSettings, LogFormat, LogSettings, Settings, TimeSettings,
 };
+pub use source::Source;

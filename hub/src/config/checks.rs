@@ -1,0 +1,100 @@
+//! Mistakes that only show between settings.
+
+use super::error::{ConfigError, did_you_mean};
+use super::{Loaded, Source};
+
+/// Adds the mistakes between settings to `errors`.
+pub(super) fn across(loaded: &Loaded, backends: &[&str], errors: &mut Vec<ConfigError>) {
+    let mut found = Vec::new();
+    issuer(loaded, &mut found);
+    routes(loaded, backends, &mut found);
+    ports(loaded, &mut found);
+    sizes(loaded, &mut found);
+    // Where a part is wrong by itself, the default stands in its place: what
+    // that does not fit is no second mistake.
+    let wrong: Vec<_> = errors.iter().map(|error| error.setting.clone()).collect();
+    for (settings, problem) in found {
+        if settings.iter().any(|setting| wrong.iter().any(|one| one == setting)) {
+            continue;
+        }
+        let setting = settings.first().copied().unwrap_or_default();
+        let source = loaded.source(setting).cloned().unwrap_or(Source::Default);
+        errors.push(ConfigError { setting: setting.to_owned(), source, problem });
+    }
+}
+
+/// The settings between which it is, the one to name first, and what is wrong.
+type Found = (&'static [&'static str], String);
+
+fn issuer(loaded: &Loaded, found: &mut Vec<Found>) {
+    let auth = &loaded.settings.auth;
+    match (&auth.issuer, &auth.jwks) {
+        (Some(issuer), None) => found.push((
+            &["auth.issuer", "auth.jwks"],
+            format!("is `{issuer}`, but `auth.jwks` is not set: say where the issuer's keys are"),
+        )),
+        (None, Some(_)) => found.push((
+            &["auth.jwks", "auth.issuer"],
+            "is set, but `auth.issuer` is not: say whose tokens are accepted".to_owned(),
+        )),
+        _ => {}
+    }
+    if auth.issuer.is_some() {
+        return;
+    }
+    let only_with_issuer: [&'static [&'static str]; 4] = [
+        &["auth.audience", "auth.issuer"],
+        &["auth.tenant-claim", "auth.issuer"],
+        &["auth.service-claim", "auth.issuer"],
+        &["auth.roles-claim", "auth.issuer"],
+    ];
+    let defaults = super::AuthSettings::default();
+    let changed = [
+        auth.audience != defaults.audience,
+        auth.tenant_claim != defaults.tenant_claim,
+        auth.service_claim != defaults.service_claim,
+        auth.roles_claim != defaults.roles_claim,
+    ];
+    for (settings, _) in only_with_issuer.into_iter().zip(changed).filter(|(_, changed)| *changed) {
+        found.push((
+            settings,
+            "has no effect without `auth.issuer`: development tokens have the default claims".to_owned(),
+        ));
+    }
+}
+
+fn routes(loaded: &Loaded, backends: &[&str], found: &mut Vec<Found>) {
+    for (prefix, backend) in &loaded.settings.backends {
+        if !backends.contains(&backend.as_str()) {
+            let hint = did_you_mean(backend, backends.iter().copied());
+            let known = backends.join("`, `");
+            found.push((
+                &["backends"],
+                format!("`{prefix}` is given to `{backend}`; the backends of this hub are `{known}`{hint}"),
+            ));
+        }
+    }
+}
+
+fn ports(loaded: &Loaded, found: &mut Vec<Found>) {
+    let (listen, http) = (loaded.settings.listen, loaded.settings.http);
+    if listen == http && listen.port() != 0 {
+        found.push((
+            &["http", "listen"],
+            format!("`{http}` is the address of `listen` too: give them different ports"),
+        ));
+    }
+}
+
+fn sizes(loaded: &Loaded, found: &mut Vec<Found>) {
+    let limits = &loaded.settings.limits;
+    if limits.tenant_bytes < limits.value_bytes {
+        found.push((
+            &["limits.tenant-bytes", "limits.value-bytes"],
+            format!(
+                "is {} bytes, less than the {} of `limits.value-bytes`",
+                limits.tenant_bytes, limits.value_bytes
+            ),
+        ));
+    }
+}

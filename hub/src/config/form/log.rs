@@ -1,0 +1,53 @@
+//! What is logged, and how.
+
+use super::super::LogFormat;
+use super::super::source::Raw;
+use super::{Form, Text, quoted, text};
+
+/// Levels of logs.
+pub(in crate::config) struct Filter;
+
+impl Form for Filter {
+    type Value = String;
+
+    fn expected(&self) -> String {
+        "a level (`error`, `warn`, `info`, `debug`, `trace`, `off`), also by target: `warn,confhub=debug`"
+            .to_owned()
+    }
+
+    fn parse(&self, raw: &Raw) -> Result<String, Option<String>> {
+        let text = Text.parse(raw)?;
+        crate::telemetry::parse_filter(&text).map_err(Some)?;
+        Ok(text)
+    }
+
+    fn show(&self, value: &String) -> String {
+        quoted(value)
+    }
+}
+
+/// How log lines look.
+pub(in crate::config) struct Format;
+
+impl Form for Format {
+    type Value = LogFormat;
+
+    fn expected(&self) -> String {
+        "`text` or `json`".to_owned()
+    }
+
+    fn parse(&self, raw: &Raw) -> Result<LogFormat, Option<String>> {
+        match text(raw) {
+            Some("text") => Ok(LogFormat::Text),
+            Some("json") => Ok(LogFormat::Json),
+            _ => Err(None),
+        }
+    }
+
+    fn show(&self, value: &LogFormat) -> String {
+        quoted(match value {
+            LogFormat::Text => "text",
+            LogFormat::Json => "json",
+        })
+    }
+}

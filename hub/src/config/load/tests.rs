@@ -1,0 +1,197 @@
+//! Precedence, mistakes, and the way back from `--print-config`.
+
+use super::*;
+use crate::config::{JwksLocation, LogFormat};
+use clap::{Args, FromArgMatches};
+use std::time::Duration;
+
+const BACKENDS: [&str; 2] = ["embedded", "dynamodb"];
+
+fn flags(line: &[&str]) -> ServeArgs {
+    let command = ServeArgs::augment_args(clap::Command::new("serve").no_binary_name(true));
+    ServeArgs::from_arg_matches(&command.try_get_matches_from(line).unwrap()).unwrap()
+}
+
+fn env(variables: &[(&str, &str)]) -> impl Iterator<Item = (String, String)> {
+    let owned: Vec<_> = variables.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
+    owned.into_iter()
+}
+
+/// A configuration file with this text.
+fn file(text: &str) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    file
+}
+
+fn load_file(text: &str) -> Result<Loaded, ConfigErrors> {
+    let file = file(text);
+    load(&flags(&["--config", file.path().to_str().unwrap()]), env(&[]), &BACKENDS)
+}
+
+/// The mistakes in `text`, one line each.
+fn mistakes(text: &str) -> Vec<String> {
+    load_file(text).unwrap_err().iter().map(ToString::to_string).collect()
+}
+
+fn assert_one(mistakes: &[String], parts: &[&str]) {
+    let fits = |mistake: &&String| parts.iter().all(|part| mistake.contains(part));
+    assert_eq!(mistakes.iter().filter(fits).count(), 1, "{parts:?} in {mistakes:#?}");
+}
+
+#[test]
+fn later_places_win() {
+    let file = file(
+        "listen = '1.1.1.1:1'\nhttp = '1.1.1.1:2'\n[times]\nheartbeat = '1s'\ndrain = '2s'\n[log]\nformat = 'json'\n",
+    );
+    let path = file.path().to_str().unwrap();
+    let variables =
+        [("CONFHUB_HTTP", "2.2.2.2:2"), ("CONFHUB_TIMES_HEARTBEAT", "3s"), ("CONFHUB_CONFIG", path)];
+    let args = flags(&["--heartbeat", "4s", "--set", "limits.streams=7", "--log", "warn,confhub=debug"]);
+    let loaded = load(&args, env(&variables), &BACKENDS).unwrap();
+    let settings = &loaded.settings;
+    assert_eq!(settings.listen, "1.1.1.1:1".parse().unwrap());
+    assert_eq!(settings.http, "2.2.2.2:2".parse().unwrap());
+    assert_eq!(settings.times.heartbeat, Duration::from_secs(4));
+    assert_eq!(settings.times.drain, Duration::from_secs(2));
+    assert_eq!(settings.limits.streams, 7);
+    assert_eq!(settings.log.format, LogFormat::Json);
+    assert_eq!(settings.times.reconcile, Settings::default().times.reconcile);
+    let source = |name: &str| loaded.source(name).unwrap().to_string();
+    assert_eq!(source("times.drain"), format!("file {path}, line 5"));
+    assert_eq!(source("http"), "environment CONFHUB_HTTP");
+    assert_eq!(source("times.heartbeat"), "flag --heartbeat");
+    assert_eq!(source("limits.streams"), "flag --set");
+    assert_eq!(source("times.reconcile"), "default");
+    assert_eq!(loaded.source("no-such"), None);
+}
+
+#[test]
+fn all_mistakes_come_at_once_each_with_its_place_and_what_was_expected() {
+    let file =
+        file("listen = 'here'\n\n[limits]\nvalue-bytes = '1GiB'\nstreems = 5\n[times]\nheartbeat = 15\n");
+    let path = file.path().to_str().unwrap();
+    let variables = [("CONFHUB_LOG_FORMAT", "yaml"), ("CONFHUB_DATA_DRI", "/x")];
+    let args =
+        flags(&["--config", path, "--http", "7601", "--set", "times.drian=1s", "--set", "times.drain"]);
+    let errors = load(&args, env(&variables), &BACKENDS).unwrap_err();
+    let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    assert_one(&lines, &["listen (file", "line 1", "`here` is wrong", "127.0.0.1:7600"]);
+    assert_one(&lines, &["limits.value-bytes (file", "line 4", "`1GiB`", "to 512KiB"]);
+    assert_one(&lines, &["limits.streems", "line 5", "did you mean `limits.streams`?"]);
+    assert_one(&lines, &["times.heartbeat", "line 7", "`15` is wrong", "a duration such as"]);
+    assert_one(&lines, &["log.format (environment CONFHUB_LOG_FORMAT)", "`yaml`", "`text` or `json`"]);
+    assert_one(&lines, &["CONFHUB_DATA_DRI", "did you mean `CONFHUB_DATA_DIR`?"]);
+    assert_one(&lines, &["http (flag --http)", "`7601` is wrong"]);
+    assert_one(&lines, &["times.drian (flag --set)", "did you mean `times.drain`?"]);
+    assert_one(&lines, &["times.drain (flag --set)", "has no value"]);
+    assert_eq!(lines.len(), 9, "{errors}");
+    let order: Vec<_> = errors.iter().map(|error| error.setting.as_str()).collect();
+    let expected = [
+        "listen",
+        "limits.value-bytes",
+        "limits.streems",
+        "times.heartbeat",
+        "CONFHUB_DATA_DRI",
+        "log.format",
+        "http",
+        "times.drian",
+        "times.drain",
+    ];
+    assert_eq!(order, expected);
+    assert!(errors.to_string().starts_with("the configuration has 9 mistakes:\n  - "));
+}
+
+#[test]
+fn a_file_with_wrong_syntax_types_or_groups_is_explained() {
+    assert_one(&mistakes("listen = \n"), &["syntax", "line 1"]);
+    assert_one(&mistakes("a = 1\na = 2\n"), &["syntax", "line 2"]);
+    assert_one(&mistakes("times = 5\n"), &["times (", "is a group of settings, not integer"]);
+    assert_one(&mistakes("listen = true\n"), &["listen (", "boolean is wrong"]);
+    assert_one(&mistakes("[auth]\naudience = [1]\n"), &["auth.audience", "something else than strings"]);
+    assert_one(&mistakes("[tiems]\ndrain = '1s'\n"), &["tiems (", "did you mean `times`?"]);
+    assert_one(&mistakes("[log]\nfilter = 'confhub=loud'\n"), &["log.filter", "`confhub=loud`"]);
+    let missing = flags(&["--config", "/no/such/confhub.toml"]);
+    let errors = load(&missing, env(&[]), &BACKENDS).unwrap_err().to_string();
+    assert!(errors.contains("/no/such/confhub.toml") && errors.contains("cannot be read"), "{errors}");
+}
+
+#[test]
+fn values_outside_their_bounds_are_refused() {
+    for (text, part) in [
+        ("times.heartbeat = '99ms'", "from 100ms to 10m"),
+        ("times.heartbeat = '11m'", "from 100ms to 10m"),
+        ("limits.streams = 0", "from 1 to"),
+        ("limits.streams = -1", "from 1 to"),
+        ("limits.value-bytes = '513KiB'", "to 512KiB"),
+        ("data-dir = ''", "a path"),
+        ("auth.tenant-claim = ''", "a text"),
+    ] {
+        assert_one(&mistakes(text), &[part]);
+    }
+}
+
+#[test]
+fn mistakes_between_settings_are_found() {
+    assert_one(&mistakes("auth.issuer = 'https://i'"), &["auth.issuer (file", "`auth.jwks` is not set"]);
+    assert_one(&mistakes("auth.jwks = 'keys.json'"), &["auth.jwks (file", "`auth.issuer` is not"]);
+    assert_one(&mistakes("auth.audience = ['a']"), &["auth.audience", "no effect without `auth.issuer`"]);
+    assert_one(&mistakes("http = '127.0.0.1:7600'"), &["http (", "different ports"]);
+    assert_one(&mistakes("limits.tenant-bytes = 10"), &["limits.tenant-bytes", "limits.value-bytes"]);
+    assert_one(&mistakes("[backends]\nx_ = 'embeded'"), &["backends", "did you mean `embedded`?"]);
+    assert_one(&mistakes("[backends]\n'a/b' = 'embedded'"), &["backends", "prefix `a/b`"]);
+    assert_one(&mistakes("[backends]\n"), &["backends", "without a backend"]);
+    let url = "auth.issuer = 'i'\nauth.jwks = 'http://idp.example/jwks'";
+    let url = mistakes(url);
+    assert_one(&url, &["auth.jwks", "loopback"]);
+    assert_eq!(url.len(), 1, "what is wrong by itself is not reported again: {url:?}");
+}
+
+#[test]
+fn the_environment_has_names_that_are_not_ours() {
+    let variables = [
+        ("CONFHUB_ENDPOINT", "http://x"),
+        ("CONFHUB_TOKEN", "t"),
+        ("CONFHUB_PORT_7600_TCP_ADDR", "10.0.0.1"),
+        ("CONFHUB_SERVICE_HOST", "10.0.0.1"),
+        ("PATH", "/bin"),
+        ("CONFHUB_BACKENDS", "a_=embedded, a_b_=dynamodb"),
+    ];
+    let loaded = load(&ServeArgs::default(), env(&variables), &BACKENDS).unwrap();
+    let routes: Vec<_> = loaded.settings.backends.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
+    assert_eq!(routes, [("a_", "embedded"), ("a_b_", "dynamodb")]);
+}
+
+#[test]
+fn what_is_printed_is_a_file_that_says_the_same() {
+    let odd = "a \"quoted\"\\folder\n\u{7f}é";
+    let args = flags(&["--issuer", "https://i", "--jwks", "https://i/k", "--audience", "a, b"]);
+    let variables = [
+        ("CONFHUB_DATA_DIR", odd),
+        ("CONFHUB_READY_FILE", "/run/ready"),
+        ("CONFHUB_LIMITS_VALUE_BYTES", "1000"),
+        ("CONFHUB_TIMES_RECONCILE", "90s"),
+        ("CONFHUB_BACKENDS", "b_=dynamodb"),
+        ("CONFHUB_LOG_FORMAT", "json"),
+    ];
+    let first = load(&args, env(&variables), &BACKENDS).unwrap();
+    assert_eq!(first.settings.data_dir.to_str(), Some(odd));
+    assert_eq!(first.settings.auth.jwks, Some(JwksLocation::Url("https://i/k".to_owned())));
+    for loaded in [first, load(&ServeArgs::default(), env(&[]), &BACKENDS).unwrap()] {
+        let printed = loaded.to_toml();
+        let again = load_file(&printed).unwrap_or_else(|errors| panic!("{errors}\n{printed}"));
+        assert_eq!(format!("{:?}", again.settings), format!("{:?}", loaded.settings));
+    }
+}
+
+#[test]
+fn the_printed_file_names_each_setting_and_its_source() {
+    let loaded = load(&flags(&["--heartbeat", "1s"]), env(&[("CONFHUB_HTTP", "[::1]:1")]), &BACKENDS);
+    let printed = loaded.unwrap().to_toml();
+    assert!(printed.contains("\nheartbeat = \"1s\" # flag --heartbeat\n"), "{printed}");
+    assert!(printed.contains("\nhttp = \"[::1]:1\" # environment CONFHUB_HTTP\n"));
+    assert!(printed.contains("\nlisten = \"127.0.0.1:7600\" # default\n"));
+    for setting in TABLE {
+        assert!(printed.contains(setting.help()), "{}", setting.name());
+    }
+}

@@ -1,0 +1,153 @@
+//! The one table of settings.
+//!
+//! A row names a setting, says what it is for, what form its value has, and
+//! where it stands in [`Settings`]. The file's keys, the variables, the flags,
+//! the help texts and `--print-config` are all read off it.
+
+use super::Settings;
+use super::form::{
+    Address, Count, Filter, Form, Format, Location, OptionalPath, OptionalText, Path, Routes, Size, Span,
+    Text, Words,
+};
+use super::source::Raw;
+use std::time::Duration;
+
+/// One setting.
+pub(super) trait Setting: Sync {
+    /// Its dotted name: the file's key.
+    fn name(&self) -> &'static str;
+
+    /// Its own flag, without dashes, if it has one. Every setting has `--set`.
+    fn flag(&self) -> Option<&'static str>;
+
+    /// What it is for.
+    fn help(&self) -> &'static str;
+
+    /// What values it takes.
+    fn expected(&self) -> String;
+
+    /// Sets it, or says why not.
+    fn set(&self, settings: &mut Settings, raw: &Raw) -> Result<(), Option<String>>;
+
+    /// Its value in TOML.
+    fn show(&self, settings: &mut Settings) -> String;
+
+    /// Its environment variable.
+    fn variable(&self) -> String {
+        format!("CONFHUB_{}", self.name().replace(['.', '-'], "_").to_ascii_uppercase())
+    }
+}
+
+/// The setting named `name`.
+pub(super) fn find(name: &str) -> Option<&'static dyn Setting> {
+    TABLE.iter().copied().find(|setting| setting.name() == name)
+}
+
+struct Row<F: Form> {
+    name: &'static str,
+    flag: Option<&'static str>,
+    help: &'static str,
+    form: F,
+    at: fn(&mut Settings) -> &mut F::Value,
+}
+
+impl<F: Form + Sync> Setting for Row<F> {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn flag(&self) -> Option<&'static str> {
+        self.flag
+    }
+
+    fn help(&self) -> &'static str {
+        self.help
+    }
+
+    fn expected(&self) -> String {
+        self.form.expected()
+    }
+
+    fn set(&self, settings: &mut Settings, raw: &Raw) -> Result<(), Option<String>> {
+        *(self.at)(settings) = self.form.parse(raw)?;
+        Ok(())
+    }
+
+    fn show(&self, settings: &mut Settings) -> String {
+        self.form.show((self.at)(settings))
+    }
+}
+
+const fn span(min_millis: u64, max_secs: u64) -> Span {
+    Span { min: Duration::from_millis(min_millis), max: Duration::from_secs(max_secs) }
+}
+
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+/// The largest unit of which a 32-bit machine can count three.
+const GIB: usize = 1024 * 1024 * 1024;
+
+macro_rules! row {
+    ($name:literal, $flag:expr, $form:expr, $help:literal, $($at:ident).+) => {
+        &Row { name: $name, flag: $flag, help: $help, form: $form, at: |settings| &mut settings.$($at).+ }
+    };
+}
+
+/// All settings: those without a group first, then group by group, as a file
+/// has them.
+#[rustfmt::skip]
+pub(super) static TABLE: &[&'static dyn Setting] = &[
+    row!("data-dir", Some("data-dir"), Path,
+        "Folder of the embedded store and of the development issuer's key", data_dir),
+    row!("listen", Some("listen"), Address,
+        "Address of the gRPC port; port 0 lets the system choose", listen),
+    row!("http", Some("http"), Address,
+        "Address of the HTTP port: health, metrics, development keys", http),
+    row!("ready-file", Some("ready-file"), OptionalPath,
+        "File that receives the bound addresses as JSON once the hub is ready", ready_file),
+    row!("backends", None, Routes,
+        "Which backend owns the keys of which prefix; the longest prefix wins", backends),
+    row!("auth.issuer", Some("issuer"), OptionalText,
+        "The `iss` of accepted tokens; none: the development issuer of the data folder", auth.issuer),
+    row!("auth.jwks", Some("jwks"), Location,
+        "Where the issuer's keys are: its JSON Web Key Set", auth.jwks),
+    row!("auth.audience", Some("audience"), Words,
+        "Accepted `aud` (ID token) or `client_id` (access token); none: any", auth.audience),
+    row!("auth.tenant-claim", None, Text,
+        "Claim with the tenant", auth.tenant_claim),
+    row!("auth.service-claim", None, Text,
+        "Claim with the service", auth.service_claim),
+    row!("auth.roles-claim", None, Text,
+        "Claim with the roles: an array of strings, or words", auth.roles_claim),
+    row!("auth.leeway", None, span(0, 10 * MINUTE),
+        "Clock difference that is forgiven in `exp`, `nbf` and `iat`", auth.leeway),
+    row!("auth.jwks-refresh", None, span(1_000, DAY),
+        "Time between two reads of the issuer's keys", auth.jwks_refresh),
+    row!("limits.value-bytes", None, Size { min: 1, max: confhub_proto::limits::VALUE_BYTES },
+        "Largest value", limits.value_bytes),
+    row!("limits.tenant-entries", None, Count { max: 10_000_000 },
+        "Most entries of one tenant, all services together", limits.tenant_entries),
+    row!("limits.tenant-bytes", None, Size { min: 1, max: 3 * GIB },
+        "Most bytes of keys, types and values of one tenant", limits.tenant_bytes),
+    row!("limits.views-per-tenant", None, Count { max: 100_000 },
+        "Most different views of one tenant on this hub", limits.views_per_tenant),
+    row!("limits.streams-per-tenant", None, Count { max: 10_000_000 },
+        "Most open streams of one tenant on this hub", limits.streams_per_tenant),
+    row!("limits.streams", None, Count { max: 10_000_000 },
+        "Most open streams on this hub", limits.streams),
+    row!("limits.connections", None, Count { max: 10_000_000 },
+        "Most connections on the gRPC port", limits.connections),
+    row!("times.heartbeat", Some("heartbeat"), span(100, 10 * MINUTE),
+        "Longest silence on a stream", times.heartbeat),
+    row!("times.tenant-idle", None, span(0, DAY),
+        "How long a tenant that nobody listens to stays in memory", times.tenant_idle),
+    row!("times.reconcile", None, span(100, DAY),
+        "Mean time between two sweeps that compare a loaded tenant with its backends", times.reconcile),
+    row!("times.drain", None, span(0, HOUR),
+        "How long a shutdown may take", times.drain),
+    row!("log.filter", Some("log"), Filter,
+        "What is logged", log.filter),
+    row!("log.format", Some("log-format"), Format,
+        "How a log line looks", log.format),
+];
