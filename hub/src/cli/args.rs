@@ -13,6 +13,9 @@ pub(crate) struct HubArgs {
     /// Where the hub's gRPC port is: https://…, or http://… on this machine
     #[arg(long, env = "CONFHUB_ENDPOINT", default_value = "http://127.0.0.1:7600", value_name = "URL")]
     pub(crate) endpoint: String,
+    /// Allow http:// beyond this machine, where the token crosses the network readable for all
+    #[arg(long)]
+    pub(crate) allow_plaintext: bool,
     /// The token to call with; other users of this machine can see arguments,
     /// so prefer the variable or --token-file
     #[arg(long, env = "CONFHUB_TOKEN", hide_env_values = true, value_name = "JWT")]
@@ -24,7 +27,7 @@ pub(crate) struct HubArgs {
     #[arg(long, default_value = "10s", value_parser = duration, value_name = "TIME")]
     pub(crate) timeout: Duration,
     /// How to print
-    #[arg(long, value_enum, default_value_t = Output::Text, value_name = "FORMAT")]
+    #[arg(long, env = "CONFHUB_OUTPUT", value_enum, default_value_t = Output::Text, value_name = "FORMAT")]
     pub(crate) output: Output,
 }
 

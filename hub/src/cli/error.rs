@@ -3,6 +3,10 @@
 
 use super::document::DocumentError;
 use super::exit::Exit;
+use crate::app::StartError;
+use crate::auth::DevIssuerError;
+use crate::config::ConfigErrors;
+use confhub_client::Closed;
 use confhub_proto::{ContentError, NameError};
 use std::io;
 use std::path::PathBuf;
@@ -86,6 +90,18 @@ pub(crate) enum CliError {
         /// Why it makes none.
         reason: String,
     },
+    /// The hub ended the stream for good.
+    #[error(transparent)]
+    Ended(#[from] Closed),
+    /// A wrong setting of the hub.
+    #[error(transparent)]
+    Settings(#[from] ConfigErrors),
+    /// The hub cannot start, or has ended by itself.
+    #[error(transparent)]
+    Serve(#[from] StartError),
+    /// The development issuer cannot sign.
+    #[error(transparent)]
+    Issuer(#[from] DevIssuerError),
     /// A later batch of an import was refused; earlier ones are committed.
     #[error("batch {batch} of {batches} was refused, the ones before it are committed: {error}")]
     Batch {
@@ -118,13 +134,17 @@ impl CliError {
     /// The exit code.
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self::Usage(_) | Self::Name(_) | Self::Endpoint { .. } => Exit::Usage,
+            Self::Usage(_) | Self::Name(_) | Self::Endpoint { .. } | Self::Settings(_) => Exit::Usage,
+            Self::Ended(Closed::Denied(_) | Closed::Revoked) => Exit::Denied,
             Self::Missing { .. } => Exit::NotFound,
             Self::NoToken => Exit::Denied,
             Self::Unreachable { .. } | Self::TimedOut { .. } => Exit::Unreachable,
             Self::Hub { status, .. } => Exit::of_status(status.code()),
             Self::Batch { error, .. } => error.exit(),
             Self::Content(_)
+            | Self::Ended(_)
+            | Self::Serve(_)
+            | Self::Issuer(_)
             | Self::Document(_)
             | Self::File { .. }
             | Self::Output(_)
@@ -149,6 +169,9 @@ impl CliError {
                     "the token lacks the right; for a development hub: \
                      `confhub token --tenant … --role writer --role secret-reader`",
                 ),
+                Code::Unimplemented => {
+                    Some("is the endpoint the gRPC port of a hub, and of a version that fits?")
+                }
                 Code::Aborted => Some("read the entry again, then decide; or leave out --expect-version"),
                 _ => None,
             },

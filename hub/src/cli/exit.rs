@@ -9,7 +9,7 @@ pub(crate) enum Exit {
     Ok = 0,
     /// Failed for a reason that has no code of its own.
     Failure = 1,
-    /// The command line is wrong (also what `clap` exits with).
+    /// The command line or a setting is wrong (also what `clap` exits with).
     Usage = 2,
     /// There is no such entry or version.
     NotFound = 3,
@@ -28,7 +28,7 @@ pub(crate) const TABLE: &str = "\
 Exit codes:
   0  done
   1  failed for another reason
-  2  the command line is wrong
+  2  the command line or a setting is wrong
   3  no such entry or version
   4  conflict: the entry does not have the expected version
   5  no valid token, or not allowed

@@ -41,7 +41,7 @@ impl Hub {
     /// If there is no token, the endpoint is not usable, or nobody answers.
     pub(crate) async fn connect(args: &HubArgs) -> Result<Self, CliError> {
         let bearer = Bearer::new(&token(args)?)?;
-        let endpoint = endpoint(&args.endpoint)?.connect_timeout(args.timeout);
+        let endpoint = endpoint(&args.endpoint, args.allow_plaintext)?.connect_timeout(args.timeout);
         let channel = endpoint.connect().await.map_err(|error| CliError::Unreachable {
             endpoint: args.endpoint.clone(),
             reason: root_cause(&error),
@@ -189,7 +189,7 @@ pub(crate) fn token(args: &HubArgs) -> Result<String, CliError> {
 ///
 /// # Errors
 /// If it is no URL, has a path, or would send the token in the clear.
-pub(crate) fn endpoint(text: &str) -> Result<Endpoint, CliError> {
+fn endpoint(text: &str, allow_plaintext: bool) -> Result<Endpoint, CliError> {
     let refuse = |reason| CliError::Endpoint { endpoint: text.to_owned(), reason };
     let uri: Uri = text.parse().map_err(|_| refuse("is no URL"))?;
     let host = uri.host().ok_or_else(|| refuse("has no host"))?.to_owned();
@@ -200,8 +200,10 @@ pub(crate) fn endpoint(text: &str) -> Result<Endpoint, CliError> {
         Some("https") => Endpoint::from(uri)
             .tls_config(ClientTlsConfig::new().with_native_roots())
             .map_err(|_| refuse("cannot be used with TLS")),
-        Some("http") if is_loopback(&host) => Ok(Endpoint::from(uri)),
-        Some("http") => Err(refuse("is not on this machine: the token would travel in the clear; use https")),
+        Some("http") if allow_plaintext || is_loopback(&host) => Ok(Endpoint::from(uri)),
+        Some("http") => Err(refuse(
+            "is not on this machine: the token would travel in the clear; use https, or --allow-plaintext",
+        )),
         _ => Err(refuse("must start with https:// or http://")),
     }
 }
@@ -228,7 +230,7 @@ mod tests {
         for good in
             ["http://127.0.0.1:7600", "http://localhost:1", "http://[::1]:7600/", "https://hub.example.com"]
         {
-            assert!(endpoint(good).is_ok(), "{good}");
+            assert!(endpoint(good, false).is_ok(), "{good}");
         }
         for bad in [
             "http://hub.example.com",
@@ -241,9 +243,10 @@ mod tests {
             "",
             "http://",
         ] {
-            let error = endpoint(bad).err().unwrap_or_else(|| panic!("{bad} was taken"));
+            let error = endpoint(bad, false).err().unwrap_or_else(|| panic!("{bad} was taken"));
             assert!(error.to_string().contains(bad), "{error}");
         }
+        assert!(endpoint("http://hub:7600", true).is_ok());
     }
 
     #[test]

@@ -7,12 +7,14 @@
 mod args;
 mod commands;
 mod compare;
+mod demo;
 mod document;
 mod entry_view;
 mod error;
 mod exit;
 mod file;
 mod hub;
+mod live;
 mod output;
 mod progress;
 mod value;
@@ -20,8 +22,10 @@ mod value;
 use clap::{CommandFactory, Parser, Subcommand};
 use commands::{
     apply::Apply, completions::Completions, delete::Delete, diff::Diff, export::Export, get::Get,
-    history::History, import::Import, put::Put, rollback::Rollback, status::Status,
+    history::History, import::Import, put::Put, rollback::Rollback, serve::Serve, status::Status,
+    token::Token, watch::Watch,
 };
+use demo::Demo;
 use error::CliError;
 use exit::Exit;
 use output::Output;
@@ -57,6 +61,9 @@ Errors go to standard error; with --output json as {{\"error\": {{\"code\", \"ex
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(Demo),
+    Serve(Serve),
+    Token(Token),
     Get(Get),
     Put(Put),
     Delete(Delete),
@@ -64,6 +71,7 @@ enum Command {
     Import(Import),
     Export(Export),
     Diff(Diff),
+    Watch(Watch),
     History(History),
     Rollback(Rollback),
     Status(Status),
@@ -80,6 +88,10 @@ pub fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<Exit, CliError> {
     match command {
+        Command::Demo(demo) => demo.run(),
+        Command::Serve(serve) => serve.run(),
+        Command::Token(token) => token.run(),
+        Command::Watch(watch) => client(watch.run()),
         Command::Get(get) => client(get.run()),
         Command::Put(put) => client(put.run()),
         Command::Delete(delete) => client(delete.run()),
@@ -112,8 +124,11 @@ impl Command {
             | Self::Diff(Diff { hub, .. })
             | Self::History(History { hub, .. })
             | Self::Rollback(Rollback { hub, .. })
+            | Self::Watch(Watch { hub, .. })
             | Self::Status(Status { hub, .. }) => hub.output,
-            Self::Completions(_) => Output::Text,
+            Self::Demo(demo) => demo.output,
+            Self::Token(token) => token.output,
+            Self::Serve(_) | Self::Completions(_) => Output::Text,
         }
     }
 }
@@ -131,7 +146,7 @@ mod tests {
     fn help_has_the_exit_codes_and_every_command_an_explanation() {
         let mut cli = Cli::command();
         assert!(cli.render_long_help().to_string().contains(exit::TABLE.lines().nth(3).unwrap_or_default()));
-        for command in cli.get_subcommands() {
+        for command in cli.get_subcommands().filter(|command| command.get_name() != "help") {
             assert!(command.get_about().is_some(), "{}", command.get_name());
             let examples = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
             assert!(examples.contains("Examples:"), "{}", command.get_name());

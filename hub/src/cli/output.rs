@@ -136,7 +136,7 @@ mod tests {
     fn a_table_is_plain_columns() {
         let mut table = table(["KEY", "VERSION"]);
         table.add_row(vec!["tenant_config_a", "3"]);
-        assert_eq!(table_text(&table), "KEY               VERSION\ntenant_config_a   3\n");
+        assert_eq!(table_text(&table), "KEY              VERSION\ntenant_config_a  3\n");
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The operator's commands: each is a client of the hub's API, and nothing more.
+//! The operator's commands: each is a client of the hub's API, and nothing more;
+//! `serve` and `token` are those that need none.
 
 pub(crate) mod apply;
 pub(crate) mod completions;
@@ -10,7 +11,10 @@ pub(crate) mod history;
 pub(crate) mod import;
 pub(crate) mod put;
 pub(crate) mod rollback;
+pub(crate) mod serve;
 pub(crate) mod status;
+pub(crate) mod token;
+pub(crate) mod watch;
 
 use super::error::CliError;
 use confhub_proto::{Key, ServiceName};

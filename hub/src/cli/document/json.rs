@@ -257,7 +257,7 @@ mod tests {
 
     #[test]
     fn mistakes_are_named_with_line_column_and_path() {
-        assert_eq!(error("{\n \"a\": {\n  \"b\": [1, tru]}}"), "f:3:14: `a.b[1]`: expected ident");
+        assert_eq!(error("{\n \"a\": {\n  \"b\": [1, tru]}}"), "f:3:15: `a.b[1]`: expected ident");
         assert_eq!(error("{\"a\": {\"b\": 1,\n\"b\": 2}}"), "f:2:3: `a.b`: this key is there twice");
         assert!(error("[1, {\"x\": 1, \"x\": 1}]").contains("`[1].x`: this key is there twice"));
         assert_eq!(error(""), "f:1:0: EOF while parsing a value");

@@ -85,7 +85,7 @@ mod tests {
     fn a_real_shop_is_understood() {
         let shop = parse(SERVICES).unwrap();
         let services: std::collections::BTreeSet<_> = shop.keys().filter_map(|a| a.service.clone()).collect();
-        assert_eq!((shop.len(), services.len()), (64, 15));
+        assert_eq!((shop.len(), services.len()), (62, 15));
         let broker = get(&shop, None, "tenant_config_kafka_addr");
         assert_eq!((&broker.value[..], &*broker.content_type), (&b"kafka:9092"[..], Content::TEXT));
         let threshold = get(&shop, Some("agent"), "tenant_config_vcr_match_threshold");
