@@ -10,15 +10,15 @@ use crate::cli::output::{Output, shown};
 use confhub_proto::Key;
 use futures_util::StreamExt;
 use futures_util::stream::select_all;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 /// File with the operator's token, in the data folder.
 const TOKEN_FILE: &str = "operator.jwt";
 
-/// Changes that arrive in this time after one another are told of together.
+/// Changes that arrive within this time are told of together.
 const TOGETHER: Duration = Duration::from_millis(50);
 
 /// Most changes that are told of together.
@@ -29,16 +29,19 @@ pub(super) async fn for_good(stage: &Stage, fleet: &Fleet, output: Output) -> Re
     let token = stage.token("acme", "demo-operator", &[Role::Writer, Role::SecretReader])?;
     let file = write_token(stage.folder(), &token)?;
     say(output, &next_steps(stage, &file))?;
-    let streams = fleet.0.iter().map(|member| member.client.changes().map(move |change| (member, change)));
+    let streams = fleet.0.iter().enumerate();
+    let streams = streams.map(|(at, member)| member.client.changes().map(move |change| (at, change)));
     let mut changes = select_all(streams);
-    while let Some((member, change)) = changes.next().await {
-        let mut arrived: Vec<_> = change.keys.into_iter().map(|key| (key, member)).collect();
+    while let Some((at, change)) = changes.next().await {
+        let until = Instant::now() + TOGETHER;
+        let mut arrived: BTreeSet<_> = change.keys.into_iter().map(|key| (key, at)).collect();
         while arrived.len() < MOST_TOGETHER
-            && let Ok(Some((member, change))) = timeout(TOGETHER, changes.next()).await
+            && let Ok(Some((at, change))) = timeout_at(until, changes.next()).await
         {
-            arrived.extend(change.keys.into_iter().map(|key| (key, member)));
+            arrived.extend(change.keys.into_iter().map(|key| (key, at)));
         }
-        for (fact, services) in facts(&arrived) {
+        let arrived = arrived.iter().filter_map(|(key, at)| Some((key, fleet.0.get(*at)?)));
+        for (fact, services) in facts(arrived) {
             let noun = if services == 1 { "service" } else { "services" };
             say(output, &format!("  {fact} {services} {noun}"))?;
         }
@@ -47,7 +50,7 @@ pub(super) async fn for_good(stage: &Stage, fleet: &Fleet, output: Output) -> Re
 }
 
 /// What the services that a change has reached see now, and how many see the same.
-fn facts(arrived: &[(Key, &Member)]) -> BTreeMap<String, usize> {
+fn facts<'a>(arrived: impl Iterator<Item = (&'a Key, &'a Member)>) -> BTreeMap<String, usize> {
     let mut facts = BTreeMap::new();
     for (key, member) in arrived {
         let fact = match member.client.get(key.as_str()) {
