@@ -17,8 +17,8 @@ use confhub_proto::{ServiceName, wire};
     after_long_help = "\
 Examples:
   confhub history tenant_config_limits
-  confhub rollback tenant_config_limits --to 3
-  confhub rollback tenant_config_limits --to 3 --expect-version 5
+  confhub rollback tenant_config_limits 3
+  confhub rollback tenant_config_limits 3 --expect-version 5
 
 JSON: {\"key\", \"service\" (null: shared), \"version\" (the new one)}.
 Exit code 3 if the version is not kept, 4 if the present version is another."
@@ -27,7 +27,7 @@ pub(crate) struct Rollback {
     /// The key
     key: String,
     /// The version to write again
-    #[arg(long, value_name = "VERSION")]
+    #[arg(value_name = "VERSION")]
     to: u64,
     /// The service that the entry belongs to; without it, the shared one
     #[arg(long)]
