@@ -158,7 +158,10 @@ impl CliError {
         use tonic::Code;
         match self {
             Self::NoToken => Some(GET_A_TOKEN),
-            Self::Unreachable { .. } | Self::TimedOut { .. } => Some(
+            Self::TimedOut { .. } => Some(
+                "--timeout takes a longer time; a write may have been made all the same, so look before you repeat it",
+            ),
+            Self::Unreachable { .. } => Some(
                 "is it running? `confhub serve` starts one here; \
                  --endpoint or CONFHUB_ENDPOINT names another",
             ),

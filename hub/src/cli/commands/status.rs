@@ -19,14 +19,17 @@ use tonic_health::pb::health_client::HealthClient;
 ///
 /// Asks for the hub's health, then for its state as the token's tenant sees it.
 #[derive(Debug, Args)]
-#[command(after_long_help = "\
+#[command(
+    verbatim_doc_comment,
+    after_long_help = "\
 Examples:
   confhub status
   confhub status --output json | jq -e '.health == \"SERVING\"'
 
 JSON: {\"endpoint\", \"health\", \"round_trip_ms\", \"hub_version\", \"uptime_seconds\", \"tenant\", \"subject\",
 \"roles\", \"entries\", \"bytes\", \"streams\", \"backends\": [{\"prefix\", \"backend\", \"error\" (null: none)}]}.
-Exit code 1 if the hub is not serving or a backend does not answer.")]
+Exit code 1 if the hub is not serving or a backend does not answer."
+)]
 pub(crate) struct Status {
     #[command(flatten)]
     pub(crate) hub: HubArgs,
