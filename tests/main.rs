@@ -11,6 +11,11 @@
 
 mod support;
 
+mod atomic;
 mod delivery;
+mod history;
+mod joining;
+mod reads;
 mod resume;
+mod secrets;
 mod shutdown;

@@ -2,11 +2,19 @@
 //! wait for. No test sleeps: it waits for a state, with a bound.
 
 mod caller;
+mod calls;
+mod http;
 mod hub;
+mod model;
+mod random;
 mod stream;
 
-pub use caller::Caller;
+pub use caller::{Caller, text};
+pub use calls::{delete, put, secret};
+pub use http::http_get;
 pub use hub::Hub;
+pub use model::view_of;
+pub use random::{pick, seed};
 pub use stream::{Event, Stream};
 
 use std::future::Future;
