@@ -14,3 +14,4 @@ mod support;
 mod delivery;
 mod resume;
 mod shutdown;
+mod wire;

@@ -2,7 +2,9 @@
 //! wait for. No test sleeps: it waits for a state, with a bound.
 
 mod caller;
+pub mod golden;
 mod hub;
+pub mod raw;
 mod stream;
 
 pub use caller::Caller;
