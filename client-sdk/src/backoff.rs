@@ -27,9 +27,16 @@ impl Backoff {
         pause
     }
 
-    /// Ends the run: something worked.
-    pub(crate) fn reset(&mut self) {
-        *self = Self::new();
+    /// Ends the run if a stream that was there for `lived` counts as a success:
+    /// it does if it outlived the pauses that led to it. So a hub that restarts
+    /// now and then is found again at once, and one that drops every stream as
+    /// it opens is not called more and more often.
+    pub(crate) fn worked(&mut self, lived: Duration) -> bool {
+        let success = lived >= self.bound.min(limits::LIVED);
+        if success {
+            *self = Self::new();
+        }
+        success
     }
 }
 
@@ -46,8 +53,23 @@ mod tests {
             assert!(backoff.next(&mut rng) <= bound);
             bound = (bound * 2).min(*limits::BACKOFF.end());
         }
-        backoff.reset();
+    }
+
+    #[test]
+    fn only_a_stream_that_outlived_the_pauses_starts_them_over() {
+        let mut rng = fastrand::Rng::with_seed(7);
+        let mut backoff = Backoff::new();
+        for _ in 0..4 {
+            backoff.next(&mut rng);
+        }
+        let bound = *limits::BACKOFF.start() * 16;
+        assert!(!backoff.worked(bound - Duration::from_millis(1)));
+        assert!(backoff.worked(bound));
         assert!(backoff.next(&mut rng) <= *limits::BACKOFF.start());
+        for _ in 0..64 {
+            backoff.next(&mut rng);
+        }
+        assert!(backoff.worked(limits::LIVED), "enough, however long the pauses were");
     }
 
     #[test]

@@ -1,24 +1,118 @@
 //! Client of confhub: configuration and feature flags in memory, current
 //! without polling.
+//!
+//! A [`Client`] holds one long-lived stream to a hub and keeps one tenant's
+//! configuration in memory. Reads are look-ups in memory that never wait; a
+//! change is there moments after it was written, with no restart and no
+//! time-to-live to guess.
+//!
+//! ```no_run
+//! use confhub_client::Client;
+//! use serde::Deserialize;
+//!
+//! #[derive(Deserialize)]
+//! struct Limits {
+//!     max_items: u32,
+//! }
+//!
+//! # async fn run(token: String) -> Result<(), Box<dyn std::error::Error>> {
+//! // Returns when there is a state to read.
+//! let client = Client::builder()
+//!     .endpoint("http://127.0.0.1:7600")
+//!     .token(token)
+//!     .service("checkout")
+//!     .disk("/var/lib/checkout/confhub.state")
+//!     .connect()
+//!     .await?;
+//!
+//! // An entry: bytes, content type, version.
+//! if let Some(entry) = client.get("tenant_config_kafka_addr") {
+//!     println!("{:?} version {}", entry.value(), entry.version());
+//! }
+//!
+//! // A value, parsed here and now.
+//! let port: Option<u16> = client.get_as("tenant_config_port")?;
+//!
+//! // A value of your own type, parsed once per change, for what is read often.
+//! let limits = client.typed::<Limits>("tenant_config_limits")?;
+//! assert!(limits.load().max_items > 0);
+//!
+//! // Several keys at one moment.
+//! let snapshot = client.snapshot();
+//! println!("{} entries at {}", snapshot.len(), snapshot.digest());
+//!
+//! // The next change of one key; `None` if it is removed.
+//! let mut watch = client.watch("tenant_config_kafka_addr");
+//! let changed = watch.next().await;
+//! # let _ = (port, changed);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What it promises
+//!
+//! - **Whole states.** What was written together becomes visible together. A
+//!   [`snapshot`](Client::snapshot) never changes.
+//! - **The hub's state.** After each update the client compares the digest of
+//!   what it has with the hub's. If they differ, it shows the last good state,
+//!   asks for everything anew, and counts it ([`Stats::healed`]).
+//! - **Reads go on.** Without a hub the last good state is served, and
+//!   [`Status::Stale`] says since when and why. The client comes back by itself,
+//!   with pauses that grow and are drawn at random, to any of the addresses that
+//!   its endpoints resolve to, and resumes where it was: an unchanged state is
+//!   not sent again.
+//! - **A start without a hub**, with [`Builder::disk`]: from the last good state
+//!   on disk, if it is whole and this tenant's.
+//! - **Fixed cost.** One task and one connection per client. Nobody who follows
+//!   changes has a queue: a reader that lags gets several changes as one.
+//!
+//! # What it is not
+//!
+//! It writes nothing; that is for operators and pipelines. It holds no secrets:
+//! a secret entry has a key and a version and no value. And it is one tenant's:
+//! which one, the token decides, so a service for many tenants has a client for
+//! each.
+//!
+//! # When something is wrong
+//!
+//! | What | How it shows |
+//! |---|---|
+//! | the builder was told something impossible | [`Error::Config`], at once |
+//! | neither hub nor disk has a state | [`Error::Timeout`], with the last reason |
+//! | the hub refuses or revokes the right to listen | [`Error::Closed`], [`Status::Closed`]: for good |
+//! | the hub is lost later | no error: [`Status::Stale`] until it is back |
+//! | a value is not what the program expects | [`ValueError`]; a [`Typed`] handle keeps the last good one |
+//!
+//! # Features
+//!
+//! `tls` (default): `https://` endpoints, verified against the system's roots.
+//! Without it, only `http://` to this machine, or with
+//! [`Builder::allow_plaintext`].
 
-mod backoff;
-mod builder;
-mod client;
-mod credentials;
-mod disk;
-mod endpoint;
+// In the order in which a change travels, after what all of them use.
 mod error;
-mod follow;
 mod limits;
-mod start;
 mod stats;
 mod status;
-mod store;
-#[cfg(test)]
-mod test;
-mod value;
+
+mod builder;
+mod start;
+
+mod backoff;
+mod credentials;
+mod endpoint;
 mod view;
 mod worker;
+
+mod disk;
+mod store;
+
+mod client;
+mod follow;
+mod value;
+
+#[cfg(test)]
+mod test;
 
 pub use builder::Builder;
 pub use client::Client;

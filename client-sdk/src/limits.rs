@@ -46,7 +46,8 @@ pub(crate) const HEARTBEAT: std::ops::RangeInclusive<Duration> =
 pub(crate) const BACKOFF: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(50)..=Duration::from_secs(30);
 
-/// A stream that lived this long was a success: the pauses start over.
+/// A stream that lived this long was a success, however long the pauses before
+/// it were: they start over.
 pub(crate) const LIVED: Duration = Duration::from_secs(5);
 
 /// Longest that a hub can ask a client to keep away from it.

@@ -2,9 +2,9 @@
 //! and streams every change of it.
 //!
 //! The rooms stand in the order in which a change travels; `ARCHITECTURE.md`
-//! walks one through them. Each room knows only those before it, and `app` puts
-//! them together. The hub knows the SDK through the wire alone; only [`cli`],
-//! which is a client itself, uses it.
+//! walks one through them and says which room knows which. `app` puts them
+//! together. The hub knows the SDK through the wire alone; only [`cli`], which is
+//! a client itself, uses it.
 
 pub mod clock;
 pub mod limits;

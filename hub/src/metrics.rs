@@ -4,12 +4,13 @@
 //! fixed: no tenant, key or service appears here.
 
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+use std::fmt::{self, Write as _};
 use std::sync::atomic::AtomicU64;
 
 /// A counter for each value of one label.
@@ -23,7 +24,7 @@ pub struct EndLabel {
 }
 
 /// Why a stream ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EndReason {
     /// The subscriber left.
     Left,
@@ -43,7 +44,7 @@ pub struct OutcomeLabel {
 }
 
 /// How something went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// It was done.
     Done,
@@ -51,6 +52,27 @@ pub enum Outcome {
     Refused,
     /// It failed, for what the hub or a store could not do.
     Failed,
+}
+
+impl EncodeLabelValue for EndReason {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        encoder.write_str(match self {
+            Self::Left => "left",
+            Self::Drain => "drain",
+            Self::Expired => "expired",
+            Self::TooLarge => "too-large",
+        })
+    }
+}
+
+impl EncodeLabelValue for Outcome {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        encoder.write_str(match self {
+            Self::Done => "done",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        })
+    }
 }
 
 /// Why a call was refused before it was looked at.

@@ -9,7 +9,7 @@ mod channel;
 mod dialer;
 mod url;
 
-pub(crate) use channel::open;
+pub(crate) use channel::{chain, open};
 pub(crate) use dialer::DynDialer;
 pub use dialer::{Dialer, TcpDialer};
 pub(crate) use url::Endpoint;

@@ -1,14 +1,16 @@
 //! An endpoint's URL, checked.
 
+use super::channel::{chain, settings};
 use crate::ConfigError;
 use http::Uri;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 /// `https://name[:port]`, or `http://…` on loopback.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Endpoint {
     uri: Uri,
+    settings: tonic::transport::Endpoint,
     host: String,
     port: u16,
     tls: bool,
@@ -51,11 +53,17 @@ impl Endpoint {
             return refuse("would send the token in plaintext: use `https://`, or `.allow_plaintext(true)`");
         }
         let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
-        Ok(Self { uri, host, port, tls, loopback_only: !tls && !allow_plaintext })
+        let settings = match settings(&uri, tls.then_some(&host)) {
+            Ok(settings) => settings,
+            Err(error) => return refuse(&format!("cannot be used: {}", chain(&error))),
+        };
+        Ok(Self { uri, settings, host, port, tls, loopback_only: !tls && !allow_plaintext })
     }
 
-    pub(crate) fn uri(&self) -> &Uri {
-        &self.uri
+    /// How connections are set up. Made once: reading the system's roots takes
+    /// milliseconds.
+    pub(crate) fn settings(&self) -> &tonic::transport::Endpoint {
+        &self.settings
     }
 
     pub(crate) fn host(&self) -> &str {
@@ -64,11 +72,6 @@ impl Endpoint {
 
     pub(crate) fn port(&self) -> u16 {
         self.port
-    }
-
-    #[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "nothing asks without TLS"))]
-    pub(crate) fn tls(&self) -> bool {
-        self.tls
     }
 
     /// Whether an address that the name resolved to may be dialed.
@@ -117,7 +120,7 @@ mod tests {
     fn what_is_no_endpoint_is_named_with_the_reason() {
         for (bad, reason) in [
             ("", "is no URL"),
-            ("127.0.0.1:7600", "is no URL"),
+            ("127.0.0.1:7600", "must start with"),
             ("hub", "must start with"),
             ("grpc://hub", "must start with"),
             ("http://127.0.0.1:7600/v1", "has no path"),

@@ -3,8 +3,10 @@
 
 use crate::Closed;
 use crate::credentials;
+use crate::endpoint::chain;
 use confhub_proto::frame::FrameError;
 use confhub_proto::wire;
+use std::error::Error;
 use std::time::Duration;
 use tonic::Code;
 
@@ -19,7 +21,10 @@ pub(super) enum End {
     Token(#[from] credentials::TokenError),
     /// The hub ended it with a status.
     #[error("the hub says {:?}: {}", .0.code(), .0.message())]
-    Status(#[from] Box<tonic::Status>),
+    Status(Box<tonic::Status>),
+    /// The connection broke, and whatever status there is was made up here.
+    #[error("the connection to the hub broke: {0}")]
+    Broken(String),
     /// The hub announced the end.
     #[error("the hub says goodbye: {}", words(*.0))]
     Goodbye(wire::goodbye::Reason, Duration),
@@ -67,7 +72,7 @@ impl End {
     pub(super) fn verdict(&self) -> Verdict {
         use wire::goodbye::Reason;
         match self {
-            Self::Unreachable(_) => Verdict::NextAddress,
+            Self::Unreachable(_) | Self::Broken(_) => Verdict::NextAddress,
             Self::Status(status) => after(status),
             Self::Goodbye(Reason::Revoked, _) => Verdict::Close(Closed::Revoked),
             Self::Goodbye(Reason::TokenExpiring, _) => Verdict::NewToken,
@@ -79,6 +84,17 @@ impl End {
             | Self::TooLarge { .. }
             | Self::Diverged
             | Self::Moved => Verdict::Again,
+        }
+    }
+}
+
+impl From<tonic::Status> for End {
+    fn from(status: tonic::Status) -> Self {
+        // A status with a cause comes from the transport on this side; its code
+        // is a guess that must not close a client.
+        match status.source() {
+            Some(cause) => Self::Broken(chain(cause)),
+            None => Self::Status(Box::new(status)),
         }
     }
 }
@@ -113,7 +129,15 @@ mod tests {
     use tonic::Status;
 
     fn verdict(status: Status) -> Verdict {
-        End::from(Box::new(status)).verdict()
+        End::from(status).verdict()
+    }
+
+    #[test]
+    fn a_broken_connection_closes_nothing_whatever_status_it_was_given() {
+        for cause in [std::io::ErrorKind::BrokenPipe, std::io::ErrorKind::PermissionDenied] {
+            let status = Status::from_error(Box::new(std::io::Error::from(cause)));
+            assert_eq!(verdict(status), Verdict::NextAddress, "{cause}");
+        }
     }
 
     #[test]

@@ -21,6 +21,7 @@ use crate::view::View;
 use crate::{Closed, Status};
 use end::{End, Verdict};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
@@ -41,8 +42,8 @@ pub(crate) struct Worker {
 /// How a visit to one address ended.
 struct Visit {
     end: End,
-    /// The stream was there long enough to count as a success.
-    lived: bool,
+    /// How long there was a stream.
+    lived: Duration,
 }
 
 impl Worker {
@@ -93,12 +94,13 @@ impl Worker {
     async fn go_round(&mut self, addresses: Vec<Address>) -> Result<bool, Closed> {
         for address in addresses {
             let Visit { end, lived } = self.visit(&address).await;
-            if lived {
-                self.backoff.reset();
+            let lived = self.backoff.worked(lived);
+            let verdict = end.verdict();
+            if !matches!(verdict, Verdict::Close(_)) {
+                tracing::warn!(hub = %address, reason = %end, "no stream; reads go on from the last good state");
+                self.failed(&end.to_string());
             }
-            tracing::warn!(hub = %address, reason = %end, "no stream; reads go on from the last good state");
-            self.failed(&end.to_string());
-            match end.verdict() {
+            match verdict {
                 Verdict::Close(reason) => return Err(reason),
                 Verdict::NextAddress => {}
                 Verdict::Again => return Ok(false),
@@ -138,3 +140,6 @@ impl Drop for CloseOnDrop {
         self.0.close(Closed::Runtime);
     }
 }
+
+#[cfg(test)]
+mod tests;

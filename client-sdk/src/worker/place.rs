@@ -53,7 +53,7 @@ impl Place {
     }
 
     /// Goes to the state after `update`, all of it at once, and publishes it.
-    pub(super) fn commit(&mut self, update: &Update, store: &Store) -> Result<Option<Good>, End> {
+    pub(super) fn commit(&mut self, update: &Update, store: &Store) -> Result<(), End> {
         let next = self.state.commit(update);
         if next.digest() != update.commit.cursor {
             return Err(self.diverged(store));
@@ -69,9 +69,14 @@ impl Place {
         if update.reset {
             store.counters.resets.add_one();
         }
-        store.publish(Arc::clone(&next), &changed);
-        let hub_time = update.commit.hub_time;
-        Ok(self.origin.clone().map(|origin| Good { origin, state: next, hub_time }))
+        store.publish(next, &changed);
+        Ok(())
+    }
+
+    /// The state just committed, with whose it is.
+    pub(super) fn good(&self, hub_time: SystemTime) -> Option<Good> {
+        let origin = self.origin.clone()?;
+        Some(Good { origin, state: Arc::clone(&self.state), hub_time })
     }
 
     /// Compares with the hub's own word on where this stream is. True: the

@@ -26,7 +26,7 @@ impl Worker {
         self.store.counters.attempts.add_one();
         let Opened { frames, welcome } = match self.open(address).await {
             Ok(opened) => opened,
-            Err(end) => return Visit { end, lived: false },
+            Err(end) => return Visit { end, lived: Duration::ZERO },
         };
         self.store.counters.streams.add_one();
         self.renew_token = false;
@@ -35,7 +35,7 @@ impl Worker {
             Ok(never) => match never {},
             Err(end) => end,
         };
-        Visit { end, lived: opened_at.elapsed() >= limits::LIVED }
+        Visit { end, lived: opened_at.elapsed() }
     }
 
     async fn open(&self, address: &Address) -> Result<Opened, End> {
@@ -43,8 +43,7 @@ impl Worker {
         let mut request = Request::new(self.view.request(self.place.cursor));
         request.metadata_mut().insert("authorization", token.header()?);
         let channel = open(address, self.endpoints.dialer());
-        // TLS is bounded too: the connector's own bound ends with the dial.
-        let limit = limits::DIAL_TIMEOUT * 2;
+        let limit = limits::DIAL_TIMEOUT;
         let channel = timeout(limit, channel).await.map_err(|_| no_answer("the dial", limit))?;
         let channel = channel.map_err(End::Unreachable)?;
         let limit = limits::WELCOME_TIMEOUT;
@@ -68,7 +67,7 @@ impl Worker {
                 // Frames that are there count, even if this task was not run
                 // for so long that the alarm has gone off too.
                 biased;
-                frame = frames.message() => frame.map_err(Box::new)?,
+                frame = frames.message() => frame?,
                 () = &mut alarm => {
                     if last_frame.elapsed() >= patience {
                         return Err(End::Silent(patience));
@@ -113,8 +112,8 @@ impl Worker {
     }
 
     fn commit(&mut self, update: &Update) -> Result<(), End> {
-        let good = self.place.commit(update, &self.store)?;
-        if let (Some(disk), Some(good)) = (&self.disk, good) {
+        self.place.commit(update, &self.store)?;
+        if let (Some(disk), Some(good)) = (&self.disk, self.place.good(update.commit.hub_time)) {
             disk.offer(good);
         }
         Ok(())
@@ -141,8 +140,8 @@ struct Follow {
 async fn subscribe(channel: Channel, request: Request<wire::SubscribeRequest>) -> Result<Opened, End> {
     let mut client =
         ConfigServiceClient::new(channel).max_decoding_message_size(confhub_proto::limits::FRAME_BYTES);
-    let mut frames = client.subscribe(request).await.map_err(Box::new)?.into_inner();
-    match frames.message().await.map_err(Box::new)? {
+    let mut frames = client.subscribe(request).await?.into_inner();
+    match frames.message().await? {
         Some(wire::Frame { kind: Some(Kind::Welcome(welcome)) }) => Ok(Opened { frames, welcome }),
         Some(_) => Err(End::Protocol("the first frame is no Welcome")),
         None => Err(End::Protocol("the stream ended before its Welcome")),

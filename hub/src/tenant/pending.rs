@@ -26,7 +26,7 @@ impl Pending {
     pub(super) fn hint(&mut self, addresses: impl IntoIterator<Item = Address>) {
         self.addresses.extend(addresses);
         if self.addresses.len() > PENDING_HINTS {
-            self.everything = true;
+            self.sweep();
             self.addresses.clear();
         }
     }

@@ -53,7 +53,8 @@ impl Embedded {
     /// If the folder cannot be used, another hub uses it, or the file is damaged.
     pub fn open(folder: &Path, bounds: Bounds, clock: Clock, feed: Feed) -> Result<Self, OpenError> {
         let file = Arc::new(File::open(folder)?);
-        let writer = Writer::start(Arc::clone(&file), bounds, clock, feed)?;
+        let writer = Writer::start(Arc::clone(&file), bounds, clock, feed)
+            .map_err(|source| OpenError::Folder { folder: folder.to_owned(), source })?;
         Ok(Self { file, writer })
     }
 

@@ -2,11 +2,12 @@
 
 use super::file::File;
 use super::write::Tables;
-use super::{Bounds, OpenError, unavailable};
+use super::{Bounds, unavailable};
 use crate::backend::{BackendError, Change, WriteError};
 use crate::clock::Clock;
 use crate::source::{Feed, Hint};
 use confhub_proto::TenantId;
+use std::io;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
@@ -31,18 +32,10 @@ struct Write {
 type Outcome = Result<Vec<u64>, WriteError>;
 
 impl Writer {
-    pub(super) fn start(
-        file: Arc<File>,
-        bounds: Bounds,
-        clock: Clock,
-        feed: Feed,
-    ) -> Result<Self, OpenError> {
+    pub(super) fn start(file: Arc<File>, bounds: Bounds, clock: Clock, feed: Feed) -> io::Result<Self> {
         let (queue, writes) = mpsc::channel(QUEUE);
         let thread = Thread { file, bounds, clock, feed };
-        std::thread::Builder::new()
-            .name("store-writer".to_owned())
-            .spawn(move || thread.run(writes))
-            .map_err(|source| OpenError::Folder { folder: "".into(), source })?;
+        std::thread::Builder::new().name("store-writer".to_owned()).spawn(move || thread.run(writes))?;
         Ok(Self { queue })
     }
 

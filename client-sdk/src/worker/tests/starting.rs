@@ -1,0 +1,110 @@
+//! How clients begin, with and without a hub.
+
+use super::*;
+use crate::{Client, ConfigError, Error};
+use fake_hub::token;
+
+#[tokio::test(start_paused = true)]
+async fn without_a_hub_the_last_good_state_on_disk_serves_until_there_is_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state");
+    let mut hub = FakeHub::new();
+    let (client, _call) = hub.connected(hub.builder().disk(&path), &one(3)).await;
+    client.close().await;
+    assert_eq!(client.stats().disk_writes, 1);
+
+    hub.listen(&[]);
+    let client = hub.builder().disk(&path).connect().await.unwrap();
+    assert!(matches!(client.status(), Status::Stale { from_disk: true, .. }), "{}", client.status());
+    assert_eq!(client.get_as("tenant_config_a"), Ok(Some(3)));
+
+    hub.listen(&[2]);
+    let call = hub.call().await;
+    assert_eq!(call.cursor(), Some(one(3).digest()), "resumes from the disk's state");
+    call.welcome("acme").await;
+    call.update(&between(&one(3), &one(4))).await;
+    client.ready().await.unwrap();
+    assert_eq!(client.get_as("tenant_config_a"), Ok(Some(4)));
+    // Closing writes the latest, without waiting for its turn.
+    client.close().await;
+    hub.listen(&[]);
+    let client = hub.builder().disk(&path).connect().await.unwrap();
+    assert_eq!(client.get_as("tenant_config_a"), Ok(Some(4)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_state_of_another_tenant_on_disk_is_as_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state");
+    let mut hub = FakeHub::new();
+    let (client, _call) = hub.connected(hub.builder().disk(&path), &one(3)).await;
+    client.close().await;
+    hub.listen(&[]);
+    for foreign in [token("other"), "no-json-web-token".to_owned()] {
+        let error = hub.builder().disk(&path).token(foreign).connect().await.unwrap_err();
+        assert!(matches!(error, Error::Timeout { .. }), "{error}");
+    }
+    std::fs::write(&path, "damaged").unwrap();
+    assert!(hub.builder().disk(&path).connect().await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_updates_cost_one_write_a_second() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut hub = FakeHub::new();
+    let (client, call) = hub.connected(hub.builder().disk(folder.path().join("state")), &one(1)).await;
+    for version in 2..=100 {
+        call.update(&between(&one(version - 1), &one(version))).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    client.close().await;
+    let writes = client.stats().disk_writes;
+    assert!((2..=8).contains(&writes), "{writes} writes in 5 seconds");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_hub_and_disk_connect_ends_within_its_bound_and_says_why() {
+    let hub = FakeHub::new();
+    hub.listen(&[]);
+    let began = Instant::now();
+    let error = hub.builder().connect_timeout(Duration::from_secs(3)).connect().await.unwrap_err();
+    assert_eq!(began.elapsed().as_secs(), 3);
+    assert!(error.retryable());
+    assert!(error.to_string().contains("http://hub.test:7600"), "{error}");
+    assert!(error.to_string().contains("refused"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hub_that_denies_is_believed_at_once() {
+    for (status, says) in [
+        (tonic::Status::permission_denied("suspended"), "denied access: suspended"),
+        (tonic::Status::invalid_argument("service `x`"), "InvalidArgument: service `x`"),
+        (tonic::Status::unimplemented("Subscribe"), "is this endpoint a hub"),
+    ] {
+        let mut hub = FakeHub::new();
+        let connecting = tokio::spawn(hub.builder().connect());
+        hub.call().await.end(status).await;
+        let error = connecting.await.unwrap().unwrap_err();
+        assert!(error.to_string().contains(says) && !error.retryable(), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_impossible_is_said_before_anything_is_tried() {
+    let good = || Client::builder().endpoint("http://127.0.0.1:1").token("t");
+    let error = |builder: crate::Builder| async {
+        match builder.connect().await.unwrap_err() {
+            Error::Config(error) => error,
+            other => panic!("{other}"),
+        }
+    };
+    assert_eq!(error(Client::builder().token("t")).await, ConfigError::NoEndpoint);
+    assert_eq!(error(Client::builder().endpoint("http://[::1]:1")).await, ConfigError::NoToken);
+    assert!(matches!(error(good().service("a b")).await, ConfigError::Name(_)));
+    assert!(matches!(error(good().prefix("")).await, ConfigError::Name(_)));
+    assert!(matches!(error(good().endpoint("http://10.0.0.1")).await, ConfigError::Endpoint { .. }));
+    assert!(matches!(error(good().connect_timeout(Duration::ZERO)).await, ConfigError::Zero(_)));
+    assert!(matches!(error(good().disk("/nonexistent/folder/state")).await, ConfigError::Disk { .. }));
+    let many = (0..17).fold(good(), |builder, number| builder.prefix(format!("p{number}")));
+    assert!(error(many).await.to_string().contains("17 prefixes; at most 16"));
+}

@@ -1,0 +1,56 @@
+//! `serve`: runs a hub. This is the life of that process.
+
+use crate::app::{self, App};
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::output;
+use crate::clock::system_clock;
+use crate::config::{self, ServeArgs};
+use crate::{shutdown, telemetry};
+use clap::Args;
+
+/// Run a hub
+///
+/// Needs nothing else on the machine: the store is one file in the data folder, and the
+/// development issuer there signs tokens until a real one is configured. Settings come from
+/// flags, from CONFHUB_… variables and from a file, in this order of precedence.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  confhub serve --data-dir ./data
+  confhub serve --config confhub.toml --print-config
+  confhub serve --listen 127.0.0.1:0 --http 127.0.0.1:0 --ready-file ready.json
+
+SIGTERM or Ctrl-C drains: streams get a goodbye, calls under way finish. A second one ends the
+process at once.")]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    args: ServeArgs,
+}
+
+impl Serve {
+    pub(crate) fn run(self) -> Result<Exit, CliError> {
+        let loaded = config::load(&self.args, environment(), &app::BACKENDS)?;
+        if self.args.print_config {
+            output::write(loaded.to_toml().as_bytes(), b"")?;
+            return Ok(Exit::Ok);
+        }
+        let settings = loaded.settings;
+        telemetry::init_logging(&settings.log).map_err(|error| CliError::Failed(error.to_string()))?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+        let runtime = runtime.map_err(|error| CliError::Failed(format!("cannot start: {error}")))?;
+        runtime.block_on(async {
+            let told = shutdown::signals()
+                .map_err(|error| CliError::Failed(format!("cannot listen for signals: {error}")))?;
+            let app = App::start(settings, system_clock()).await?;
+            app.run(told).await?;
+            Ok(Exit::Ok)
+        })
+    }
+}
+
+/// The variables of this process; one that is no text can be none of ours.
+pub(crate) fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}

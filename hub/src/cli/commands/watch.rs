@@ -1,0 +1,105 @@
+//! `watch`: changes, as they are committed.
+
+use super::super::compare;
+use crate::cli::args::HubArgs;
+use crate::cli::entry_view::{EntryJson, JSON_HELP, service_cell, value_cell};
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::hub::Hub;
+use crate::cli::live;
+use clap::Args;
+use confhub_client::{Client, Status};
+use confhub_proto::{Key, Prefix, ServiceName, wire};
+use serde::Serialize;
+
+/// Print each change as it is committed
+///
+/// Listens as a service would, and stays connected: when the hub goes away, it says so and goes
+/// on as soon as a hub is back, with what changed meanwhile. Changes that come faster than they
+/// can be printed are printed as the state that they led to.
+#[derive(Debug, Args)]
+#[command(after_long_help = format!("\
+Examples:
+  confhub watch
+  confhub watch --service ad --prefix tenant_config_flag_
+  confhub watch --once --output json | jq .entry.value
+
+JSON, one line a change: {{\"change\": \"put\", \"key\", \"entry\"}} or {{\"change\": \"removed\", \"key\"}}.
+{JSON_HELP}"))]
+pub(crate) struct Watch {
+    /// The service whose view is watched; without it, shared entries alone
+    #[arg(long)]
+    service: Option<ServiceName>,
+    /// Only keys that start with this; may be repeated
+    #[arg(long, value_name = "PREFIX")]
+    prefix: Vec<Prefix>,
+    /// End after the first change
+    #[arg(long, conflicts_with = "count")]
+    once: bool,
+    /// End after this many changes
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+    #[command(flatten)]
+    pub(crate) hub: HubArgs,
+}
+
+#[derive(Serialize)]
+struct Json<'a> {
+    change: &'static str,
+    key: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entry: Option<EntryJson>,
+}
+
+impl Watch {
+    pub(crate) async fn run(self) -> Result<Exit, CliError> {
+        // A token or an endpoint that is no good is told at once, with its exit code.
+        compare::status(&Hub::connect(&self.hub).await?).await?;
+        let client = live::connect(&self.hub, self.service.as_ref(), &self.prefix).await?;
+        let mut left = if self.once { Some(1) } else { self.count };
+        let (mut changes, mut status) = (client.changes(), client.watch_status());
+        let entries = client.snapshot().len();
+        self.hub.output.remark(&format!("Watching {entries} entries; Ctrl-C ends it."));
+        loop {
+            tokio::select! {
+                next = changes.next() => {
+                    let next = next.ok_or_else(|| live::ended(&client))?;
+                    let mut keys = next.keys;
+                    keys.sort();
+                    for key in keys {
+                        self.print(&client, &key)?;
+                        left = left.map(|left| left - 1);
+                        if left == Some(0) {
+                            return Ok(Exit::Ok);
+                        }
+                    }
+                }
+                Some(status) = status.next() => self.tell(&status),
+            }
+        }
+    }
+
+    fn print(&self, client: &Client, key: &Key) -> Result<(), CliError> {
+        let entry = client.get(key.as_str()).map(|entry| wire::Entry::from(&*entry));
+        let json = Json {
+            change: if entry.is_some() { "put" } else { "removed" },
+            key: key.as_str(),
+            entry: entry.as_ref().map(EntryJson::from),
+        };
+        self.hub.output.print(&json, || match &entry {
+            Some(entry) => {
+                let (version, service) = (entry.version, service_cell(&entry.service));
+                format!("{key}  {service}  version {version}  {}", value_cell(entry))
+            }
+            None => format!("{key}  removed"),
+        })
+    }
+
+    fn tell(&self, status: &Status) {
+        match status {
+            Status::Stale { reason, .. } => self.hub.output.remark(&format!("(waiting for a hub: {reason})")),
+            Status::Ready { .. } => self.hub.output.remark("(connected)"),
+            _ => {}
+        }
+    }
+}

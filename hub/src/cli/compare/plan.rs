@@ -1,0 +1,221 @@
+//! What differs between a document and a hub, and the writes that would make
+//! the hub agree. A pure function of both.
+
+use crate::cli::document::{Address, Document, Item};
+use confhub_proto::{Bytes, Content, Entry, Key, wire};
+use std::collections::BTreeMap;
+
+/// How an entry differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Difference {
+    /// Only the document has it.
+    Added,
+    /// Both have it, with different content.
+    Changed,
+    /// Only the hub has it.
+    Removed,
+}
+
+impl Difference {
+    /// As JSON spells it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Added => "added",
+            Self::Changed => "changed",
+            Self::Removed => "removed",
+        }
+    }
+
+    /// As a listing marks it.
+    pub(crate) fn sign(self) -> char {
+        match self {
+            Self::Added => '+',
+            Self::Changed => '~',
+            Self::Removed => '-',
+        }
+    }
+}
+
+/// One entry that differs.
+#[derive(Debug, Clone)]
+pub(crate) struct Step {
+    /// How.
+    pub(crate) difference: Difference,
+    /// Which.
+    pub(crate) address: Address,
+    /// What the document says.
+    pub(crate) content: Option<Content>,
+    /// What the hub has.
+    pub(crate) present: Option<Entry>,
+}
+
+impl Step {
+    /// The write that makes the hub agree, provided that nobody was faster.
+    pub(crate) fn change(&self) -> wire::Change {
+        let action = match &self.content {
+            Some(content) => wire::change::Action::Put(wire::Content {
+                value: content.value.clone(),
+                content_type: content.content_type.to_string(),
+                secret: content.secret,
+            }),
+            None => wire::change::Action::Delete(wire::Deletion {}),
+        };
+        wire::Change {
+            key: self.address.key.to_string(),
+            service: self.address.wire_service(),
+            expected_version: Some(self.present.as_ref().map_or(0, Entry::version)),
+            action: Some(action),
+        }
+    }
+}
+
+/// What differs.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    /// Entries that differ, in order.
+    pub(crate) steps: Vec<Step>,
+    /// Secrets whose values the caller may not see, so that nobody can tell
+    /// whether they differ.
+    pub(crate) uncertain: Vec<Step>,
+    /// Secrets that the document names without a value.
+    pub(crate) markers: Vec<Address>,
+    /// Markers of secrets that the hub does not have.
+    pub(crate) absent: Vec<Address>,
+    /// How many entries are the same.
+    pub(crate) unchanged: usize,
+}
+
+impl Plan {
+    /// How many entries differ in this way.
+    pub(crate) fn count(&self, difference: Difference) -> usize {
+        self.steps.iter().filter(|step| step.difference == difference).count()
+    }
+}
+
+/// Compares. `secrets` has the values of those secrets that may be seen;
+/// `in_scope` says which keys count as removed if the document lacks them.
+pub(crate) fn compare(
+    document: &Document,
+    hub: &BTreeMap<Address, Entry>,
+    secrets: &BTreeMap<Address, Bytes>,
+    in_scope: impl Fn(&Key) -> bool,
+) -> Plan {
+    let mut plan = Plan::default();
+    for (address, item) in document {
+        let present = hub.get(address).cloned();
+        let Item::Content(content) = item else {
+            let found = present.is_some_and(|entry| entry.is_secret());
+            if found {
+                plan.markers.push(address.clone())
+            } else {
+                plan.absent.push(address.clone())
+            }
+            continue;
+        };
+        let Some(present) = present else {
+            plan.steps.push(Step {
+                difference: Difference::Added,
+                address: address.clone(),
+                content: Some(content.clone()),
+                present: None,
+            });
+            continue;
+        };
+        let sameness = same(content, &present, secrets.get(address));
+        let step = || Step {
+            difference: Difference::Changed,
+            address: address.clone(),
+            content: Some(content.clone()),
+            present: Some(present.clone()),
+        };
+        match sameness {
+            Some(true) => plan.unchanged += 1,
+            Some(false) => plan.steps.push(step()),
+            None => plan.uncertain.push(step()),
+        }
+    }
+    for (address, entry) in hub {
+        if !document.contains_key(address) && in_scope(&address.key) {
+            plan.steps.push(Step {
+                difference: Difference::Removed,
+                address: address.clone(),
+                content: None,
+                present: Some(entry.clone()),
+            });
+        }
+    }
+    plan
+}
+
+/// Whether an entry has this content; `None` if its value may not be seen.
+fn same(content: &Content, entry: &Entry, revealed: Option<&Bytes>) -> Option<bool> {
+    if content.secret != entry.is_secret() || *content.content_type != *entry.content_type() {
+        return Some(false);
+    }
+    let value = if entry.is_secret() { revealed? } else { entry.value() };
+    Some(*value == content.value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use confhub_proto::limits;
+    use std::time::SystemTime;
+
+    fn address(key: &str) -> Address {
+        Address { service: None, key: key.parse().unwrap() }
+    }
+
+    fn content(value: &str, secret: bool) -> Content {
+        Content::new(Bytes::from(value.to_owned()), Content::TEXT, secret, limits::VALUE_BYTES).unwrap()
+    }
+
+    fn hub(entries: &[(&str, &str, u64, bool)]) -> BTreeMap<Address, Entry> {
+        let entry = |(key, value, version, secret): &(&str, &str, u64, bool)| {
+            let content = content(value, *secret);
+            let entry = Entry::new(key.parse().unwrap(), None, content, *version, SystemTime::UNIX_EPOCH);
+            (address(key), entry)
+        };
+        entries.iter().map(entry).collect()
+    }
+
+    fn lines(steps: &[Step]) -> Vec<String> {
+        let line = |step: &Step| {
+            let expected = step.change().expected_version.unwrap();
+            format!("{}{}@{expected}", step.difference.sign(), step.address)
+        };
+        steps.iter().map(line).collect()
+    }
+
+    #[test]
+    fn only_differences_are_planned_each_with_the_version_it_was_seen_at() {
+        let document: Document = [("a", "new"), ("b", "same"), ("c", "1")]
+            .map(|(key, value)| (address(key), Item::Content(content(value, false))))
+            .into();
+        let hub =
+            hub(&[("b", "same", 4, false), ("c", "0", 7, false), ("x", "", 2, false), ("y", "", 3, false)]);
+        let plan = compare(&document, &hub, &BTreeMap::new(), |key| key.as_str() == "x");
+        assert_eq!(lines(&plan.steps), ["+a@0", "~c@7", "-x@2"]);
+        assert_eq!(plan.unchanged, 1);
+    }
+
+    #[test]
+    fn a_secret_is_compared_by_its_value_or_not_at_all() {
+        let document: Document =
+            ["a", "b", "c", "d"].map(|key| (address(key), Item::Content(content("s", true)))).into();
+        let hub = hub(&[("a", "", 1, true), ("b", "", 1, true), ("c", "", 1, true), ("d", "s", 1, false)]);
+        let revealed = [(address("a"), "s".into()), (address("b"), "t".into())].into();
+        let plan = compare(&document, &hub, &revealed, |_| true);
+        assert_eq!(lines(&plan.steps), ["~b@1", "~d@1"]);
+        assert_eq!(lines(&plan.uncertain), ["~c@1"]);
+        assert_eq!(plan.unchanged, 1);
+    }
+
+    #[test]
+    fn a_marker_writes_nothing_and_removes_nothing() {
+        let document: Document = ["a", "b"].map(|key| (address(key), Item::Marker)).into();
+        let plan = compare(&document, &hub(&[("a", "", 1, true)]), &BTreeMap::new(), |_| true);
+        assert!(plan.steps.is_empty());
+        assert_eq!((plan.markers, plan.absent), (vec![address("a")], vec![address("b")]));
+    }
+}

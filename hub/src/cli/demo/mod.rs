@@ -1,0 +1,73 @@
+//! `demo`: the whole story on one machine. A hub, the settings and flags of a
+//! real shop, one SDK client for each of its services, changes that arrive.
+//!
+//! Every figure that it prints is measured while it runs.
+
+mod figures;
+mod fleet;
+mod shop;
+mod stage;
+mod stay;
+mod story;
+
+use super::error::CliError;
+use super::exit::Exit;
+use super::output::{self, Output};
+use clap::Args;
+use std::path::PathBuf;
+
+/// Show it all: a hub, a shop's settings, its services, a change
+///
+/// Starts a hub on free ports of this machine, imports the settings and flags of the
+/// OpenTelemetry demo shop, connects one client per service, changes things and measures how
+/// long they take to arrive. Needs nothing else, and leaves nothing behind.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  confhub demo
+  confhub demo --once
+  confhub demo --once --output json | jq .p50_ms
+
+Without --once the hub stays up, and the demo prints what to type next.
+The last line of --once: services, entries, writes, deliveries, p50_ms, max_ms (from sending a
+write to its being applied in a service), restart_updates (entries sent again after a restart).
+JSON: the same, as one object.")]
+pub(crate) struct Demo {
+    /// Tell the story and end
+    #[arg(long)]
+    once: bool,
+    /// Keep the hub's data in this folder; without it, in one that is removed at the end.
+    /// What differs from the shop's files there is imported again
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// How to print
+    #[arg(long, env = "CONFHUB_OUTPUT", value_enum, default_value_t = Output::Text, value_name = "FORMAT")]
+    pub(crate) output: Output,
+}
+
+impl Demo {
+    pub(crate) fn run(self) -> Result<Exit, CliError> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+        runtime.map_err(|error| CliError::Failed(format!("cannot start: {error}")))?.block_on(self.play())
+    }
+
+    async fn play(self) -> Result<Exit, CliError> {
+        let mut stage = stage::Stage::open(self.data_dir.as_deref()).await?;
+        let (fleet, figures) = story::tell(&mut stage, self.output).await?;
+        self.output.print(&figures, || format!("\n{}", figures.line()))?;
+        if !self.once {
+            stay::until_interrupted(&stage, &fleet, self.output).await?;
+        }
+        fleet.close().await;
+        stage.close().await?;
+        Ok(Exit::Ok)
+    }
+}
+
+/// A line of the story.
+fn say(output: Output, line: &str) -> Result<(), CliError> {
+    match output {
+        Output::Text => output::write(line.as_bytes(), b"\n"),
+        Output::Json => Ok(()),
+    }
+}

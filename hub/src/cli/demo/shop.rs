@@ -1,0 +1,24 @@
+//! The shop: settings and flags of a public system, built into the program.
+
+use crate::cli::compare::Files;
+use crate::cli::error::CliError;
+use confhub_proto::Prefix;
+
+const SERVICES: &str = include_str!("../../../demo/otel-demo.services.json");
+const FLAGS: &str = include_str!("../../../demo/otel-demo.flagd.json");
+
+/// Put before each of its names.
+const PREFIX: &str = "tenant_config_";
+
+/// A setting that all services read, and what the story makes of it.
+pub(super) const SETTING: &str = "tenant_config_kafka_addr";
+
+/// A flag.
+pub(super) const FLAG: &str = "tenant_config_flag_cartFailure";
+
+/// Its files, checked.
+pub(super) fn files() -> Result<Files, CliError> {
+    let file = |name: &str, text: &str| (name.to_owned(), text.as_bytes().to_vec());
+    let files = vec![file("otel-demo.services.json", SERVICES), file("otel-demo.flagd.json", FLAGS)];
+    Files::new(files, Some(Prefix::new(PREFIX)?))
+}

@@ -1,0 +1,185 @@
+//! What can go wrong in a command, in words: which value was wrong, and what
+//! to do about it.
+
+use super::document::DocumentError;
+use super::exit::Exit;
+use crate::app::StartError;
+use crate::auth::DevIssuerError;
+use crate::config::ConfigErrors;
+use confhub_client::Closed;
+use confhub_proto::{ContentError, NameError};
+use std::io;
+use std::path::PathBuf;
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CliError {
+    /// Arguments that contradict each other or the protocol.
+    #[error("{0}")]
+    Usage(String),
+    /// A name outside the alphabet.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// A value over the limit, or a malformed media type.
+    #[error(transparent)]
+    Content(#[from] ContentError),
+    /// A malformed file.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+    /// A file or stream that cannot be read or written.
+    #[error("cannot {doing} {path}: {error}", path = path.display())]
+    File {
+        /// `read` or `write`.
+        doing: &'static str,
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// Standard output does not take more.
+    #[error("cannot write the output: {0}")]
+    Output(#[from] io::Error),
+    /// No token was given.
+    #[error("there is no token, and a hub answers nobody without one")]
+    NoToken,
+    /// An endpoint that is none of ours.
+    #[error("the endpoint `{endpoint}` {reason}")]
+    Endpoint {
+        /// As given.
+        endpoint: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// Nobody listens there, or nobody that speaks our protocol.
+    #[error("no hub answers at {endpoint}: {reason}")]
+    Unreachable {
+        /// Where.
+        endpoint: String,
+        /// The system's words.
+        reason: String,
+    },
+    /// The hub was silent for too long.
+    #[error("the hub at {endpoint} did not answer `{call}` within {timeout_ms} ms")]
+    TimedOut {
+        /// Where.
+        endpoint: String,
+        /// What was asked.
+        call: String,
+        /// The limit in milliseconds.
+        timeout_ms: u128,
+    },
+    /// The hub refused.
+    #[error("{call}: {}", said(status))]
+    Hub {
+        /// What was asked.
+        call: String,
+        /// The answer.
+        status: Box<tonic::Status>,
+    },
+    /// Some entries that were asked for are not there.
+    #[error("no such entry: {}", keys.join(", "))]
+    Missing {
+        /// Their keys.
+        keys: Vec<String>,
+    },
+    /// The hub's answer makes no sense.
+    #[error("the hub's answer to `{call}` is malformed: {reason}")]
+    Answer {
+        /// What was asked.
+        call: String,
+        /// Why it makes none.
+        reason: String,
+    },
+    /// The hub ended the stream for good.
+    #[error(transparent)]
+    Ended(#[from] Closed),
+    /// A wrong setting of the hub.
+    #[error(transparent)]
+    Settings(#[from] ConfigErrors),
+    /// The hub cannot start, or has ended by itself.
+    #[error(transparent)]
+    Serve(#[from] StartError),
+    /// The development issuer cannot sign.
+    #[error(transparent)]
+    Issuer(#[from] DevIssuerError),
+    /// A later batch of an import was refused; earlier ones are committed.
+    #[error("batch {batch} of {batches} was refused, the ones before it are committed: {error}")]
+    Batch {
+        /// Its number, from 1.
+        batch: usize,
+        /// How many there are.
+        batches: usize,
+        /// Why.
+        error: Box<CliError>,
+    },
+    /// The program itself could not do its part.
+    #[error("{0}")]
+    Failed(String),
+}
+
+fn said(status: &tonic::Status) -> String {
+    match status.message() {
+        "" => status.code().description().to_owned(),
+        message => message.to_owned(),
+    }
+}
+
+impl CliError {
+    /// Reads or writes that failed, with the file they were about.
+    pub(crate) fn file(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |error| Self::File { doing, path, error }
+    }
+
+    /// The exit code.
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::Usage(_) | Self::Name(_) | Self::Endpoint { .. } | Self::Settings(_) => Exit::Usage,
+            Self::Ended(Closed::Denied(_) | Closed::Revoked) => Exit::Denied,
+            Self::Missing { .. } => Exit::NotFound,
+            Self::NoToken => Exit::Denied,
+            Self::Unreachable { .. } | Self::TimedOut { .. } => Exit::Unreachable,
+            Self::Hub { status, .. } => Exit::of_status(status.code()),
+            Self::Batch { error, .. } => error.exit(),
+            Self::Content(_)
+            | Self::Ended(_)
+            | Self::Serve(_)
+            | Self::Issuer(_)
+            | Self::Document(_)
+            | Self::File { .. }
+            | Self::Output(_)
+            | Self::Answer { .. }
+            | Self::Failed(_) => Exit::Failure,
+        }
+    }
+
+    /// What to do, where there is one thing to do.
+    pub(crate) fn hint(&self) -> Option<&'static str> {
+        use tonic::Code;
+        match self {
+            Self::NoToken => Some(GET_A_TOKEN),
+            Self::Unreachable { .. } | Self::TimedOut { .. } => Some(
+                "is it running? `confhub serve` starts one here; \
+                 --endpoint or CONFHUB_ENDPOINT names another",
+            ),
+            Self::Endpoint { .. } => Some("for example: https://confhub.example.com, http://127.0.0.1:7600"),
+            Self::Hub { status, .. } => match status.code() {
+                Code::Unauthenticated => Some(GET_A_TOKEN),
+                Code::PermissionDenied => Some(
+                    "the token lacks the right; for a development hub: \
+                     `confhub token --tenant … --role writer --role secret-reader`",
+                ),
+                Code::Unimplemented => {
+                    Some("is the endpoint the gRPC port of a hub, and of a version that fits?")
+                }
+                Code::Aborted => Some("read the entry again, then decide; or leave out --expect-version"),
+                _ => None,
+            },
+            Self::Batch { .. } => Some("put it right and run the same command again: it sends what is left"),
+            _ => None,
+        }
+    }
+}
+
+const GET_A_TOKEN: &str = "for a development hub: `export CONFHUB_TOKEN=$(confhub token --tenant acme --role writer)`; \
+     otherwise use your identity provider's; --token-file takes a file";

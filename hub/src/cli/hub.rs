@@ -1,0 +1,258 @@
+//! The hub at the other end: a channel with the caller's token on every call,
+//! and a bound on every wait.
+
+use super::args::HubArgs;
+use super::error::CliError;
+use confhub_proto::wire::admin_service_client::AdminServiceClient;
+use confhub_proto::wire::config_service_client::ConfigServiceClient;
+use confhub_proto::{Entry, limits, wire};
+use std::error::Error;
+use std::io::Read;
+use std::net::IpAddr;
+use std::time::Duration;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint, Uri};
+
+/// Largest answer that is accepted, in bytes: the history of a key whose 100
+/// versions are as large as any hub allows.
+const ANSWER_BYTES: usize = 64 * 1024 * 1024;
+
+/// Most bytes of a tenant's entries that are taken into memory.
+const LIST_BYTES: usize = 512 * 1024 * 1024;
+
+/// A channel that puts the token on every call.
+pub(crate) type Authorized = InterceptedService<Channel, Bearer>;
+
+/// A hub, and who we are to it.
+#[derive(Debug, Clone)]
+pub(crate) struct Hub {
+    endpoint: String,
+    timeout: Duration,
+    channel: Channel,
+    bearer: Bearer,
+}
+
+impl Hub {
+    /// Connects.
+    ///
+    /// # Errors
+    /// If there is no token, the endpoint is not usable, or nobody answers.
+    pub(crate) async fn connect(args: &HubArgs) -> Result<Self, CliError> {
+        let bearer = Bearer::new(&token(args)?)?;
+        let endpoint = endpoint(&args.endpoint, args.allow_plaintext)?.connect_timeout(args.timeout);
+        let channel = endpoint.connect().await.map_err(|error| CliError::Unreachable {
+            endpoint: args.endpoint.clone(),
+            reason: root_cause(&error),
+        })?;
+        Ok(Self { endpoint: args.endpoint.clone(), timeout: args.timeout, channel, bearer })
+    }
+
+    /// The reading side.
+    pub(crate) fn config(&self) -> ConfigServiceClient<Authorized> {
+        ConfigServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+            .max_decoding_message_size(ANSWER_BYTES)
+    }
+
+    /// The writing side.
+    pub(crate) fn admin(&self) -> AdminServiceClient<Authorized> {
+        AdminServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+            .max_decoding_message_size(ANSWER_BYTES)
+    }
+
+    /// The bare channel, for services that ask for no token.
+    pub(crate) fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    /// Where it is.
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// Waits for an answer, for as long as the caller said.
+    ///
+    /// # Errors
+    /// If it does not come, or is a refusal.
+    pub(crate) async fn call<T>(
+        &self,
+        call: &str,
+        answer: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>,
+    ) -> Result<T, CliError> {
+        match tokio::time::timeout(self.timeout, answer).await {
+            Ok(Ok(response)) => Ok(response.into_inner()),
+            Ok(Err(status)) => Err(self.refused(call, status)),
+            Err(_) => Err(self.timed_out(call)),
+        }
+    }
+
+    /// All entries of the tenant whose keys start with one of `prefixes` (none:
+    /// all), at one moment.
+    ///
+    /// # Errors
+    /// If the hub does not answer, refuses, or sends more than a tenant can have.
+    pub(crate) async fn list(&self, prefixes: Vec<String>) -> Result<Vec<Entry>, CliError> {
+        let call = "list the entries";
+        let mut admin = self.admin();
+        let mut stream = self.call(call, admin.list(wire::ListRequest { prefixes })).await?;
+        let (mut entries, mut bytes) = (Vec::new(), 0);
+        loop {
+            let next = tokio::time::timeout(self.timeout, stream.message());
+            let part = next.await.map_err(|_| self.timed_out(call))?;
+            let Some(part) = part.map_err(|status| self.refused(call, status))? else {
+                return Ok(entries);
+            };
+            for entry in part.entries {
+                let entry = Entry::try_from(entry).map_err(|error| malformed(call, &error))?;
+                bytes += entry.size();
+                entries.push(entry);
+            }
+            if bytes > LIST_BYTES {
+                return Err(malformed(call, &format!("more than {LIST_BYTES} bytes of entries")));
+            }
+        }
+    }
+
+    fn timed_out(&self, call: &str) -> CliError {
+        CliError::TimedOut {
+            endpoint: self.endpoint.clone(),
+            call: call.to_owned(),
+            timeout_ms: self.timeout.as_millis(),
+        }
+    }
+
+    fn refused(&self, call: &str, status: tonic::Status) -> CliError {
+        let transport = status.source().is_some_and(|source| source.is::<tonic::transport::Error>());
+        if transport {
+            return CliError::Unreachable { endpoint: self.endpoint.clone(), reason: root_cause(&status) };
+        }
+        CliError::Hub { call: call.to_owned(), status: Box::new(status) }
+    }
+}
+
+/// An answer that makes no sense.
+pub(crate) fn malformed(call: &str, reason: &impl ToString) -> CliError {
+    CliError::Answer { call: call.to_owned(), reason: reason.to_string() }
+}
+
+/// The header with the token.
+#[derive(Debug, Clone)]
+pub(crate) struct Bearer(MetadataValue<Ascii>);
+
+impl Bearer {
+    fn new(token: &str) -> Result<Self, CliError> {
+        if token.len() > limits::TOKEN_BYTES {
+            let reason =
+                format!("the token has {} bytes; at most {} are allowed", token.len(), limits::TOKEN_BYTES);
+            return Err(CliError::Usage(reason));
+        }
+        let mut value: MetadataValue<Ascii> = format!("Bearer {token}").parse().map_err(|_| {
+            CliError::Usage("the token has characters that no token has: is it the right text?".to_owned())
+        })?;
+        value.set_sensitive(true);
+        Ok(Self(value))
+    }
+}
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: tonic::Request<()>) -> Result<tonic::Request<()>, tonic::Status> {
+        request.metadata_mut().insert("authorization", self.0.clone());
+        Ok(request)
+    }
+}
+
+/// The token that the arguments name.
+///
+/// # Errors
+/// If there is none, or its file cannot be read.
+pub(crate) fn token(args: &HubArgs) -> Result<String, CliError> {
+    if let Some(path) = &args.token_file {
+        let mut text = String::new();
+        // One byte more than allowed, so that a wrong file is told from a long token.
+        let longest = u64::try_from(limits::TOKEN_BYTES).unwrap_or(u64::MAX) + 1;
+        std::fs::File::open(path)
+            .and_then(|file| file.take(longest).read_to_string(&mut text))
+            .map_err(CliError::file("read", path))?;
+        return match text.trim() {
+            "" => Err(CliError::Usage(format!("the token file {} is empty", path.display()))),
+            token => Ok(token.to_owned()),
+        };
+    }
+    match &args.token {
+        Some(token) if !token.0.is_empty() => Ok(token.0.clone()),
+        _ => Err(CliError::NoToken),
+    }
+}
+
+/// Checks an endpoint: a token never travels in the clear off this machine.
+///
+/// # Errors
+/// If it is no URL, has a path, or would send the token in the clear.
+fn endpoint(text: &str, allow_plaintext: bool) -> Result<Endpoint, CliError> {
+    let refuse = |reason| CliError::Endpoint { endpoint: text.to_owned(), reason };
+    let uri: Uri = text.parse().map_err(|_| refuse("is no URL"))?;
+    let host = uri.host().ok_or_else(|| refuse("has no host"))?.to_owned();
+    if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
+        return Err(refuse("has a path; only scheme, host and port are used"));
+    }
+    match uri.scheme_str() {
+        Some("https") => Endpoint::from(uri)
+            .tls_config(ClientTlsConfig::new().with_native_roots())
+            .map_err(|_| refuse("cannot be used with TLS")),
+        Some("http") if allow_plaintext || is_loopback(&host) => Ok(Endpoint::from(uri)),
+        Some("http") => Err(refuse(
+            "is not on this machine: the token would travel in the clear; use https, or --allow-plaintext",
+        )),
+        _ => Err(refuse("must start with https:// or http://")),
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+fn root_cause(error: &dyn Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_never_leaves_the_machine_in_the_clear() {
+        for good in
+            ["http://127.0.0.1:7600", "http://localhost:1", "http://[::1]:7600/", "https://hub.example.com"]
+        {
+            assert!(endpoint(good, false).is_ok(), "{good}");
+        }
+        for bad in [
+            "http://hub.example.com",
+            "http://10.0.0.1:7600",
+            "http://127.0.0.1.example.com",
+            "ftp://localhost",
+            "localhost:7600",
+            "127.0.0.1:7600",
+            "https://hub/path",
+            "",
+            "http://",
+        ] {
+            let error = endpoint(bad, false).err().unwrap_or_else(|| panic!("{bad} was taken"));
+            assert!(error.to_string().contains(bad), "{error}");
+        }
+        assert!(endpoint("http://hub:7600", true).is_ok());
+    }
+
+    #[test]
+    fn a_token_with_a_line_break_is_refused() {
+        assert!(Bearer::new("a.b.c").is_ok());
+        assert!(Bearer::new("a\nb").is_err());
+        assert!(!format!("{:?}", Bearer::new("hunter2").unwrap()).contains("hunter2"));
+    }
+}
