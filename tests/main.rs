@@ -19,3 +19,4 @@ mod reads;
 mod resume;
 mod secrets;
 mod shutdown;
+mod wire;

@@ -3,12 +3,12 @@
 use super::{Caller, soon};
 use confhub::app::{Addresses, App};
 use confhub::auth::{DevClaims, DevIssuer, Role};
-use confhub::clock::system_clock;
+use confhub::clock::{Clock, system_clock};
 use confhub::config::Settings;
 use confhub_proto::{ServiceName, TenantId};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -19,6 +19,7 @@ pub struct Hub {
     pub addresses: Addresses,
     pub folder: Arc<TempDir>,
     issuer: DevIssuer,
+    clock: Clock,
     stop: Option<oneshot::Sender<()>>,
     running: JoinHandle<()>,
 }
@@ -37,16 +38,21 @@ impl Hub {
 
     /// A hub on a folder that another one has left.
     pub async fn start_on(folder: Arc<TempDir>, change: impl FnOnce(&mut Settings)) -> Self {
+        Self::start_at(folder, system_clock(), change).await
+    }
+
+    /// A hub for which it is as late as `clock` says.
+    pub async fn start_at(folder: Arc<TempDir>, clock: Clock, change: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = Self::settings(folder.path());
         change(&mut settings);
-        let app = App::start(settings, system_clock()).await.unwrap();
+        let app = App::start(settings, clock.clone()).await.unwrap();
         let issuer = DevIssuer::open(folder.path()).unwrap();
         let addresses = app.addresses();
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(async move {
             app.run(async move { drop(stopped.await) }).await.unwrap();
         });
-        Self { addresses, folder, issuer, stop: Some(stop), running }
+        Self { addresses, folder, issuer, clock, stop: Some(stop), running }
     }
 
     /// The default settings, on `folder` and on free ports.
@@ -81,7 +87,7 @@ impl Hub {
             subject: "tester".to_owned(),
             ttl,
         };
-        self.issuer.mint(&claims, SystemTime::now()).unwrap()
+        self.issuer.mint(&claims, (self.clock)()).unwrap()
     }
 
     /// Calls as everyone's operator of a tenant.

@@ -3,10 +3,12 @@
 
 mod caller;
 mod calls;
+pub mod golden;
 mod http;
 mod hub;
 mod model;
 mod random;
+pub mod raw;
 mod stream;
 
 pub use caller::{Caller, text};
