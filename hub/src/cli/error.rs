@@ -23,6 +23,14 @@ pub(crate) enum CliError {
     /// A value over the limit, or a malformed media type.
     #[error(transparent)]
     Content(#[from] ContentError),
+    /// An entry of a file that the hub would refuse.
+    #[error("{address}: {error}; nothing was sent")]
+    Refused {
+        /// Which entry.
+        address: String,
+        /// Why.
+        error: ContentError,
+    },
     /// A malformed file.
     #[error(transparent)]
     Document(#[from] DocumentError),
@@ -146,6 +154,7 @@ impl CliError {
             | Self::Serve(_)
             | Self::Issuer(_)
             | Self::Document(_)
+            | Self::Refused { .. }
             | Self::File { .. }
             | Self::Output(_)
             | Self::Answer { .. }

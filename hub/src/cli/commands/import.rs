@@ -94,12 +94,16 @@ impl Import {
         let files = Files::open(&self.files, self.prefix.clone())?;
         let hub = Hub::connect(&self.hub).await?;
         let output = self.hub.output;
-        let routes = Routes::new(&compare::status(&hub).await?);
+        let status = compare::status(&hub).await?;
+        let routes = Routes::new(&status);
         let document = files.document(&routes)?;
         let in_prune = |key: &confhub_proto::Key| {
             self.prune.iter().any(|prefix| key.as_str().starts_with(prefix.as_str()))
         };
         let plan = compare::with_hub(&hub, &document, in_prune).await?;
+        for step in plan.steps.iter().chain(&plan.uncertain) {
+            step.check(status.limits)?;
+        }
         remark(&plan, output);
         let batches = compare::split(plan.steps.iter().chain(&plan.uncertain), &routes);
         let imported = summary(&plan, batches.len());
