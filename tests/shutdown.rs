@@ -1,6 +1,6 @@
 //! A hub that goes says so first, and goes in time.
 
-use crate::support::{Event, Hub, http_get, soon};
+use crate::support::{Event, Hub, PATIENCE, Stream, http_get, soon};
 use confhub_proto::wire::goodbye::Reason;
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,8 +58,8 @@ async fn many_streams_end_each_with_a_goodbye_and_none_with_ok() {
 }
 
 #[tokio::test]
-async fn health_says_no_as_soon_as_the_drain_begins() {
-    let hub = Hub::start_with(|settings| settings.times.drain = Duration::from_secs(20)).await;
+async fn health_says_no_as_the_drain_begins_and_holds_it_no_longer() {
+    let hub = Hub::start_with(|settings| settings.times.drain = PATIENCE * 2).await;
     let (http, endpoint) = (hub.addresses.http, hub.endpoint());
     assert_eq!(http_get(http, "/readyz").await.unwrap().0, 200);
     assert_eq!(http_get(http, "/livez").await.unwrap().0, 200);
@@ -72,11 +72,27 @@ async fn health_says_no_as_soon_as_the_drain_begins() {
     let stopping = tokio::spawn(hub.stop());
     let next = soon("a change of health", watch.message()).await.unwrap().unwrap();
     assert_eq!(next.status(), ServingStatus::NotServing);
-    // An open watch is what still holds the hub here.
-    if let Ok((status, body)) = http_get(http, "/readyz").await {
-        assert_eq!(status, 503, "{body}");
-    }
-    drop((watch, health));
+    // What watches its health must not hold up a hub: its watch ends.
+    assert!(soon("the end of the watch", watch.message()).await.is_ok_and(|more| more.is_none()));
+    stopping.await.unwrap();
+    assert!(http_get(http, "/readyz").await.is_err(), "the port is closed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readyz_says_no_for_as_long_as_the_drain_takes() {
+    let hub = Hub::start_with(|settings| settings.times.drain = PATIENCE * 2).await;
+    let http = hub.addresses.http;
+    let stalled = stalled_stream(&hub).await;
+    let stopping = tokio::spawn(hub.stop());
+    let refused = async {
+        while http_get(http, "/readyz").await.unwrap().0 != 503 {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon("a no", refused).await;
+    assert_eq!(http_get(http, "/livez").await.unwrap().0, 200, "a hub that drains is alive");
+    assert_eq!(http_get(http, "/metrics").await.unwrap().0, 200);
+    drop(stalled);
     stopping.await.unwrap();
     assert!(http_get(http, "/readyz").await.is_err(), "the port is closed");
 }
@@ -117,13 +133,7 @@ async fn a_write_under_way_is_finished_or_refused_and_never_half_done() {
 async fn a_reader_that_does_not_read_cannot_hold_the_hub() {
     let drain = Duration::from_millis(500);
     let hub = Hub::start_with(|settings| settings.times.drain = drain).await;
-    let writer = hub.caller("acme").await;
-    let value = "x".repeat(60_000);
-    for i in 0..60 {
-        writer.put(&format!("tenant_config_{i}"), &value).await.unwrap();
-    }
-    let mut stalled = writer.subscribe("", b"").await.unwrap();
-    assert!(matches!(stalled.event().await, Event::Welcome(_)));
+    let stalled = stalled_stream(&hub).await;
     let since = Instant::now();
     let folder: Arc<_> = hub.stop().await;
     assert!(since.elapsed() >= drain, "the state is far larger than its window: it was still sending");
@@ -131,6 +141,7 @@ async fn a_reader_that_does_not_read_cannot_hold_the_hub() {
     // The store is free for the next hub, although that stream is still there.
     let hub = Hub::start_on(folder, |_| {}).await;
     assert_eq!(hub.caller("acme").await.list().await.len(), 60);
+    drop(stalled);
 }
 
 #[tokio::test]
@@ -147,4 +158,16 @@ async fn a_hub_that_drains_takes_no_one_in() {
     assert_eq!(status.code(), Code::Unavailable, "{status}");
     assert!(Endpoint::from_shared(endpoint.clone()).unwrap().connect().await.is_err());
     drop(token);
+}
+
+/// A stream of a state that is far larger than its window, and is not read.
+async fn stalled_stream(hub: &Hub) -> Stream {
+    let writer = hub.caller("acme").await;
+    let value = "x".repeat(60_000);
+    for i in 0..60 {
+        writer.put(&format!("tenant_config_{i}"), &value).await.unwrap();
+    }
+    let mut stalled = writer.subscribe("", b"").await.unwrap();
+    assert!(matches!(stalled.event().await, Event::Welcome(_)));
+    stalled
 }
