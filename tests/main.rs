@@ -12,8 +12,10 @@
 mod support;
 
 mod atomic;
+mod bad_input;
 mod delivery;
 mod history;
+mod identity;
 mod isolation;
 mod joining;
 mod reads;
@@ -21,3 +23,4 @@ mod resume;
 mod secrets;
 mod shutdown;
 mod slow_reader;
+mod storage;
