@@ -12,11 +12,16 @@
 mod support;
 
 mod atomic;
+mod bad_input;
 mod delivery;
 mod history;
+mod identity;
+mod isolation;
 mod joining;
 mod reads;
 mod resume;
 mod secrets;
 mod shutdown;
+mod slow_reader;
+mod storage;
 mod wire;

@@ -144,16 +144,17 @@ impl App {
         });
         let (reporter, health_service) = tonic_health::server::health_reporter();
         let connections = Connections::new(grpc, settings.limits.connections, Arc::clone(&edge.metrics));
-        let (stop, stopped) = watch::channel(false);
+        let (stop, stopped) = watch::channel(Stage::Serving);
 
         let mut background = JoinSet::new();
         background.spawn(authenticator.clone().refresh_keys());
         background.spawn(hand_out(hints, tenants.clone()));
-        let mut servers = JoinSet::new();
+        let (mut calls, mut probes) = (JoinSet::new(), JoinSet::new());
         let routes = Routes::new(health_service);
-        let serve = crate::grpc::serve(edge, authenticator, routes, connections, told(stopped.clone()));
-        servers.spawn(serve);
-        servers.spawn(crate::http::serve(http, Arc::clone(&health), told(stopped)));
+        let draining = reached(stopped.clone(), Stage::Draining);
+        calls.spawn(crate::grpc::serve(edge, authenticator, routes, connections, draining));
+        let drained = reached(stopped, Stage::Drained);
+        probes.spawn(crate::http::serve(http, Arc::clone(&health), drained));
 
         set_serving(&reporter, ServingStatus::Serving).await;
         health.ready.store(true, Ordering::SeqCst);
@@ -163,14 +164,20 @@ impl App {
         }
         let ended = tokio::select! {
             () = shutdown => None,
-            ended = servers.join_next() => ended,
+            ended = calls.join_next() => ended,
+            ended = probes.join_next() => ended,
         };
 
         health.ready.store(false, Ordering::SeqCst);
-        set_serving(&reporter, ServingStatus::NotServing).await;
+        say_no(reporter).await;
         tenants.drain();
-        stop.send_replace(true);
-        let drained = async { while servers.join_next().await.is_some() {} };
+        stop.send_replace(Stage::Draining);
+        let drained = async {
+            while calls.join_next().await.is_some() {}
+            // Until here `/readyz` says no, and `/metrics` tells how far the drain is.
+            stop.send_replace(Stage::Drained);
+            while probes.join_next().await.is_some() {}
+        };
         if timeout(settings.times.drain, drained).await.is_err() {
             let deadline_ms = u64::try_from(settings.times.drain.as_millis()).unwrap_or(u64::MAX);
             tracing::warn!(deadline_ms, "the deadline has passed: closing what is still open");
@@ -211,14 +218,33 @@ async fn hand_out(mut hints: Hints, tenants: Tenants) {
     }
 }
 
-async fn told(mut stopped: watch::Receiver<bool>) {
-    let _ = stopped.wait_for(|stopped| *stopped).await;
+/// How far a hub has come on its way out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Serving,
+    Draining,
+    Drained,
 }
 
-/// The health of the process as a whole and of each of its services.
+async fn reached(mut stage: watch::Receiver<Stage>, wanted: Stage) {
+    let _ = stage.wait_for(|stage| *stage >= wanted).await;
+}
+
+/// What gRPC health speaks of: the process as a whole and each of its services.
+const HEALTH_SERVICES: [&str; 3] = ["", "confhub.v1.ConfigService", "confhub.v1.AdminService"];
+
 async fn set_serving(reporter: &HealthReporter, status: ServingStatus) {
-    for service in ["", "confhub.v1.ConfigService", "confhub.v1.AdminService"] {
+    for service in HEALTH_SERVICES {
         reporter.set_service_status(service, status).await;
+    }
+}
+
+/// Tells whoever watches the health, and ends the watches: one that is open
+/// would hold its connection, and so the hub, until the deadline.
+async fn say_no(mut reporter: HealthReporter) {
+    set_serving(&reporter, ServingStatus::NotServing).await;
+    for service in HEALTH_SERVICES {
+        reporter.clear_service_status(service).await;
     }
 }
 

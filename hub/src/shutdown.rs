@@ -2,8 +2,9 @@
 //!
 //! The order, inside one deadline: `/readyz` and gRPC health say no, so that no
 //! new client is sent here; every stream gets a goodbye and its status; no
-//! connection is accepted any more and calls under way finish; the store is
-//! closed. A second signal ends the process at once.
+//! connection is accepted any more and calls under way finish; the HTTP port
+//! closes, which says no until then; the store is closed. A second signal ends
+//! the process at once.
 
 use std::io;
 use tokio::signal::unix::{SignalKind, signal};
