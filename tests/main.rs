@@ -11,7 +11,9 @@
 
 mod support;
 
+mod crash;
 mod delivery;
+mod disk_full;
 mod resume;
 mod shutdown;
 mod wire;

@@ -4,11 +4,13 @@
 mod caller;
 pub mod golden;
 mod hub;
+mod process;
 pub mod raw;
 mod stream;
 
 pub use caller::Caller;
 pub use hub::Hub;
+pub use process::{HubProcess, command, ended};
 pub use stream::{Event, Stream};
 
 use std::future::Future;
