@@ -4,8 +4,8 @@
 //! moment, again and again. After each restart the store is compared with what
 //! the writers were told, and a subscriber comes back with its old cursor.
 
-use crate::support::{Caller, Event, HubProcess, Stream, seed, text_content};
-use confhub_proto::{State, wire};
+use crate::support::{Caller, Event, HubProcess, Stream, put, seed, soon};
+use confhub_proto::State;
 use fastrand::Rng;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ struct Writer {
 
 #[tokio::test]
 async fn no_acknowledged_write_is_lost_in_a_hundred_kills() {
-    let mut rng = seed();
+    let mut rng = Rng::with_seed(seed());
     let folder = tempfile::tempdir().unwrap();
     let mut writers: Vec<_> = (0..WRITERS).map(|name| Writer::new(name, rng.fork())).collect();
     let mut known = State::default();
@@ -90,7 +90,7 @@ async fn write_until_killed(
         while !matches!(stream.event().await, Event::End(_)) {}
         stream.state
     });
-    crate::support::soon("writes to be acknowledged", async {
+    soon("writes to be acknowledged", async {
         while progress.0.load(Ordering::SeqCst) < least {
             progress.1.notified().await;
         }
@@ -123,7 +123,7 @@ impl Writer {
         };
         self.in_doubt = keys.iter().map(next).collect();
         let written = match pair {
-            true => caller.apply(keys.iter().map(|key| put(key, &value)).collect()).await,
+            true => caller.apply(keys.iter().map(|key| put("", key, &value)).collect()).await,
             false => caller.put(&keys[0], &value).await.map(|version| vec![version]),
         };
         let Ok(versions) = written else { return false };
@@ -163,9 +163,4 @@ fn never_back(before: &State, after: &State) {
         let new = after.get(old.key().as_str()).unwrap_or_else(|| panic!("{old:?} is gone"));
         assert!(new.version() >= old.version(), "{old:?}, then {new:?}");
     }
-}
-
-fn put(key: &str, value: &str) -> wire::Change {
-    let action = Some(wire::change::Action::Put(text_content(value)));
-    wire::Change { key: key.to_owned(), action, ..wire::Change::default() }
 }

@@ -11,9 +11,16 @@
 
 mod support;
 
+mod atomic;
 mod crash;
 mod delivery;
 mod disk_full;
+mod history;
+mod isolation;
+mod joining;
+mod reads;
 mod resume;
+mod secrets;
 mod shutdown;
+mod slow_reader;
 mod wire;

@@ -18,7 +18,12 @@ pub struct Caller {
 
 impl Caller {
     pub async fn connect(endpoint: &str, token: &str) -> Self {
-        let channel = Endpoint::from_shared(endpoint.to_owned()).unwrap().connect().await.unwrap();
+        Self::over(Endpoint::from_shared(endpoint.to_owned()).unwrap(), token).await
+    }
+
+    /// The same, over a connection of the test's own making.
+    pub async fn over(endpoint: Endpoint, token: &str) -> Self {
+        let channel = endpoint.connect().await.unwrap();
         Self {
             config: ConfigServiceClient::new(channel.clone()),
             admin: AdminServiceClient::new(channel),

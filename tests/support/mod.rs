@@ -2,15 +2,23 @@
 //! wait for. No test sleeps: it waits for a state, with a bound.
 
 mod caller;
+mod calls;
 pub mod golden;
+mod http;
 mod hub;
+mod model;
 mod process;
+mod random;
 pub mod raw;
 mod stream;
 
-pub use caller::Caller;
+pub use caller::{Caller, text};
+pub use calls::{delete, put, secret};
+pub use http::http_get;
 pub use hub::Hub;
-pub use process::{HubProcess, command, ended};
+pub use model::view_of;
+pub use process::{HubProcess, command};
+pub use random::{pick, seed};
 pub use stream::{Event, Stream};
 
 use std::future::Future;

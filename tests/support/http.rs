@@ -1,0 +1,40 @@
+//! The hub's HTTP port, asked by hand.
+
+use super::{Hub, soon};
+use std::io;
+use std::net::SocketAddr;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// The status and the body of `path`.
+pub async fn http_get(address: SocketAddr, path: &str) -> io::Result<(u16, String)> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!("GET {path} HTTP/1.1\r\nhost: hub\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut response = String::new();
+    soon("an HTTP response", stream.read_to_string(&mut response)).await?;
+    let (head, body) = response.split_once("\r\n\r\n").ok_or(io::ErrorKind::UnexpectedEof)?;
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    Ok((status.ok_or(io::ErrorKind::InvalidData)?, body.to_owned()))
+}
+
+impl Hub {
+    /// The value of a metric without labels.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let (status, text) = http_get(self.addresses.http, "/metrics").await.unwrap();
+        assert_eq!(status, 200);
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no `{name}` in {text}")).parse().unwrap()
+    }
+
+    /// Waits until a metric is as wanted.
+    pub async fn until_metric(&self, name: &str, wanted: impl Fn(f64) -> bool) {
+        let reached = async {
+            let mut looks = tokio::time::interval(std::time::Duration::from_millis(10));
+            while !wanted(self.metric(name).await) {
+                looks.tick().await;
+            }
+        };
+        soon(name, reached).await;
+    }
+}
