@@ -13,7 +13,7 @@ const TRANSFERS: usize = 100;
 
 fn account(i: usize) -> String {
     // Both prefixes have a share: one Apply may go over both.
-    format!("{}{i}", if i % 2 == 0 { "tenant_config_" } else { "param_config_" })
+    format!("{}{i}", if i.is_multiple_of(2) { "tenant_config_" } else { "param_config_" })
 }
 
 fn amount(value: &[u8]) -> i64 {

@@ -23,6 +23,14 @@ pub(crate) enum CliError {
     /// A value over the limit, or a malformed media type.
     #[error(transparent)]
     Content(#[from] ContentError),
+    /// An entry of a file that the hub would refuse.
+    #[error("{address}: {error}; nothing was sent")]
+    Refused {
+        /// Which entry.
+        address: String,
+        /// Why.
+        error: ContentError,
+    },
     /// A malformed file.
     #[error(transparent)]
     Document(#[from] DocumentError),
@@ -146,6 +154,7 @@ impl CliError {
             | Self::Serve(_)
             | Self::Issuer(_)
             | Self::Document(_)
+            | Self::Refused { .. }
             | Self::File { .. }
             | Self::Output(_)
             | Self::Answer { .. }
@@ -158,7 +167,10 @@ impl CliError {
         use tonic::Code;
         match self {
             Self::NoToken => Some(GET_A_TOKEN),
-            Self::Unreachable { .. } | Self::TimedOut { .. } => Some(
+            Self::TimedOut { .. } => Some(
+                "--timeout takes a longer time; a write may have been made all the same, so look before you repeat it",
+            ),
+            Self::Unreachable { .. } => Some(
                 "is it running? `confhub serve` starts one here; \
                  --endpoint or CONFHUB_ENDPOINT names another",
             ),

@@ -17,14 +17,12 @@ mod hub;
 mod live;
 mod output;
 mod progress;
+#[cfg(test)]
+mod round_trip;
 mod value;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use commands::{
-    apply::Apply, completions::Completions, delete::Delete, diff::Diff, export::Export, get::Get,
-    history::History, import::Import, put::Put, rollback::Rollback, serve::Serve, status::Status,
-    token::Token, watch::Watch,
-};
+use commands::{Completions, Operator, Serve, Token};
 use demo::Demo;
 use error::CliError;
 use exit::Exit;
@@ -37,7 +35,7 @@ use std::process::ExitCode;
 /// them to the services that listen. One hub and one command line: `confhub demo` shows it all
 /// in a minute, `confhub serve` runs a hub, the other commands talk to one.
 #[derive(Debug, Parser)]
-#[command(name = "confhub", version, propagate_version = true, after_long_help = help())]
+#[command(name = "confhub", version, propagate_version = true, verbatim_doc_comment, after_long_help = help())]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -64,17 +62,8 @@ enum Command {
     Demo(Demo),
     Serve(Serve),
     Token(Token),
-    Get(Get),
-    Put(Put),
-    Delete(Delete),
-    Apply(Apply),
-    Import(Import),
-    Export(Export),
-    Diff(Diff),
-    Watch(Watch),
-    History(History),
-    Rollback(Rollback),
-    Status(Status),
+    #[command(flatten)]
+    Operator(Operator),
     Completions(Completions),
 }
 
@@ -82,55 +71,27 @@ enum Command {
 #[must_use]
 pub fn main() -> ExitCode {
     let command = Cli::parse().command;
-    let output = command.output();
-    run(command).unwrap_or_else(|error| output::fail(&error, output)).into()
-}
-
-fn run(command: Command) -> Result<Exit, CliError> {
-    match command {
+    let output = match &command {
+        Command::Operator(operator) => operator.output(),
+        Command::Demo(demo) => demo.output,
+        Command::Token(token) => token.output,
+        Command::Serve(_) | Command::Completions(_) => Output::Text,
+    };
+    let ended = match command {
         Command::Demo(demo) => demo.run(),
         Command::Serve(serve) => serve.run(),
         Command::Token(token) => token.run(),
-        Command::Watch(watch) => client(watch.run()),
-        Command::Get(get) => client(get.run()),
-        Command::Put(put) => client(put.run()),
-        Command::Delete(delete) => client(delete.run()),
-        Command::Apply(apply) => client(apply.run()),
-        Command::Import(import) => client(import.run()),
-        Command::Export(export) => client(export.run()),
-        Command::Diff(diff) => client(diff.run()),
-        Command::History(history) => client(history.run()),
-        Command::Rollback(rollback) => client(rollback.run()),
-        Command::Status(status) => client(status.run()),
+        Command::Operator(operator) => operate(operator),
         Command::Completions(completions) => completions.run(Cli::command()),
-    }
+    };
+    ended.unwrap_or_else(|error| output::fail(&error, output)).into()
 }
 
-/// Runs a command that only waits for a hub: one thread is enough.
-fn client(command: impl Future<Output = Result<Exit, CliError>>) -> Result<Exit, CliError> {
+/// A client of a hub only waits: one thread is enough.
+fn operate(operator: Operator) -> Result<Exit, CliError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.map_err(|error| CliError::Failed(format!("cannot start: {error}")))?.block_on(command)
-}
-
-impl Command {
-    fn output(&self) -> Output {
-        match self {
-            Self::Get(Get { hub, .. })
-            | Self::Put(Put { hub, .. })
-            | Self::Delete(Delete { hub, .. })
-            | Self::Apply(Apply { hub, .. })
-            | Self::Import(Import { hub, .. })
-            | Self::Export(Export { hub, .. })
-            | Self::Diff(Diff { hub, .. })
-            | Self::History(History { hub, .. })
-            | Self::Rollback(Rollback { hub, .. })
-            | Self::Watch(Watch { hub, .. })
-            | Self::Status(Status { hub, .. }) => hub.output,
-            Self::Demo(demo) => demo.output,
-            Self::Token(token) => token.output,
-            Self::Serve(_) | Self::Completions(_) => Output::Text,
-        }
-    }
+    let runtime = runtime.map_err(|error| CliError::Failed(format!("cannot start: {error}")))?;
+    runtime.block_on(operator.run())
 }
 
 #[cfg(test)]

@@ -39,6 +39,10 @@ impl Output {
 
 /// Writes bytes as they are.
 pub(crate) fn write(bytes: &[u8], end: &[u8]) -> Result<(), CliError> {
+    // Unit tests share the standard output of their harness, which is not theirs to fill.
+    if cfg!(test) {
+        return Ok(());
+    }
     let mut out = io::stdout().lock();
     out.write_all(bytes)?;
     out.write_all(end)?;
@@ -84,6 +88,11 @@ pub(crate) fn escaped(text: &str) -> String {
     text.chars().map(spelled).collect()
 }
 
+/// The same for text of several lines.
+fn escaped_lines(text: &str) -> String {
+    text.lines().map(escaped).collect::<Vec<_>>().join("\n")
+}
+
 /// Tells of an error on standard error, and the exit code to end with.
 pub(crate) fn fail(error: &CliError, output: Output) -> Exit {
     if let CliError::Output(error) = error
@@ -101,10 +110,12 @@ pub(crate) fn fail(error: &CliError, output: Output) -> Exit {
             let line = serde_json::json!({ "error": error });
             writeln!(err, "{line}")
         }
-        Output::Text => writeln!(err, "error: {}", escaped(&message)).and_then(|()| match error.hint() {
-            Some(hint) => writeln!(err, "  hint: {hint}"),
-            None => Ok(()),
-        }),
+        Output::Text => {
+            writeln!(err, "error: {}", escaped_lines(&message)).and_then(|()| match error.hint() {
+                Some(hint) => writeln!(err, "  hint: {hint}"),
+                None => Ok(()),
+            })
+        }
     };
     exit
 }

@@ -127,6 +127,11 @@ impl AdminService for Edge {
             bytes: status.bytes as u64,
             streams: status.streams as u64,
             backends,
+            limits: Some(wire::TenantLimits {
+                value_bytes: self.limits.value_bytes as u64,
+                entries: self.limits.tenant_entries as u64,
+                bytes: self.limits.tenant_bytes as u64,
+            }),
         }))
     }
 }

@@ -467,6 +467,22 @@ pub struct StatusResponse {
     /// The backends, by the prefix that each one owns.
     #[prost(message, repeated, tag = "9")]
     pub backends: ::prost::alloc::vec::Vec<BackendStatus>,
+    /// What the hub allows.
+    #[prost(message, optional, tag = "10")]
+    pub limits: ::core::option::Option<TenantLimits>,
+}
+/// What the hub allows a tenant.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TenantLimits {
+    /// Largest value, in bytes.
+    #[prost(uint64, tag = "1")]
+    pub value_bytes: u64,
+    /// Most entries, all services together.
+    #[prost(uint64, tag = "2")]
+    pub entries: u64,
+    /// Most bytes of keys, types and values.
+    #[prost(uint64, tag = "3")]
+    pub bytes: u64,
 }
 /// How one backend stands.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -159,8 +159,10 @@ async fn another_tenants_stream_never_mixes_with_the_state() {
     let (client, call) = hub.connected(hub.builder(), &one(1)).await;
     call.end(tonic::Status::unavailable("restart")).await;
     let call = hub.call().await;
+    let welcomed = Instant::now();
     call.welcome("other").await;
     call.left().await;
+    assert_eq!(welcomed.elapsed(), Duration::ZERO, "before the hub answers the other's cursor");
     let call = hub.call().await;
     assert_eq!(call.cursor(), None);
     assert!(client.get("tenant_config_a").is_none(), "dropped");
@@ -171,16 +173,22 @@ async fn another_tenants_stream_never_mixes_with_the_state() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_update_beyond_the_limit_changes_nothing() {
-    let mut hub = FakeHub::new();
-    let (client, call) = hub.connected(hub.builder().max_state_bytes(1_000), &one(1)).await;
-    let large = state(&[entry("large", 1, &"x".repeat(990), Content::TEXT)]);
-    call.update(&Update { removes: Vec::new(), ..between(&State::default(), &large) }).await;
-    call.left().await;
-    let mut status = client.watch_status();
-    let status = status.wait_for(Status::is_stale).await.unwrap();
-    assert!(status.to_string().contains("limit of 1000 bytes"), "{status}");
-    assert_eq!(client.cursor(), one(1).digest());
+async fn neither_an_update_nor_a_state_beyond_the_limit_changes_anything() {
+    let text = |key, length| entry(key, 1, &"x".repeat(length), Content::TEXT);
+    let half = state(&[text("first", 600)]);
+    for (start, next, says) in [
+        (one(1), state(&[text("large", 1_001)]), "over the limit of 1000 bytes"),
+        (half.clone(), state(&[text("first", 600), text("second", 600)]), "at most 1000 are allowed"),
+    ] {
+        let mut hub = FakeHub::new();
+        let (client, call) = hub.connected(hub.builder().max_state_bytes(1_000), &start).await;
+        call.update(&between(&start, &next)).await;
+        call.left().await;
+        let mut status = client.watch_status();
+        let status = status.wait_for(Status::is_stale).await.unwrap();
+        assert!(status.to_string().contains(says), "{status}");
+        assert_eq!(client.cursor(), start.digest());
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -17,7 +17,9 @@ use std::path::PathBuf;
 ///
 /// Every subscriber sees all of them at once. One refused change, and nothing has changed.
 #[derive(Debug, Args)]
-#[command(after_long_help = "\
+#[command(
+    verbatim_doc_comment,
+    after_long_help = "\
 The file:
   {\"changes\": [
     {\"put\": {\"key\": \"tenant_config_limit\", \"value\": 5, \"expected_version\": 3}},
@@ -33,7 +35,8 @@ Examples:
   generate-changes | confhub apply -f -
 
 JSON: {\"versions\": [{\"key\", \"service\" (null: shared), \"version\"}, …]}, in the order of the file.
-Exit code 4 if an expected version is another.")]
+Exit code 4 if an expected version is another."
+)]
 pub(crate) struct Apply {
     /// The file with the changes; `-` reads standard input
     #[arg(short, long, value_name = "FILE")]

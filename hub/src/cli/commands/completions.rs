@@ -8,11 +8,14 @@ use clap_complete::Shell;
 
 /// Print completions for a shell
 #[derive(Debug, Args)]
-#[command(after_long_help = "\
+#[command(
+    verbatim_doc_comment,
+    after_long_help = "\
 Examples:
   confhub completions bash > ~/.local/share/bash-completion/completions/confhub
   confhub completions zsh > ~/.zfunc/_confhub
-  confhub completions fish > ~/.config/fish/completions/confhub.fish")]
+  confhub completions fish > ~/.config/fish/completions/confhub.fish"
+)]
 pub(crate) struct Completions {
     /// The shell
     shell: Shell,

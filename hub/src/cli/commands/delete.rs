@@ -12,13 +12,16 @@ use confhub_proto::{ServiceName, wire};
 ///
 /// Its history is kept: `history` still shows it, and `rollback` brings a version back.
 #[derive(Debug, Args)]
-#[command(after_long_help = "\
+#[command(
+    verbatim_doc_comment,
+    after_long_help = "\
 Examples:
   confhub delete tenant_config_kafka_addr
   confhub delete --service ad tenant_config_port --expect-version 3
 
 JSON: {\"key\", \"service\" (null: shared), \"version\" (of the deletion)}.
-Exit code 3 if there is no such entry, 4 if its version is another.")]
+Exit code 3 if there is no such entry, 4 if its version is another."
+)]
 pub(crate) struct Delete {
     /// The key
     key: String,

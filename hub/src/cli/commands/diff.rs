@@ -19,7 +19,9 @@ use std::path::PathBuf;
 /// same files as `import`. Secrets are compared if the token has the role `secret-reader`; their
 /// values are never shown.
 #[derive(Debug, Args)]
-#[command(after_long_help = "\
+#[command(
+    verbatim_doc_comment,
+    after_long_help = "\
 Examples:
   confhub diff shop.json
   confhub diff --prefix tenant_config_ --within tenant_config_flag_ otel-demo.flagd.json
@@ -27,7 +29,8 @@ Examples:
 
 JSON: {\"differences\": [{\"difference\": \"added\" | \"changed\" | \"removed\", \"key\", \"service\" (null:
 shared), \"file\": {\"content_type\", \"secret\"}, \"hub\": entry}, …], \"unchanged\",
-\"not_compared\": [key, …]}. Exit code 7 if anything differs, 0 if nothing does.")]
+\"not_compared\": [key, …]}. Exit code 7 if anything differs, 0 if nothing does."
+)]
 pub(crate) struct Diff {
     /// Files; `-` reads standard input
     #[arg(required = true, value_name = "FILE")]

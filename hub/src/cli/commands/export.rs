@@ -16,14 +16,17 @@ use std::path::PathBuf;
 /// The document can be imported again, and becomes what it was, byte for byte. The values of
 /// secrets stay in the hub: the document has a marker for each, which import passes over.
 #[derive(Debug, Args)]
-#[command(after_long_help = "\
+#[command(
+    verbatim_doc_comment,
+    after_long_help = "\
 Examples:
   confhub export > shop.json
   confhub export --prefix tenant_config_flag_ -o flags.json
   confhub export | confhub import --endpoint https://other.example.com --token-file other.jwt -
 
 The document is JSON, whatever --output says: {\"shared\": {…}, \"services\": {…}, \"secrets\": {…}}.
-With -o, JSON: {\"file\", \"entries\", \"secrets\"}.")]
+With -o, JSON: {\"file\", \"entries\", \"secrets\"}."
+)]
 pub(crate) struct Export {
     /// Only keys that start with this; may be repeated
     #[arg(long, value_name = "PREFIX")]

@@ -16,7 +16,7 @@ use serde::Serialize;
 /// Shows what a service sees: the shared entries and its own, its own winning on the same key.
 /// The values of secrets are asked for only with --reveal, which needs the role `secret-reader`.
 #[derive(Debug, Args)]
-#[command(after_long_help = format!("\
+#[command(verbatim_doc_comment, after_long_help = format!("\
 Examples:
   confhub get tenant_config_kafka_addr
   confhub get --service ad tenant_config_port tenant_config_addr

@@ -15,7 +15,7 @@ use serde::Serialize;
 ///
 /// Newest first, deletions included, each with who wrote it. The hub keeps the last 100.
 #[derive(Debug, Args)]
-#[command(after_long_help = format!("\
+#[command(verbatim_doc_comment, after_long_help = format!("\
 Examples:
   confhub history tenant_config_limits
   confhub history --service ad tenant_config_port --limit 5 --output json

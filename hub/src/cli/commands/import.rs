@@ -19,7 +19,9 @@ use std::path::PathBuf;
 /// checked as a whole before anything is written. What the files do not name is left alone,
 /// unless --prune says otherwise.
 #[derive(Debug, Args)]
-#[command(after_long_help = "\
+#[command(
+    verbatim_doc_comment,
+    after_long_help = "\
 The document:
   {\"shared\":   {\"tenant_config_kafka_addr\": \"kafka:9092\", \"tenant_config_retry\": {\"max\": 3}},
    \"services\": {\"ad\": {\"tenant_config_port\": 9555}},
@@ -36,7 +38,8 @@ Examples:
 
 JSON: {\"added\", \"changed\", \"removed\", \"unchanged\", \"skipped_secrets\", \"batches\", \"dry_run\",
 \"changes\": [{\"difference\", \"key\", \"service\" (null: shared)}, …]}.
-Exit code 4 if somebody changed an entry meanwhile.")]
+Exit code 4 if somebody changed an entry meanwhile."
+)]
 pub(crate) struct Import {
     /// Files; `-` reads standard input
     #[arg(required = true, value_name = "FILE")]
@@ -91,12 +94,16 @@ impl Import {
         let files = Files::open(&self.files, self.prefix.clone())?;
         let hub = Hub::connect(&self.hub).await?;
         let output = self.hub.output;
-        let routes = Routes::new(&compare::status(&hub).await?);
+        let status = compare::status(&hub).await?;
+        let routes = Routes::new(&status);
         let document = files.document(&routes)?;
         let in_prune = |key: &confhub_proto::Key| {
             self.prune.iter().any(|prefix| key.as_str().starts_with(prefix.as_str()))
         };
         let plan = compare::with_hub(&hub, &document, in_prune).await?;
+        for step in plan.steps.iter().chain(&plan.uncertain) {
+            step.check(status.limits)?;
+        }
         remark(&plan, output);
         let batches = compare::split(plan.steps.iter().chain(&plan.uncertain), &routes);
         let imported = summary(&plan, batches.len());

@@ -1,24 +1,83 @@
 //! The operator's commands: each is a client of the hub's API, and nothing more;
 //! `serve` and `token` are those that need none.
 
-pub(crate) mod apply;
-pub(crate) mod completions;
-pub(crate) mod delete;
-pub(crate) mod diff;
-pub(crate) mod export;
-pub(crate) mod get;
-pub(crate) mod history;
+mod apply;
+mod completions;
+mod delete;
+mod diff;
+mod export;
+mod get;
+mod history;
 pub(crate) mod import;
-pub(crate) mod put;
-pub(crate) mod rollback;
-pub(crate) mod serve;
-pub(crate) mod status;
-pub(crate) mod token;
-pub(crate) mod watch;
+mod put;
+mod rollback;
+mod serve;
+mod status;
+mod token;
+mod watch;
+
+pub(crate) use completions::Completions;
+pub(crate) use serve::Serve;
+pub(crate) use token::Token;
 
 use super::error::CliError;
+use super::exit::Exit;
+use super::output::Output;
+use clap::Subcommand;
 use confhub_proto::{Key, ServiceName};
 use serde::Serialize;
+
+/// The commands that are clients of a hub.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Operator {
+    Get(get::Get),
+    Put(put::Put),
+    Delete(delete::Delete),
+    Apply(apply::Apply),
+    Import(import::Import),
+    Export(export::Export),
+    Diff(diff::Diff),
+    Watch(watch::Watch),
+    History(history::History),
+    Rollback(rollback::Rollback),
+    Status(status::Status),
+}
+
+impl Operator {
+    /// Runs it.
+    pub(crate) async fn run(self) -> Result<Exit, CliError> {
+        match self {
+            Self::Get(get) => get.run().await,
+            Self::Put(put) => put.run().await,
+            Self::Delete(delete) => delete.run().await,
+            Self::Apply(apply) => apply.run().await,
+            Self::Import(import) => import.run().await,
+            Self::Export(export) => export.run().await,
+            Self::Diff(diff) => diff.run().await,
+            Self::Watch(watch) => watch.run().await,
+            Self::History(history) => history.run().await,
+            Self::Rollback(rollback) => rollback.run().await,
+            Self::Status(status) => status.run().await,
+        }
+    }
+
+    /// How it prints.
+    pub(crate) fn output(&self) -> Output {
+        match self {
+            Self::Get(get) => get.hub.output,
+            Self::Put(put) => put.hub.output,
+            Self::Delete(delete) => delete.hub.output,
+            Self::Apply(apply) => apply.hub.output,
+            Self::Import(import) => import.hub.output,
+            Self::Export(export) => export.hub.output,
+            Self::Diff(diff) => diff.hub.output,
+            Self::Watch(watch) => watch.hub.output,
+            Self::History(history) => history.hub.output,
+            Self::Rollback(rollback) => rollback.hub.output,
+            Self::Status(status) => status.hub.output,
+        }
+    }
+}
 
 /// The JSON of a write: what was written, and as which version.
 #[derive(Debug, Serialize)]
@@ -36,7 +95,7 @@ impl Written {
     fn text(&self, done: &str) -> String {
         let service =
             self.service.as_ref().map(|service| format!(" of service {service}")).unwrap_or_default();
-        format!("{}{service}: {done} version {}", self.key, self.version)
+        format!("{}{service} {done} version {}", self.key, self.version)
     }
 }
 

@@ -17,14 +17,17 @@ use std::io::Write;
 /// is bytes; --content-type says it outright. From standard input (`-`), one line break at the
 /// end is left off; a file (`@FILE`) is taken byte for byte.
 #[derive(Debug, Args)]
-#[command(after_long_help = "\
+#[command(
+    verbatim_doc_comment,
+    after_long_help = "\
 Examples:
   confhub put tenant_config_kafka_addr kafka:9092
   confhub put --service ad tenant_config_port 9555
   confhub put tenant_config_limits @limits.json --expect-version 3
   pass show db | confhub put --secret tenant_config_postgres_password -
 
-JSON: {\"key\", \"service\" (null: shared), \"version\"}. Exit code 4 if the version is another.")]
+JSON: {\"key\", \"service\" (null: shared), \"version\"}. Exit code 4 if the version is another."
+)]
 pub(crate) struct Put {
     /// The key
     key: String,

@@ -12,19 +12,22 @@ use confhub_proto::{ServiceName, wire};
 ///
 /// The content of the old version becomes a new version; nothing is taken out of the history.
 #[derive(Debug, Args)]
-#[command(after_long_help = "\
+#[command(
+    verbatim_doc_comment,
+    after_long_help = "\
 Examples:
   confhub history tenant_config_limits
-  confhub rollback tenant_config_limits --to 3
-  confhub rollback tenant_config_limits --to 3 --expect-version 5
+  confhub rollback tenant_config_limits 3
+  confhub rollback tenant_config_limits 3 --expect-version 5
 
 JSON: {\"key\", \"service\" (null: shared), \"version\" (the new one)}.
-Exit code 3 if the version is not kept, 4 if the present version is another.")]
+Exit code 3 if the version is not kept, 4 if the present version is another."
+)]
 pub(crate) struct Rollback {
     /// The key
     key: String,
     /// The version to write again
-    #[arg(long, value_name = "VERSION")]
+    #[arg(value_name = "VERSION")]
     to: u64,
     /// The service that the entry belongs to; without it, the shared one
     #[arg(long)]
@@ -49,7 +52,9 @@ impl Rollback {
         let call = format!("roll `{key}` back to version {}", self.to);
         let answer = hub.call(&call, hub.admin().rollback(request)).await?;
         let written = Written::new(&key, self.service.as_ref(), answer.version);
-        self.hub.output.print(&written, || written.text(&format!("version {} is back as", self.to)))?;
+        self.hub
+            .output
+            .print(&written, || written.text(&format!("has the content of version {} again, as", self.to)))?;
         Ok(Exit::Ok)
     }
 }

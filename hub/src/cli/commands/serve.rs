@@ -15,14 +15,17 @@ use clap::Args;
 /// development issuer there signs tokens until a real one is configured. Settings come from
 /// flags, from CONFHUB_… variables and from a file, in this order of precedence.
 #[derive(Debug, Args)]
-#[command(after_long_help = "\
+#[command(
+    verbatim_doc_comment,
+    after_long_help = "\
 Examples:
   confhub serve --data-dir ./data
   confhub serve --config confhub.toml --print-config
   confhub serve --listen 127.0.0.1:0 --http 127.0.0.1:0 --ready-file ready.json
 
 SIGTERM or Ctrl-C drains: streams get a goodbye, calls under way finish. A second one ends the
-process at once.")]
+process at once."
+)]
 pub(crate) struct Serve {
     #[command(flatten)]
     args: ServeArgs,

@@ -19,14 +19,17 @@ use tonic_health::pb::health_client::HealthClient;
 ///
 /// Asks for the hub's health, then for its state as the token's tenant sees it.
 #[derive(Debug, Args)]
-#[command(after_long_help = "\
+#[command(
+    verbatim_doc_comment,
+    after_long_help = "\
 Examples:
   confhub status
   confhub status --output json | jq -e '.health == \"SERVING\"'
 
 JSON: {\"endpoint\", \"health\", \"round_trip_ms\", \"hub_version\", \"uptime_seconds\", \"tenant\", \"subject\",
-\"roles\", \"entries\", \"bytes\", \"streams\", \"backends\": [{\"prefix\", \"backend\", \"error\" (null: none)}]}.
-Exit code 1 if the hub is not serving or a backend does not answer.")]
+\"roles\", \"entries\", \"bytes\", \"streams\", \"limits\": {\"value_bytes\", \"entries\", \"bytes\"}, \"backends\": [{\"prefix\", \"backend\", \"error\" (null: none)}]}.
+Exit code 1 if the hub is not serving or a backend does not answer."
+)]
 pub(crate) struct Status {
     #[command(flatten)]
     pub(crate) hub: HubArgs,
@@ -45,7 +48,15 @@ struct Json<'a> {
     entries: u64,
     bytes: u64,
     streams: u64,
+    limits: LimitsJson,
     backends: Vec<BackendJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct LimitsJson {
+    value_bytes: u64,
+    entries: u64,
+    bytes: u64,
 }
 
 #[derive(Serialize)]
@@ -87,6 +98,8 @@ fn json<'a>(
         backend: &backend.backend,
         error: Some(backend.error.as_str()).filter(|error| !error.is_empty()),
     };
+    let limits = status.limits.unwrap_or_default();
+    let limits = LimitsJson { value_bytes: limits.value_bytes, entries: limits.entries, bytes: limits.bytes };
     Json {
         endpoint: hub.endpoint(),
         health: health.as_str_name(),
@@ -99,8 +112,14 @@ fn json<'a>(
         entries: status.entries,
         bytes: status.bytes,
         streams: status.streams,
+        limits,
         backends: status.backends.iter().map(backend).collect(),
     }
+}
+
+fn occupied(json: &Json<'_>) -> String {
+    let Json { entries, bytes, limits, .. } = json;
+    format!("{entries} of at most {}, {bytes} bytes of at most {}", limits.entries, limits.bytes)
 }
 
 fn text(json: &Json<'_>) -> String {
@@ -114,7 +133,7 @@ fn text(json: &Json<'_>) -> String {
         ("round trip", format!("{:.2} ms", json.round_trip_ms)),
         ("tenant", json.tenant.to_owned()),
         ("you are", format!("{} ({})", escaped(json.subject), escaped(&json.roles.join(", ")))),
-        ("entries", format!("{} ({} bytes)", json.entries, json.bytes)),
+        ("entries", occupied(json)),
         ("open streams", json.streams.to_string()),
     ] {
         facts.add_row(vec![name.to_owned(), value]);

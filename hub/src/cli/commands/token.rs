@@ -21,14 +21,17 @@ use std::time::{Duration, SystemTime};
 /// For development only: whoever can read the data folder of the hub can sign as anyone. With a
 /// real issuer configured, the hub accepts none of these, and this command refuses to sign them.
 #[derive(Debug, Args)]
-#[command(after_long_help = "\
+#[command(
+    verbatim_doc_comment,
+    after_long_help = "\
 Examples:
   export CONFHUB_TOKEN=$(confhub token --tenant acme --role writer)
   confhub token --tenant acme --service ad --ttl 1h > ad.jwt
   confhub token --data-dir ./data --tenant acme --role writer --role secret-reader
 
 Roles: reader (everyone has it), writer, secret-reader (sees the values of secrets).
-JSON: {\"token\", \"tenant\", \"service\" (null: any), \"roles\", \"subject\", \"expires_at\"}.")]
+JSON: {\"token\", \"tenant\", \"service\" (null: any), \"roles\", \"subject\", \"expires_at\"}."
+)]
 pub(crate) struct Token {
     /// The tenant that the token is for
     #[arg(long)]

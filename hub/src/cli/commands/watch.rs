@@ -18,7 +18,7 @@ use serde::Serialize;
 /// on as soon as a hub is back, with what changed meanwhile. Changes that come faster than they
 /// can be printed are printed as the state that they led to.
 #[derive(Debug, Args)]
-#[command(after_long_help = format!("\
+#[command(verbatim_doc_comment, after_long_help = format!("\
 Examples:
   confhub watch
   confhub watch --service ad --prefix tenant_config_flag_

@@ -2,7 +2,8 @@
 //! the hub agree. A pure function of both.
 
 use crate::cli::document::{Address, Document, Item};
-use confhub_proto::{Bytes, Content, Entry, Key, wire};
+use crate::cli::error::CliError;
+use confhub_proto::{Bytes, Content, ContentError, Entry, Key, wire};
 use std::collections::BTreeMap;
 
 /// How an entry differs.
@@ -50,6 +51,18 @@ pub(crate) struct Step {
 }
 
 impl Step {
+    /// Whether the hub accepts a value of this size.
+    pub(crate) fn check(&self, limits: Option<wire::TenantLimits>) -> Result<(), CliError> {
+        let limit = limits.and_then(|limits| usize::try_from(limits.value_bytes).ok());
+        match (&self.content, limit) {
+            (Some(content), Some(limit)) if content.value.len() > limit => {
+                let error = ContentError::TooLarge { actual: content.value.len(), limit };
+                Err(CliError::Refused { address: self.address.to_string(), error })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The write that makes the hub agree, provided that nobody was faster.
     pub(crate) fn change(&self) -> wire::Change {
         let action = match &self.content {

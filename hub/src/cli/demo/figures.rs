@@ -1,6 +1,6 @@
 //! What the demo measured.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use std::time::Duration;
 
 /// The last line.
@@ -10,7 +10,9 @@ pub(super) struct Figures {
     entries: usize,
     writes: usize,
     deliveries: usize,
+    #[serde(serialize_with = "rounded")]
     p50_ms: f64,
+    #[serde(serialize_with = "rounded")]
     max_ms: f64,
     restart_updates: u64,
 }
@@ -39,6 +41,11 @@ impl Figures {
              p50_ms={p50_ms:.2} max_ms={max_ms:.2} restart_updates={restart_updates}"
         )
     }
+}
+
+/// To a microsecond: more digits would say nothing.
+fn rounded<S: Serializer>(milliseconds: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64((milliseconds * 1_000.0).round() / 1_000.0)
 }
 
 /// A time in milliseconds.

@@ -6,13 +6,14 @@
 mod figures;
 mod fleet;
 mod shop;
-mod stage;
+pub(super) mod stage;
 mod stay;
 mod story;
 
 use super::error::CliError;
 use super::exit::Exit;
 use super::output::{self, Output};
+use crate::shutdown;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -22,7 +23,9 @@ use std::path::PathBuf;
 /// OpenTelemetry demo shop, connects one client per service, changes things and measures how
 /// long they take to arrive. Needs nothing else, and leaves nothing behind.
 #[derive(Debug, Args)]
-#[command(after_long_help = "\
+#[command(
+    verbatim_doc_comment,
+    after_long_help = "\
 Examples:
   confhub demo
   confhub demo --once
@@ -31,7 +34,8 @@ Examples:
 Without --once the hub stays up, and the demo prints what to type next.
 The last line of --once: services, entries, writes, deliveries, p50_ms, max_ms (from sending a
 write to its being applied in a service), restart_updates (entries sent again after a restart).
-JSON: the same, as one object.")]
+JSON: the same, as one object."
+)]
 pub(crate) struct Demo {
     /// Tell the story and end
     #[arg(long)]
@@ -52,13 +56,24 @@ impl Demo {
     }
 
     async fn play(self) -> Result<Exit, CliError> {
+        let told = shutdown::signals()
+            .map_err(|error| CliError::Failed(format!("cannot listen for signals: {error}")))?;
+        tokio::pin!(told);
         let mut stage = stage::Stage::open(self.data_dir.as_deref()).await?;
-        let (fleet, figures) = story::tell(&mut stage, self.output).await?;
-        self.output.print(&figures, || format!("\n{}", figures.line()))?;
-        if !self.once {
-            stay::until_interrupted(&stage, &fleet, self.output).await?;
+        let story = tokio::select! {
+            story = story::tell(&mut stage, self.output) => Some(story?),
+            () = &mut told => None,
+        };
+        if let Some((fleet, figures)) = story {
+            self.output.print(&figures, || format!("\n{}", figures.line()))?;
+            if !self.once {
+                tokio::select! {
+                    stayed = stay::for_good(&stage, &fleet, self.output) => stayed?,
+                    () = told => {}
+                }
+            }
+            fleet.close().await;
         }
-        fleet.close().await;
         stage.close().await?;
         Ok(Exit::Ok)
     }

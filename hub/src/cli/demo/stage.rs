@@ -15,13 +15,13 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 /// How long a call may take before the demo says that something is wrong.
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+pub(in crate::cli) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long its tokens are valid.
 const TOKEN_LIFE: Duration = Duration::from_secs(12 * 3_600);
 
 /// A running hub.
-pub(super) struct Stage {
+pub(in crate::cli) struct Stage {
     /// Removed when dropped.
     temporary: Option<tempfile::TempDir>,
     folder: PathBuf,
@@ -37,7 +37,7 @@ struct Running {
 
 impl Stage {
     /// Starts a hub on free ports of this machine.
-    pub(super) async fn open(data_dir: Option<&Path>) -> Result<Self, CliError> {
+    pub(in crate::cli) async fn open(data_dir: Option<&Path>) -> Result<Self, CliError> {
         let (folder, temporary) = match data_dir {
             Some(folder) => (folder.to_owned(), None),
             None => {
@@ -48,11 +48,11 @@ impl Stage {
         };
         let (grpc, hub) = start(&folder, ([127, 0, 0, 1], 0).into()).await?;
         let issuer = DevIssuer::open_or_create(&folder)?;
-        Ok(Self { temporary, folder, issuer, grpc, hub })
+        Ok(Self { temporary, folder: std::path::absolute(&folder).unwrap_or(folder), issuer, grpc, hub })
     }
 
     /// Stops the hub and starts it again, at the same address.
-    pub(super) async fn restart(&mut self) -> Result<(), CliError> {
+    pub(in crate::cli) async fn restart(&mut self) -> Result<(), CliError> {
         // The old hub has to be gone: its port and its store are needed.
         let (stop, _) = oneshot::channel();
         let nothing = Running { stop, ended: tokio::spawn(async { Ok(()) }) };
@@ -62,7 +62,7 @@ impl Stage {
     }
 
     /// Stops the hub, and removes its folder if that was a temporary one.
-    pub(super) async fn close(self) -> Result<(), CliError> {
+    pub(in crate::cli) async fn close(self) -> Result<(), CliError> {
         self.hub.end().await?;
         match self.temporary {
             Some(folder) => folder.close().map_err(CliError::file("remove", self.folder)),
@@ -71,17 +71,22 @@ impl Stage {
     }
 
     /// Where the hub is.
-    pub(super) fn endpoint(&self) -> String {
+    pub(in crate::cli) fn endpoint(&self) -> String {
         format!("http://{}", self.grpc)
     }
 
     /// Where its data is.
-    pub(super) fn folder(&self) -> &Path {
+    pub(in crate::cli) fn folder(&self) -> &Path {
         &self.folder
     }
 
     /// A token.
-    pub(super) fn token(&self, tenant: &str, subject: &str, roles: &[Role]) -> Result<String, CliError> {
+    pub(in crate::cli) fn token(
+        &self,
+        tenant: &str,
+        subject: &str,
+        roles: &[Role],
+    ) -> Result<String, CliError> {
         let claims = DevClaims {
             tenant: TenantId::new(tenant)?,
             service: None,
@@ -93,7 +98,7 @@ impl Stage {
     }
 
     /// What a command would be given to call this hub with `token`.
-    pub(super) fn args(&self, token: String) -> HubArgs {
+    pub(in crate::cli) fn args(&self, token: String) -> HubArgs {
         HubArgs {
             endpoint: self.endpoint(),
             allow_plaintext: false,

@@ -42,10 +42,10 @@ async fn fill(hub: &Hub, output: Output) -> Result<Vec<Entry>, CliError> {
         output,
         &format!(
             "Tenant acme gets the settings and flags of the OpenTelemetry demo shop:\n  \
-             {} entries, {secrets} of them secrets; {} written in {} atomic commit(s), {took:.1} ms.",
+             {} entries, {secrets} of them secrets; {} written{} in {took:.1} ms.",
             entries.len(),
             imported.added + imported.changed,
-            imported.batches
+            if imported.batches == 1 { ", all in one commit," } else { "" }
         ),
     )?;
     Ok(entries)

@@ -1,0 +1,134 @@
+//! The commands against a hub: what they write is what they read, and how they
+//! end says what happened.
+
+use super::demo::stage::Stage;
+use super::error::CliError;
+use super::exit::Exit;
+use super::{Cli, Command};
+use crate::auth::Role;
+use clap::Parser;
+use std::path::Path;
+
+/// A hub, and a folder for files.
+struct Scene {
+    stage: Stage,
+    folder: tempfile::TempDir,
+}
+
+impl Scene {
+    async fn open() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self { stage: Stage::open(None).await.unwrap(), folder }
+    }
+
+    fn file(&self, name: &str, text: &str) -> String {
+        let path = self.folder.path().join(name);
+        if !text.is_empty() {
+            std::fs::write(&path, text).unwrap();
+        }
+        path.to_str().unwrap().to_owned()
+    }
+
+    /// Runs a command line as a caller of `tenant` with these roles.
+    async fn run(&self, tenant: &str, roles: &[Role], line: &[&str]) -> Exit {
+        let token = self.stage.token(tenant, "tester", roles).unwrap();
+        let endpoint = self.stage.endpoint();
+        let fixed = ["--endpoint", &endpoint, "--token", &token, "--output", "json"];
+        let line = ["confhub"].into_iter().chain(line.iter().copied()).chain(fixed);
+        run(line).await.unwrap_or_else(|error| error.exit())
+    }
+
+    async fn operator(&self, line: &[&str]) -> Exit {
+        self.run("acme", &[Role::Writer, Role::SecretReader], line).await
+    }
+}
+
+/// Runs a command line of a client.
+async fn run<'a>(line: impl IntoIterator<Item = &'a str>) -> Result<Exit, CliError> {
+    match Cli::try_parse_from(line).unwrap().command {
+        Command::Operator(operator) => operator.run().await,
+        other => panic!("{other:?} is no client of a hub"),
+    }
+}
+
+const SHOP: &str = r#"{
+  "shared": {
+    "tenant_config_text": "plain",
+    "tenant_config_json": { "a" : 1.50 },
+    "param_config_flag": {"$content_type": "application/vnd.flagd.flag+json", "$json": {"state": "ENABLED"}},
+    "tenant_config_bytes": {"$content_type": "application/octet-stream", "$base64": "/wA="}
+  },
+  "services": {"ad": {"tenant_config_text": "other", "tenant_config_key": {"$content_type": "text/plain", "$text": "k", "$secret": true}}},
+  "secrets": {"tenant_config_password": "hunter2"}
+}"#;
+
+#[tokio::test]
+async fn what_is_exported_makes_an_equal_tenant() {
+    let scene = Scene::open().await;
+    let (shop, exported, again) =
+        (scene.file("shop.json", SHOP), scene.file("a.json", ""), scene.file("b.json", ""));
+    assert_eq!(scene.operator(&["diff", &shop]).await, Exit::Different);
+    assert_eq!(scene.operator(&["import", &shop, "--dry-run"]).await, Exit::Ok);
+    assert_eq!(scene.operator(&["diff", &shop]).await, Exit::Different, "a dry run wrote something");
+    assert_eq!(scene.operator(&["import", &shop]).await, Exit::Ok);
+    assert_eq!(scene.operator(&["diff", &shop]).await, Exit::Ok);
+    assert_eq!(scene.operator(&["export", "-o", &exported]).await, Exit::Ok);
+    let text = std::fs::read_to_string(&exported).unwrap();
+    assert!(!text.contains("hunter2") && text.contains("{ \"a\" : 1.50 }"), "{text}");
+
+    // Another tenant has nothing of it, until the document is imported there.
+    let roles = [Role::Writer, Role::SecretReader];
+    assert_eq!(scene.run("globex", &roles, &["get", "tenant_config_text"]).await, Exit::NotFound);
+    assert_eq!(scene.run("globex", &roles, &["import", &exported]).await, Exit::Ok);
+    assert_eq!(scene.run("globex", &roles, &["export", "-o", &again]).await, Exit::Ok);
+    let json = |path: &str| -> serde_json::Value {
+        serde_json::from_str(&std::fs::read_to_string(Path::new(path)).unwrap()).unwrap()
+    };
+    assert_eq!(json(&again)["shared"], json(&exported)["shared"]);
+    assert_eq!(json(&again)["secrets"], serde_json::Value::Null, "a marker became an entry");
+    scene.stage.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn prune_deletes_within_its_prefix_and_nothing_else() {
+    let scene = Scene::open().await;
+    let shop = scene.file("shop.json", SHOP);
+    assert_eq!(scene.operator(&["import", &shop]).await, Exit::Ok);
+    assert_eq!(scene.operator(&["put", "tenant_config_extra", "1"]).await, Exit::Ok);
+    assert_eq!(scene.operator(&["put", "param_config_extra", "1"]).await, Exit::Ok);
+    assert_eq!(scene.operator(&["import", "--prune", "tenant_config_", &shop]).await, Exit::Ok);
+    assert_eq!(scene.operator(&["get", "tenant_config_extra"]).await, Exit::NotFound);
+    assert_eq!(scene.operator(&["get", "param_config_extra", "tenant_config_password"]).await, Exit::Ok);
+    scene.stage.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn every_way_to_end_has_its_code() {
+    let scene = Scene::open().await;
+    let key = "tenant_config_x";
+    let bad = scene.file("bad.json", "{\"shared\": {\"tenant_config_a\": 1, \"b\": 2}}");
+    for (line, exit) in [
+        (&["put", key, "1", "--expect-version", "0"][..], Exit::Ok),
+        (&["put", key, "2", "--expect-version", "0"], Exit::Conflict),
+        (&["put", "other_x", "1"], Exit::Failure),
+        (&["put", "a/b", "1"], Exit::Usage),
+        (&["rollback", key, "9"], Exit::NotFound),
+        (&["rollback", key, "1"], Exit::Ok),
+        (&["history", key], Exit::Ok),
+        (&["delete", key, "--expect-version", "1"], Exit::Conflict),
+        (&["delete", key], Exit::Ok),
+        (&["delete", key], Exit::NotFound),
+        (&["import", &bad], Exit::Failure),
+        (&["get", "tenant_config_a"], Exit::NotFound),
+        (&["status"], Exit::Ok),
+    ] {
+        assert_eq!(scene.operator(line).await, exit, "{line:?}");
+    }
+    assert_eq!(scene.run("acme", &[Role::Reader], &["put", key, "1"]).await, Exit::Denied);
+    let endpoint = scene.stage.endpoint();
+    let no_token = ["confhub", "status", "--endpoint", &endpoint, "--token", ""];
+    assert_eq!(run(no_token).await.unwrap_err().exit(), Exit::Denied);
+    scene.stage.close().await.unwrap();
+    let gone = ["confhub", "status", "--endpoint", &endpoint, "--token", "t"];
+    assert_eq!(run(gone).await.unwrap_err().exit(), Exit::Unreachable);
+}
