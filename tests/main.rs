@@ -13,13 +13,18 @@ mod support;
 
 mod atomic;
 mod bad_input;
+mod crash;
 mod delivery;
+mod disk_full;
 mod history;
 mod identity;
 mod isolation;
 mod joining;
 mod reads;
 mod resume;
+mod sdk_reads;
+mod sdk_reconnect;
+mod sdk_start;
 mod secrets;
 mod shutdown;
 mod slow_reader;

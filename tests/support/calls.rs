@@ -73,6 +73,12 @@ impl Caller {
         Ok(self.admin.clone().put(self.request(request)).await?.into_inner().version)
     }
 
+    /// Writes JSON to a shared entry.
+    pub async fn put_json(&self, key: &str, json: &str) -> Result<u64, Status> {
+        let content_type = confhub_proto::Content::JSON.to_owned();
+        self.put_content(key, wire::Content { content_type, ..text(json) }).await
+    }
+
     /// How the hub stands.
     pub async fn status(&self) -> Result<wire::StatusResponse, Status> {
         Ok(self.admin.clone().status(self.request(wire::StatusRequest {})).await?.into_inner())

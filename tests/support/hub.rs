@@ -8,7 +8,7 @@ use confhub::config::Settings;
 use confhub_proto::{ServiceName, TenantId};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -80,14 +80,7 @@ impl Hub {
 
     /// Any token.
     pub fn token_of(&self, tenant: &str, service: Option<&str>, roles: &[Role], ttl: Duration) -> String {
-        let claims = DevClaims {
-            tenant: TenantId::new(tenant).unwrap(),
-            service: service.map(|service| ServiceName::new(service).unwrap()),
-            roles: roles.to_vec(),
-            subject: "tester".to_owned(),
-            ttl,
-        };
-        self.issuer.mint(&claims, (self.clock)()).unwrap()
+        mint(&self.issuer, (self.clock)(), tenant, service, roles, ttl)
     }
 
     /// Calls as everyone's operator of a tenant.
@@ -107,4 +100,23 @@ impl Drop for Hub {
     fn drop(&mut self) {
         self.running.abort();
     }
+}
+
+/// Any token of a data folder's issuer.
+pub(super) fn mint(
+    issuer: &DevIssuer,
+    now: SystemTime,
+    tenant: &str,
+    service: Option<&str>,
+    roles: &[Role],
+    ttl: Duration,
+) -> String {
+    let claims = DevClaims {
+        tenant: TenantId::new(tenant).unwrap(),
+        service: service.map(|service| ServiceName::new(service).unwrap()),
+        roles: roles.to_vec(),
+        subject: "tester".to_owned(),
+        ttl,
+    };
+    issuer.mint(&claims, now).unwrap()
 }

@@ -7,8 +7,11 @@ pub mod golden;
 mod http;
 mod hub;
 mod model;
+mod process;
+mod proxy;
 mod random;
 pub mod raw;
+mod sdk;
 mod stream;
 
 pub use caller::{Caller, text};
@@ -16,7 +19,10 @@ pub use calls::{delete, put, secret};
 pub use http::http_get;
 pub use hub::Hub;
 pub use model::view_of;
+pub use process::{HubProcess, command};
+pub use proxy::Proxy;
 pub use random::{pick, seed};
+pub use sdk::{client, has, until_state, until_status};
 pub use stream::{Event, Stream};
 
 use std::future::Future;

@@ -6,7 +6,7 @@ use crate::backend::BackendError;
 use redb::{Builder, Database, DatabaseError, ReadableDatabase as _, StorageError, WriteTransaction};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 /// Name of the file in the data folder.
@@ -50,12 +50,22 @@ pub enum OpenError {
 
 /// An open file.
 ///
-/// After a failed read or write of the disk redb answers nothing until it is
-/// opened again; that happens here at the next use.
+/// After a failed read or write of the disk redb takes no write and reads only
+/// what it has in memory, until it is opened again. That happens here before the
+/// next write, or when a read needs the disk: a disk that stays full is no reason
+/// to open the file again and again.
 pub(super) struct File {
     path: PathBuf,
-    database: RwLock<Option<Database>>,
+    opened: RwLock<Option<Opened>>,
+    /// The last opening that redb has given up on.
+    failed: AtomicU64,
     closed: AtomicBool,
+}
+
+struct Opened {
+    database: Database,
+    /// Counts the openings, from 1.
+    number: u64,
 }
 
 impl File {
@@ -71,19 +81,26 @@ impl File {
             }
             Ok(_) => open_checked(folder, &path)?,
         };
-        Ok(Self { path, database: RwLock::new(Some(database)), closed: AtomicBool::new(false) })
+        let opened = RwLock::new(Some(Opened { database, number: 1 }));
+        Ok(Self { path, opened, failed: AtomicU64::new(0), closed: AtomicBool::new(false) })
     }
 
     /// Reads from a snapshot.
     pub(super) fn read<T>(
         &self,
-        read: impl FnOnce(&Snapshot) -> Result<T, BackendError>,
+        read: impl Fn(&Snapshot) -> Result<T, BackendError>,
     ) -> Result<T, BackendError> {
-        self.revive()?;
-        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        let database = database.as_ref().ok_or_else(|| unavailable("it is closed"))?;
-        let transaction = database.begin_read().map_err(unavailable)?;
-        read(&Snapshot::new(&transaction)?)
+        let read = |database: &Database| {
+            let transaction = database.begin_read().map_err(unavailable)?;
+            read(&Snapshot::new(&transaction)?)
+        };
+        match self.with(read) {
+            Err(BackendError::Unavailable { .. }) => {
+                self.revive()?;
+                self.with(read)
+            }
+            done => done,
+        }
     }
 
     /// Writes in one transaction, which is on the disk when this returns.
@@ -92,38 +109,49 @@ impl File {
         write: impl FnOnce(&WriteTransaction) -> Result<T, BackendError>,
     ) -> Result<T, BackendError> {
         self.revive()?;
-        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
-        let database = database.as_ref().ok_or_else(|| unavailable("it is closed"))?;
-        let transaction = database.begin_write().map_err(unavailable)?;
-        let written = write(&transaction)?;
-        transaction.commit().map_err(unavailable)?;
-        Ok(written)
+        self.with(|database| {
+            let transaction = database.begin_write().map_err(unavailable)?;
+            let written = write(&transaction)?;
+            transaction.commit().map_err(unavailable)?;
+            Ok(written)
+        })
     }
 
     /// Waits for the reads and writes under way and gives the file up for good.
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
-        *self.database.write().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.opened.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Uses the file as it was opened last, and takes note if the disk fails.
+    fn with<T>(&self, using: impl FnOnce(&Database) -> Result<T, BackendError>) -> Result<T, BackendError> {
+        let opened = self.opened.read().unwrap_or_else(PoisonError::into_inner);
+        let opened = opened.as_ref().ok_or_else(|| unavailable("it is closed"))?;
+        let done = using(&opened.database);
+        if matches!(done, Err(BackendError::Unavailable { .. })) {
+            self.failed.fetch_max(opened.number, Ordering::SeqCst);
+        }
+        done
     }
 
     /// Opens the file again if redb has given up on it.
     fn revive(&self) -> Result<(), BackendError> {
-        let alive = |database: &Option<Database>| {
-            database.as_ref().is_some_and(|database| database.begin_read().is_ok())
-        };
-        if alive(&self.database.read().unwrap_or_else(PoisonError::into_inner)) {
+        let failed = || self.failed.load(Ordering::SeqCst);
+        let alive = |opened: &Option<Opened>| opened.as_ref().is_some_and(|opened| opened.number > failed());
+        if alive(&self.opened.read().unwrap_or_else(PoisonError::into_inner)) {
             return Ok(());
         }
-        let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
-        if alive(&database) {
+        let mut opened = self.opened.write().unwrap_or_else(PoisonError::into_inner);
+        if alive(&opened) {
             return Ok(());
         }
         if self.closed.load(Ordering::SeqCst) {
             return Err(unavailable("it is closed"));
         }
         // The old one holds the lock on the file until it is dropped.
-        *database = None;
-        *database = Some(builder().open(&self.path).map_err(unavailable)?);
+        *opened = None;
+        let database = builder().open(&self.path).map_err(unavailable)?;
+        *opened = Some(Opened { database, number: failed() + 1 });
         tracing::warn!(file = %self.path.display(), "opened the store again after the disk had failed");
         Ok(())
     }

@@ -60,7 +60,7 @@ impl Embedded {
 
     async fn read_file<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&Snapshot) -> Result<T, BackendError> + Send + 'static,
+        read: impl Fn(&Snapshot) -> Result<T, BackendError> + Send + 'static,
     ) -> Result<T, BackendError> {
         let file = Arc::clone(&self.file);
         let done = tokio::task::spawn_blocking(move || file.read(read)).await;
@@ -86,7 +86,7 @@ impl Backend for Embedded {
         hinted: &[Address],
     ) -> Result<Reading, BackendError> {
         let (tenant, hinted) = (tenant.clone(), hinted.to_vec());
-        self.read_file(move |snapshot| snapshot.refresh(&tenant, since, hinted)).await
+        self.read_file(move |snapshot| snapshot.refresh(&tenant, since, hinted.clone())).await
     }
 
     async fn read(
