@@ -1,0 +1,2 @@
+//! Loads a hub.
+fn main() {}
