@@ -6,7 +6,7 @@ use crate::ledger::{Reader, Tenant, Totals};
 use crate::publish::{self, Written};
 use crate::report::Round;
 use confhub_benches::hub::{Caller, Hub};
-use confhub_benches::{Result, process};
+use confhub_benches::{Error, Result, process};
 use confhub_proto::{Digest, wire};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use std::cell::RefCell;
@@ -91,13 +91,13 @@ async fn subscribe(
                 readers.borrow_mut().push((tenant, Rc::clone(&reader)));
                 tasks.borrow_mut().spawn_local(follow(stream, reader, Rc::clone(totals)));
             }
-            Ok(connection)
+            Ok::<_, Error>(connection)
         }
     };
     let numbered = connections.into_iter().enumerate();
     let opening = stream::iter(numbered.map(open)).buffer_unordered(OPENING);
-    let _open: Vec<Connection> =
-        opening.try_collect::<Vec<_>>().await.map_err(|error: confhub_benches::Error| error)?;
+    // A connection stays for as long as it has streams.
+    let _opened: Vec<_> = opening.try_collect().await?;
     let since = Instant::now();
     while totals.borrow().current < plan.streams() {
         if since.elapsed() > PATIENCE {
