@@ -1,0 +1,168 @@
+//! A hub to measure: the real one, in a process of its own, on an empty folder.
+
+use crate::server::{self, Server};
+use crate::{Result, input};
+use bytes::Bytes;
+use confhub::app::App;
+use confhub::auth::{DevClaims, DevIssuer, Role};
+use confhub::clock::system_clock;
+use confhub::config::Settings;
+use confhub_proto::{TenantId, limits, wire};
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, SystemTime};
+use tempfile::TempDir;
+use tonic::Request;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::transport::{Channel, Endpoint};
+use wire::admin_service_client::AdminServiceClient;
+
+/// How a hub is started.
+#[derive(Debug, Clone)]
+pub enum Program {
+    /// This program again: `hub-server`, which calls [`serve`].
+    Itself,
+    /// A `confhub` binary: `serve`.
+    Binary(PathBuf),
+}
+
+/// A hub in a process of its own.
+pub struct Hub {
+    /// The process.
+    pub server: Server,
+    /// Its gRPC port.
+    pub address: SocketAddr,
+    folder: TempDir,
+}
+
+#[derive(Deserialize)]
+struct Ready {
+    grpc: SocketAddr,
+}
+
+impl Hub {
+    /// Starts a hub on a free port and waits until it serves.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub async fn start(program: &Program) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let ready_file = folder.path().join("ready.json");
+        let mut command = match program {
+            Program::Itself => {
+                let mut command = Command::new(std::env::current_exe()?);
+                command.arg("hub-server");
+                command
+            }
+            Program::Binary(path) => {
+                let mut command = Command::new(path);
+                command.args(["serve", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
+                command
+            }
+        };
+        command.arg("--data-dir").arg(folder.path()).arg("--ready-file").arg(&ready_file);
+        let (server, ready) = Server::start::<Ready>(&mut command, &ready_file).await?;
+        Ok(Self { server, address: ready.grpc, folder })
+    }
+
+    /// A token for every role of a tenant.
+    ///
+    /// # Errors
+    /// If the tenant's name is none.
+    pub fn token(&self, tenant: &str) -> Result<String> {
+        token(self.folder.path(), tenant)
+    }
+
+    /// A connection for single calls.
+    ///
+    /// # Errors
+    /// If the hub does not answer.
+    pub async fn channel(&self) -> Result<Channel> {
+        Ok(Endpoint::from_shared(format!("http://{}", self.address))?.tcp_nodelay(true).connect().await?)
+    }
+}
+
+/// A token for every role of a tenant, from the development issuer of the hub
+/// that uses this folder.
+///
+/// # Errors
+/// If there is no hub, or the tenant's name is none.
+pub fn token(data_dir: &Path, tenant: &str) -> Result<String> {
+    let claims = DevClaims {
+        tenant: TenantId::new(tenant)?,
+        service: None,
+        roles: Role::ALL.to_vec(),
+        subject: "bench".to_owned(),
+        ttl: Duration::from_secs(24 * 3_600),
+    };
+    Ok(DevIssuer::open(data_dir)?.mint(&claims, SystemTime::now())?)
+}
+
+/// Calls in the name of a tenant.
+#[derive(Clone)]
+pub struct Caller {
+    admin: AdminServiceClient<Channel>,
+    authorization: MetadataValue<Ascii>,
+}
+
+impl Caller {
+    /// Calls with this token.
+    ///
+    /// # Errors
+    /// If the token does not fit into a header.
+    pub fn new(channel: Channel, token: &str) -> Result<Self> {
+        let authorization = format!("Bearer {token}").parse()?;
+        Ok(Self { admin: AdminServiceClient::new(channel), authorization })
+    }
+
+    /// `message`, with the token.
+    pub fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.metadata_mut().insert("authorization", self.authorization.clone());
+        request
+    }
+
+    /// Writes a JSON value to a shared entry; returns the version.
+    ///
+    /// # Errors
+    /// If the hub refuses.
+    pub async fn put(&self, key: &str, value: Bytes) -> Result<u64> {
+        let content = Some(input::json(value));
+        let put = wire::PutRequest { key: key.to_owned(), content, ..wire::PutRequest::default() };
+        Ok(self.admin.clone().put(self.request(put)).await?.into_inner().version)
+    }
+
+    /// Writes settings, a thousand at a time.
+    ///
+    /// # Errors
+    /// If the hub refuses.
+    pub async fn seed(&self, settings: &[input::Setting]) -> Result<()> {
+        for part in settings.chunks(limits::APPLY_CHANGES) {
+            let changes = part.iter().map(input::Setting::change).collect();
+            self.admin.clone().apply(self.request(wire::ApplyRequest { changes })).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Is the hub, until the process that started it ends: the hub's own code, on
+/// the runtime and with the settings of `confhub serve`.
+///
+/// # Errors
+/// If it cannot start or serve.
+pub fn serve(data_dir: &Path, ready_file: &Path) -> Result<()> {
+    server::end_with_parent();
+    let mut settings = Settings {
+        data_dir: data_dir.to_owned(),
+        ready_file: Some(ready_file.to_owned()),
+        ..Settings::default()
+    };
+    settings.listen.set_port(0);
+    settings.http.set_port(0);
+    server::runtime()?.block_on(async {
+        let app = App::start(settings, system_clock()).await?;
+        Ok(app.run(std::future::pending()).await?)
+    })
+}

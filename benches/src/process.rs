@@ -1,0 +1,102 @@
+//! What the system knows of a process (Linux): its CPU time, its memory, its
+//! cores, its file descriptors.
+
+use crate::Result;
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use std::time::Duration;
+
+/// CPU time that a process has used, user and system, all threads together.
+///
+/// # Errors
+/// If there is no such process.
+pub fn cpu_time(pid: u32) -> Result<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name of the program comes first, in parentheses, and may hold anything.
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+    let ticks = |index: usize| -> Result<u32> {
+        Ok(fields.split_whitespace().nth(index).ok_or("`stat` has too few fields")?.parse()?)
+    };
+    // Fields 14 and 15 of proc(5), of which the first two are cut off.
+    let ticks = f64::from(ticks(11)?) + f64::from(ticks(12)?);
+    let per_second = u32::try_from(rustix::param::clock_ticks_per_second())?;
+    Ok(Duration::from_secs_f64(ticks / f64::from(per_second)))
+}
+
+/// Resident memory of a process, in kB. What the kernel holds for its sockets
+/// is not in it.
+///
+/// # Errors
+/// If there is no such process.
+pub fn memory_kb(pid: u32) -> Result<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kb = line.and_then(|line| line.split_whitespace().next()).ok_or("`status` has no `VmRSS`")?;
+    Ok(kb.parse()?)
+}
+
+/// Two different cores that this process may use, for who serves and who asks;
+/// `None` if there is only one.
+///
+/// # Errors
+/// If the system does not tell.
+pub fn two_cores() -> Result<Option<(usize, usize)>> {
+    let allowed = sched_getaffinity(None)?;
+    let mut cores = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core));
+    Ok(cores.next().zip(cores.next()))
+}
+
+/// Ties this thread, and the threads and processes that it starts from now on,
+/// to one core.
+///
+/// # Errors
+/// If the system refuses.
+pub fn stay_on(core: usize) -> Result<()> {
+    let mut set = CpuSet::new();
+    set.set(core);
+    Ok(sched_setaffinity(None::<Pid>, &set)?)
+}
+
+/// Raises the limit on open files to `wanted`, here and in processes that are
+/// started from now on.
+///
+/// # Errors
+/// If the hard limit is lower: only an administrator can raise that.
+pub fn allow_open_files(wanted: u64) -> Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= wanted) {
+        return Ok(());
+    }
+    if let Some(maximum) = limit.maximum.filter(|maximum| *maximum < wanted) {
+        return Err(format!(
+            "this needs {wanted} open files in one process, and the hard limit is {maximum}: use fewer \
+             --connections, or raise it (`ulimit -Hn {wanted}` as root, or `nofile` in limits.conf)"
+        )
+        .into());
+    }
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum })?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_uses_memory_and_time() {
+        let pid = std::process::id();
+        assert!(memory_kb(pid).unwrap() > 100.0);
+        let before = cpu_time(pid).unwrap();
+        let mut spun = 0_u64;
+        while cpu_time(pid).unwrap() == before {
+            spun += 1;
+            assert!(spun < 10_000_000, "the CPU time of a busy process stands still");
+        }
+    }
+
+    #[test]
+    fn a_limit_that_cannot_be_raised_says_what_to_do() {
+        let error = allow_open_files(u64::MAX - 1).map_err(|error| error.to_string());
+        // Without a hard limit there is nothing to refuse.
+        assert!(error.is_ok() || error.unwrap_err().contains("--connections"));
+    }
+}

@@ -1,0 +1,86 @@
+//! A server in a process of its own, that tells through a file where it listens.
+
+use crate::{Result, process};
+use serde::de::DeserializeOwned;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// Longest wait for a server to be ready.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running server; dropping it ends the process.
+pub struct Server {
+    child: Child,
+}
+
+impl Server {
+    /// Starts `command`, which has been told to write `ready_file`, and waits
+    /// for what it writes there.
+    ///
+    /// # Errors
+    /// If it does not start, or ends instead.
+    pub async fn start<T: DeserializeOwned>(command: &mut Command, ready_file: &Path) -> Result<(Self, T)> {
+        // Whoever reads its end notices when this process is gone.
+        let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn();
+        let child = child.map_err(|error| format!("cannot start {:?}: {error}", command.get_program()))?;
+        let mut server = Self { child };
+        let since = Instant::now();
+        loop {
+            if let Ok(ready) = std::fs::read(ready_file)
+                && let Ok(ready) = serde_json::from_slice(&ready)
+            {
+                return Ok((server, ready));
+            }
+            if let Some(status) = server.child.try_wait()? {
+                return Err(format!("{:?} ended: {status}", command.get_program()).into());
+            }
+            if since.elapsed() > PATIENCE {
+                return Err(format!("{:?} is not ready after {PATIENCE:?}", command.get_program()).into());
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// CPU time that the server has used.
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub fn cpu_time(&self) -> Result<Duration> {
+        process::cpu_time(self.child.id())
+    }
+
+    /// Its resident memory, in kB.
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub fn memory_kb(&self) -> Result<f64> {
+        process::memory_kb(self.child.id())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended by itself; there is nobody to tell.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The runtime on which servers run: tokio's own default.
+///
+/// # Errors
+/// If the system gives no threads.
+pub fn runtime() -> Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+/// Ends this process once the one that started it is gone, so that no server
+/// is left behind by a benchmark that was interrupted.
+pub fn end_with_parent() {
+    std::thread::spawn(|| {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        std::process::exit(0);
+    });
+}
