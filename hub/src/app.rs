@@ -7,6 +7,7 @@ use crate::clock::Clock;
 use crate::config::Settings;
 use crate::grpc::{Connections, Edge, VERSION};
 use crate::http::Health;
+use crate::limits::CALLS;
 use crate::metrics::Metrics;
 use crate::source::{Feed, Hints, feed};
 use crate::tenant::Tenants;
@@ -18,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tonic::service::Routes;
@@ -118,6 +119,8 @@ impl App {
             clock,
             metrics,
             started: Instant::now(),
+            calls: Arc::new(Semaphore::new(CALLS)),
+            watch: Arc::default(),
         };
         Ok(Self { settings, addresses, grpc, http, authenticator, edge: Arc::new(edge), hints })
     }
@@ -143,12 +146,15 @@ impl App {
             dev_jwks: authenticator.dev_jwks(),
         });
         let (reporter, health_service) = tonic_health::server::health_reporter();
-        let connections = Connections::new(grpc, settings.limits.connections, Arc::clone(&edge.metrics));
         let (stop, stopped) = watch::channel(Stage::Serving);
+        let (drain, draining) = watch::channel(false);
+        let metrics = Arc::clone(&edge.metrics);
+        let connections = Connections::new(grpc, settings.limits.connections, metrics, draining);
 
         let mut background = JoinSet::new();
         background.spawn(authenticator.clone().refresh_keys());
         background.spawn(hand_out(hints, tenants.clone()));
+        background.spawn(Arc::clone(&edge.watch).keep());
         let (mut calls, mut probes) = (JoinSet::new(), JoinSet::new());
         let routes = Routes::new(health_service);
         let draining = reached(stopped.clone(), Stage::Draining);
@@ -171,6 +177,7 @@ impl App {
         health.ready.store(false, Ordering::SeqCst);
         say_no(reporter).await;
         tenants.drain();
+        drain.send_replace(true);
         stop.send_replace(Stage::Draining);
         let drained = async {
             while calls.join_next().await.is_some() {}

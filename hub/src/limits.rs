@@ -25,6 +25,18 @@ pub const STREAMS: usize = 100_000;
 /// Most connections in all, for the same reason.
 pub const CONNECTIONS: usize = 50_000;
 
+/// Most tenants in memory: as many as there are streams, so that only callers
+/// that load tenants without following them can reach it.
+pub const TENANTS: usize = STREAMS;
+
+/// Longest time that a reader may take for one frame. The largest frame takes a
+/// few seconds at 2 Mbit/s; a reader that takes longer than this has stopped.
+pub const STALLED: Duration = Duration::from_secs(60);
+
+/// Most writes and lists under way at a time. Each holds a request of up to 4 MiB
+/// or the list of a tenant's entries; a disk commits hundreds of writes at once.
+pub const CALLS: usize = 512;
+
 /// Versions of a key that are kept.
 pub const HISTORY_VERSIONS: usize = 100;
 

@@ -168,7 +168,7 @@ impl Metrics {
         r.register("hints", "Hints received from change sources", self.hints.clone());
         let about = "Reads of backends on behalf of loaded tenants, by outcome";
         r.register("backend_reads", about, self.backend_reads.clone());
-        let about = "Entries that a sweep found changed although no hint had come";
+        let about = "Entries that a reading of everything found changed although no hint had come yet";
         r.register("drift_entries", about, self.drift.clone());
         r.register("writes", "Writes, by outcome", self.writes.clone());
         let about = "Calls refused for want of a valid token or of a role, by reason";

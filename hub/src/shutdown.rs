@@ -7,10 +7,13 @@
 //! the process at once.
 
 use std::io;
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
 
-/// Exit code of a hub that was told twice.
-const IMPATIENT: i32 = 130;
+/// Two signals within this time are one: tools that end a group of processes
+/// signal the process and the group.
+const ONE_SIGNAL: Duration = Duration::from_millis(250);
 
 /// Listens for SIGTERM and SIGINT from now on; the future is ready at the first
 /// one. The second ends the process.
@@ -23,19 +26,23 @@ pub fn signals() -> io::Result<impl Future<Output = ()>> {
     let (first, told) = tokio::sync::oneshot::channel();
     tokio::spawn(async move {
         let mut first = Some(first);
+        let mut told_at = Instant::now();
         loop {
-            let name = tokio::select! {
-                _ = terminate.recv() => "SIGTERM",
-                _ = interrupt.recv() => "SIGINT",
+            let (name, number) = tokio::select! {
+                _ = terminate.recv() => ("SIGTERM", SignalKind::terminate().as_raw_value()),
+                _ = interrupt.recv() => ("SIGINT", SignalKind::interrupt().as_raw_value()),
             };
             match first.take() {
                 Some(first) => {
                     tracing::info!(signal = name, "shutting down; a second signal ends the process at once");
+                    told_at = Instant::now();
                     let _ = first.send(());
                 }
+                None if told_at.elapsed() < ONE_SIGNAL => {}
                 None => {
                     tracing::warn!(signal = name, "ending at once");
-                    std::process::exit(IMPATIENT);
+                    // As a shell tells of a process that a signal has ended.
+                    std::process::exit(128 + number);
                 }
             }
         }

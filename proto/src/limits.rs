@@ -31,6 +31,10 @@ pub const VIEW_PREFIXES: usize = 16;
 /// Most keys in one `BatchGet`: what one read of DynamoDB takes.
 pub const BATCH_GET_KEYS: usize = 100;
 
+/// Values of a single answer are cut off at this size, in bytes, so that every
+/// gRPC client can read it with its default limit of 4 MiB.
+pub const RESPONSE_BYTES: usize = 3 * 1024 * 1024;
+
 /// Most changes in one `Apply`: bounds the transaction and its commit.
 pub const APPLY_CHANGES: usize = 1_000;
 

@@ -55,7 +55,12 @@ impl Caller {
 
     /// The kept versions of a key of a service (empty: shared).
     pub async fn history(&self, service: &str, key: &str, limit: u32) -> Result<Vec<wire::Revision>, Status> {
-        let request = wire::HistoryRequest { key: key.to_owned(), service: service.to_owned(), limit };
+        let request = wire::HistoryRequest {
+            key: key.to_owned(),
+            service: service.to_owned(),
+            limit,
+            before_version: 0,
+        };
         Ok(self.admin.clone().history(self.request(request)).await?.into_inner().revisions)
     }
 

@@ -57,6 +57,12 @@ pub enum WriteError {
         /// What was asked for.
         version: u64,
     },
+    /// A secret would be written in the open.
+    #[error(
+        "{0} is a secret, and what is written is not marked as one: mark it, or delete the entry first \
+         if it is to be readable by all"
+    )]
+    Exposes(Address),
     /// The tenant is at a limit.
     #[error("the tenant is full: {0}")]
     Full(#[from] Full),

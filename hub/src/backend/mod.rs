@@ -112,11 +112,12 @@ pub trait Backend: Send + Sync + 'static {
         changes: Vec<Change>,
     ) -> Result<Vec<u64>, WriteError>;
 
-    /// The kept versions at an address, newest first, at most `limit`.
+    /// The kept versions at an address before one, newest first, at most `limit`.
     async fn history(
         &self,
         tenant: &TenantId,
         address: &Address,
+        before: u64,
         limit: usize,
     ) -> Result<Vec<Revision>, BackendError>;
 

@@ -15,9 +15,9 @@ pub struct Router {
 
 /// A key that no backend owns.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no backend owns the key `{key}`: known prefixes are {known}")]
+#[error("no backend owns {what}: known prefixes are {known}")]
 pub struct RouteError {
-    key: Key,
+    what: String,
     known: String,
 }
 
@@ -46,7 +46,20 @@ impl Router {
     /// If no prefix matches; the error names those that exist.
     pub fn route(&self, key: &Key) -> Result<usize, RouteError> {
         let owner = self.routes.iter().find(|(prefix, _)| key.as_str().starts_with(prefix.as_str()));
-        owner.map(|(_, index)| *index).ok_or_else(|| RouteError { key: key.clone(), known: self.known() })
+        owner.map(|(_, index)| *index).ok_or_else(|| self.unknown(format!("the key `{key}`")))
+    }
+
+    /// Whether keys can begin with `prefix`.
+    ///
+    /// # Errors
+    /// If none can; the error names the prefixes that exist.
+    pub fn check_prefix(&self, prefix: &Prefix) -> Result<(), RouteError> {
+        let prefix = prefix.as_str();
+        let fits = |known: &str| known.starts_with(prefix) || prefix.starts_with(known);
+        if self.routes.iter().any(|(known, _)| fits(known.as_str())) {
+            return Ok(());
+        }
+        Err(self.unknown(format!("keys that begin with `{prefix}`")))
     }
 
     /// All backends, each once.
@@ -58,6 +71,10 @@ impl Router {
     /// The table: each prefix and its backend.
     pub fn table(&self) -> impl Iterator<Item = (&Prefix, &Arc<dyn Backend>)> {
         self.routes.iter().filter_map(|(prefix, index)| Some((prefix, self.backends.get(*index)?)))
+    }
+
+    fn unknown(&self, what: String) -> RouteError {
+        RouteError { what, known: self.known() }
     }
 
     fn known(&self) -> String {

@@ -3,13 +3,36 @@
 use bytes::{BufMut as _, Bytes, BytesMut};
 use confhub_proto::{Update, frame};
 use prost::Message;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-/// The frames of one update, each with its gRPC prefix.
-pub type Frames = Arc<[Bytes]>;
+/// The frames of one update, each with its gRPC prefix. Whoever needs them first
+/// has them made; others who come meanwhile wait for that.
+#[derive(Default)]
+pub struct Frames(OnceLock<Box<[Bytes]>>);
 
-/// Encodes an update.
-pub(super) fn encode(update: &Update) -> Frames {
+impl Frames {
+    /// The frames of `update`.
+    #[must_use]
+    pub fn of(update: &Update) -> Arc<Self> {
+        Arc::new(Self(OnceLock::from(encode(update))))
+    }
+
+    /// The frame at an index, if there are so many.
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<Bytes> {
+        self.0.get()?.get(index).cloned()
+    }
+
+    pub(super) fn are_made(&self) -> bool {
+        self.0.get().is_some()
+    }
+
+    pub(super) fn make(&self, update: impl FnOnce() -> Update) {
+        self.0.get_or_init(|| encode(&update()));
+    }
+}
+
+fn encode(update: &Update) -> Box<[Bytes]> {
     frame::split(update).iter().map(message).collect()
 }
 

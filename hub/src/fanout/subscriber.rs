@@ -17,7 +17,7 @@ pub struct Subscriber {
 }
 
 struct Sending {
-    frames: Frames,
+    frames: Arc<Frames>,
     next: usize,
 }
 
@@ -53,9 +53,9 @@ impl Subscriber {
                     return Poll::Pending;
                 }
                 Pull::Ended(end) => return Poll::Ready(Next::End(end)),
-                Pull::Behind(frames, position) => {
+                Pull::Behind(difference, position) => {
                     self.from = Some(position);
-                    self.sending = Some(Sending { frames, next: 0 });
+                    self.sending = Some(Sending { frames: difference.frames(), next: 0 });
                 }
             }
         }
@@ -71,7 +71,7 @@ impl Subscriber {
 
 impl Sending {
     fn next(&mut self) -> Option<Bytes> {
-        let frame = self.frames.get(self.next)?.clone();
+        let frame = self.frames.get(self.next)?;
         self.next += 1;
         Some(frame)
     }

@@ -1,8 +1,7 @@
 //! One view: its present state, what changed lately, and who waits for more.
 
-use super::frames::{Frames, encode};
+use super::frames::Frames;
 use super::ring::{Position, Ring};
-use confhub_proto::limits::FRAME_TARGET_BYTES;
 use confhub_proto::{Cursor, Digest, Key, State, Update};
 use slab::Slab;
 use std::collections::HashMap;
@@ -10,9 +9,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 use std::time::SystemTime;
 
-/// Differences that are kept encoded while the state stays. Subscribers stand
-/// at a few places; whoever stands elsewhere has its own encoded.
-const KEPT_DIFFERENCES: usize = 64;
+/// Differences that are shared while the state stays, beside the two that nearly
+/// everybody asks for: from nothing, and from the state before. Whoever stands
+/// elsewhere has its own encoded.
+const SHARED_DIFFERENCES: usize = 64;
+
+/// Up to this size, in bytes, frames are kept for as long as the state stays;
+/// with the number above, 4 MiB a view. Larger ones live as long as somebody is
+/// sending them, so that a storm of newcomers shares them and no copy of the
+/// state stays behind.
+const KEPT_BYTES: usize = 64 * 1024;
 
 /// A view that is published to subscribers.
 pub struct Topic {
@@ -32,12 +38,9 @@ struct Inner {
 /// Where an update starts: at nothing (a reset), or at an earlier state.
 pub(super) type From = Option<Position>;
 
-/// Small frames are kept for as long as the state stays. Large ones live as
-/// long as somebody is sending them, so that a storm of newcomers shares them
-/// and no copy of the state stays behind.
 enum Encoded {
-    Small(Frames),
-    Large(Weak<[bytes::Bytes]>),
+    Kept(Arc<Frames>),
+    Passing(Weak<Frames>),
 }
 
 /// Why a topic ends.
@@ -53,10 +56,37 @@ pub enum End {
 pub(super) enum Pull {
     /// It is at the present state, which has this digest, and will be woken.
     Current(Digest),
-    /// These lead to the present state, which is at this position.
-    Behind(Frames, Position),
+    /// This leads to the present state, which is at this position.
+    Behind(Difference, Position),
     /// There will be no more.
     Ended(End),
+}
+
+/// What leads to the state that was present when it was asked for. It is encoded
+/// by who takes it, not under the topic's lock.
+pub(super) struct Difference {
+    frames: Arc<Frames>,
+    /// `None`: the frames are made.
+    update: Option<Recipe>,
+}
+
+struct Recipe {
+    state: State,
+    published: SystemTime,
+    /// `None`: everything.
+    changed: Option<Vec<Key>>,
+}
+
+impl Difference {
+    pub(super) fn frames(self) -> Arc<Frames> {
+        if let Some(Recipe { state, published, changed }) = self.update {
+            self.frames.make(|| match &changed {
+                Some(changed) => Update::difference(changed, &state, published),
+                None => Update::reset(&state, published),
+            });
+        }
+        self.frames
+    }
 }
 
 impl Topic {
@@ -92,7 +122,7 @@ impl Topic {
     /// Ends all subscriptions.
     pub fn end(&self, end: End) {
         let mut inner = self.lock();
-        inner.ended = Some(end);
+        inner.ended.get_or_insert(end);
         wake(inner);
     }
 
@@ -110,8 +140,9 @@ impl Topic {
 
     /// The present state as one update from nothing.
     #[must_use]
-    pub fn snapshot(&self) -> Frames {
-        self.lock().frames(None)
+    pub fn snapshot(&self) -> Arc<Frames> {
+        let difference = self.lock().difference(None);
+        difference.frames()
     }
 
     /// Opens a place among those who wait. The subscriber stands at `cursor` if
@@ -135,7 +166,7 @@ impl Topic {
         }
         let present = inner.ring.end();
         if from != Some(present) {
-            return Pull::Behind(inner.frames(from), present);
+            return Pull::Behind(inner.difference(from), present);
         }
         if let Some(slot) = inner.waiting.get_mut(place) {
             match slot {
@@ -157,31 +188,44 @@ impl Inner {
         if cursor == self.state.digest() { Some(self.ring.end()) } else { self.ring.find(cursor) }
     }
 
-    fn frames(&mut self, from: From) -> Frames {
-        let kept = self.encoded.get(&from).and_then(|encoded| match encoded {
-            Encoded::Small(frames) => Some(Arc::clone(frames)),
-            Encoded::Large(frames) => frames.upgrade(),
+    fn difference(&mut self, from: From) -> Difference {
+        let shared = self.encoded.get(&from).and_then(|encoded| match encoded {
+            Encoded::Kept(frames) => Some(Arc::clone(frames)),
+            Encoded::Passing(frames) => frames.upgrade(),
         });
-        if let Some(frames) = kept {
-            return frames;
-        }
-        let changed = from.and_then(|position| self.ring.since(position));
-        let update = match changed {
-            Some(changed) => Update::difference(changed, &self.state, self.published),
-            None => Update::reset(&self.state, self.published),
-        };
-        let frames = encode(&update);
-        if self.encoded.len() < KEPT_DIFFERENCES {
-            let bytes: usize = frames.iter().map(bytes::Bytes::len).sum();
-            let large = bytes > FRAME_TARGET_BYTES;
-            let kept = if large {
-                Encoded::Large(Arc::downgrade(&frames))
+        let frames = shared.unwrap_or_else(|| self.share(from));
+        let update = (!frames.are_made()).then(|| Recipe {
+            state: self.state.clone(),
+            published: self.published,
+            changed: self.changed(from).map(|changed| changed.cloned().collect()),
+        });
+        Difference { frames, update }
+    }
+
+    /// Makes room for the frames that start at `from`.
+    fn share(&mut self, from: From) -> Arc<Frames> {
+        let frames = Arc::new(Frames::default());
+        let asked_by_many = from.is_none_or(|position| position + 1 == self.ring.end());
+        if asked_by_many || self.encoded.len() < SHARED_DIFFERENCES {
+            let encoded = if self.size(from) <= KEPT_BYTES {
+                Encoded::Kept(Arc::clone(&frames))
             } else {
-                Encoded::Small(Arc::clone(&frames))
+                Encoded::Passing(Arc::downgrade(&frames))
             };
-            self.encoded.insert(from, kept);
+            self.encoded.insert(from, encoded);
         }
         frames
+    }
+
+    /// The keys that changed since; `None`: all of them may have.
+    fn changed(&self, from: From) -> Option<impl Iterator<Item = &Key>> {
+        from.and_then(|position| self.ring.since(position))
+    }
+
+    /// About how many bytes the difference has.
+    fn size(&self, from: From) -> usize {
+        let size = |key: &Key| self.state.get(key.as_str()).map_or(key.as_str().len(), |entry| entry.size());
+        self.changed(from).map_or(self.state.bytes(), |changed| changed.map(size).sum())
     }
 }
 

@@ -1,15 +1,20 @@
 //! Writes and their history.
 
-use super::request::{address, identity, prefixes};
+use super::request::{address, fitting, identity};
 use super::status::invalid;
 use super::{Edge, VERSION};
 use crate::auth::{Identity, Role};
 use crate::backend::{Action, Backend, Change, WriteError};
 use crate::limits::HISTORY_VERSIONS;
 use crate::metrics::{Outcome, OutcomeLabel};
+use crate::tenant::TenantStatus;
 use confhub_proto::{Content, Entry, limits, wire};
 use std::collections::HashSet;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 use wire::admin_service_server::AdminService;
 use wire::change::Action as Asked;
@@ -56,17 +61,21 @@ impl AdminService for Edge {
             Ok(limit @ 1..) => limit.min(HISTORY_VERSIONS),
             _ => HISTORY_VERSIONS,
         };
+        let before = if asked.before_version == 0 { u64::MAX } else { asked.before_version };
         let backend = &self.router.backends()[self.router.route(&address.key)?];
-        let kept = backend.history(&identity.tenant, &address, limit).await?;
-        if kept.is_empty() {
+        let mut kept = backend.history(&identity.tenant, &address, before, limit + 1).await?;
+        if kept.is_empty() && before == u64::MAX {
             return Err(WriteError::NotFound(address).into());
         }
+        let fitting = fitting(kept.iter().map(|revision| revision.entry.size())).min(limit);
+        let more = kept.len() > fitting;
+        kept.truncate(fitting);
         let revisions = kept.into_iter().map(|revision| wire::Revision {
             entry: Some((&revision.entry).into()),
             deleted: revision.deleted,
             author: revision.author,
         });
-        Ok(Response::new(wire::HistoryResponse { revisions: revisions.collect() }))
+        Ok(Response::new(wire::HistoryResponse { revisions: revisions.collect(), more }))
     }
 
     async fn rollback(
@@ -81,11 +90,12 @@ impl AdminService for Edge {
         Ok(Response::new(wire::RollbackResponse { version }))
     }
 
-    type ListStream = tokio_stream::Iter<std::vec::IntoIter<Result<wire::ListResponse, Status>>>;
+    type ListStream = Parts;
 
     async fn list(&self, request: Request<wire::ListRequest>) -> Result<Response<Self::ListStream>, Status> {
         let (identity, asked) = caller(request)?;
-        let prefixes = prefixes(&asked.prefixes)?;
+        let prefixes = self.prefixes(&asked.prefixes)?;
+        let call = self.call()?;
         let mut entries = Vec::new();
         for backend in self.router.backends() {
             let all = backend.load(&identity.tenant).await?.entries;
@@ -99,8 +109,7 @@ impl AdminService for Edge {
             }));
         }
         entries.sort_unstable_by(|a, b| (a.service(), a.key()).cmp(&(b.service(), b.key())));
-        let parts: Vec<_> = parts(&entries).into_iter().map(Ok).collect();
-        Ok(Response::new(tokio_stream::iter(parts)))
+        Ok(Response::new(Parts { entries: entries.into_iter(), _call: call }))
     }
 
     async fn status(
@@ -108,7 +117,11 @@ impl AdminService for Edge {
         request: Request<wire::StatusRequest>,
     ) -> Result<Response<wire::StatusResponse>, Status> {
         let (identity, _) = caller(request)?;
-        let status = self.tenants.load(&identity.tenant).await?;
+        let (status, error) = match self.tenants.load(&identity.tenant).await {
+            Ok(status) => (status, String::new()),
+            // What is asked when something is wrong must not fail with it.
+            Err(error) => (TenantStatus::default(), error.to_string()),
+        };
         let mut backends = Vec::new();
         for (prefix, backend) in self.router.table() {
             backends.push(wire::BackendStatus {
@@ -132,6 +145,7 @@ impl AdminService for Edge {
                 entries: self.limits.tenant_entries as u64,
                 bytes: self.limits.tenant_bytes as u64,
             }),
+            error,
         }))
     }
 }
@@ -144,6 +158,7 @@ impl Edge {
 
     async fn write(&self, identity: &Identity, changes: Vec<Change>) -> Result<Vec<u64>, Status> {
         let backend = self.one_backend(&changes)?;
+        let _call = self.call()?;
         let written = backend.apply(&identity.tenant, &identity.subject, changes).await;
         let outcome = match &written {
             Ok(_) => Outcome::Done,
@@ -182,14 +197,17 @@ impl Edge {
             let at =
                 |status: Status| Status::new(status.code(), format!("change {number}: {}", status.message()));
             let address = address(identity, &change.service, &change.key, true).map_err(at)?;
+            let at = |status: Status| {
+                Status::new(status.code(), format!("change {number}, {address}: {}", status.message()))
+            };
             self.router.route(&address.key).map_err(|error| at(error.into()))?;
             let action = match change.action {
                 Some(Asked::Put(content)) => Action::Put(self.content(Some(content)).map_err(at)?),
                 Some(Asked::Delete(_)) => Action::Delete,
-                None => return Err(at(invalid(format!("{address} has neither `put` nor `delete`")))),
+                None => return Err(at(invalid("it has neither `put` nor `delete`"))),
             };
             if !seen.insert(address.clone()) {
-                return Err(at(invalid(format!("{address} is changed twice"))));
+                return Err(at(invalid("it is changed twice")));
             }
             changes.push(Change { address, action, expected: change.expected_version });
         }
@@ -208,19 +226,23 @@ fn caller<T>(request: Request<T>) -> Result<(Identity, T), Status> {
     Ok((identity, request.into_inner()))
 }
 
-/// Entries in messages that stay below message limits.
-fn parts(entries: &[Arc<Entry>]) -> Vec<wire::ListResponse> {
-    let mut parts = vec![wire::ListResponse::default()];
-    let mut bytes = 0;
-    for entry in entries {
-        bytes += entry.size();
-        if bytes > limits::FRAME_TARGET_BYTES {
-            parts.push(wire::ListResponse::default());
-            bytes = entry.size();
+/// The answer to `List`: each message is made when the caller is ready for it.
+pub struct Parts {
+    entries: std::vec::IntoIter<Arc<Entry>>,
+    _call: OwnedSemaphorePermit,
+}
+
+impl Stream for Parts {
+    type Item = Result<wire::ListResponse, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let mut part = wire::ListResponse::default();
+        let mut bytes = 0;
+        while bytes < limits::FRAME_TARGET_BYTES {
+            let Some(entry) = self.entries.next() else { break };
+            bytes += entry.size();
+            part.entries.push((&*entry).into());
         }
-        if let Some(part) = parts.last_mut() {
-            part.entries.push((&**entry).into());
-        }
+        Poll::Ready((!part.entries.is_empty()).then_some(Ok(part)))
     }
-    parts
 }

@@ -1,5 +1,6 @@
 //! Bodies made of frames that are encoded already.
 
+use super::stall::Watched;
 use crate::fanout::{End, Frames, Next, message};
 use crate::metrics::{EndLabel, EndReason, Metrics};
 use crate::tenant::Listener;
@@ -10,6 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::Status;
 
@@ -25,6 +27,7 @@ const DRAIN_SPREAD: Duration = Duration::from_secs(2);
 /// at most one frame; what is not written yet stays where all share it.
 pub(super) struct Live {
     listener: Listener,
+    watched: Watched,
     /// Sent before anything else.
     welcome: Option<Bytes>,
     heartbeat: Heartbeat,
@@ -68,16 +71,17 @@ impl Live {
         listener: Listener,
         welcome: Bytes,
         interval: Duration,
-        left: Duration,
+        expires: Instant,
+        watched: Watched,
         metrics: Arc<Metrics>,
     ) -> Self {
         let now = Instant::now();
-        // Tokens may be made out for centuries.
-        let left = left.min(Duration::from_secs(30 * 365 * 24 * 3_600));
+        let left = expires.duration_since(now);
         let notice = left.saturating_sub(EXPIRY_NOTICE.min(left / 2));
-        let expiry = Expiry { notice: Some(now + notice), at: now + left };
+        let expiry = Expiry { notice: Some(now + notice), at: expires };
         Self {
             listener,
+            watched,
             welcome: Some(welcome),
             // The first one follows what the client lacks, at once: it tells a
             // client that lacks nothing that it is current.
@@ -95,8 +99,7 @@ impl Live {
         }
         loop {
             if Instant::now() >= self.expiry.at {
-                let status = Status::unauthenticated("the token has expired: connect again with a new one");
-                return Poll::Ready(self.end(status, EndReason::Expired, None));
+                return Poll::Ready(self.end(expired(), EndReason::Expired, None));
             }
             match self.listener.subscriber.poll_next(cx) {
                 Poll::Ready(Next::Frame(frame)) => {
@@ -155,7 +158,11 @@ impl Body for Live {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         if matches!(self.stage, Stage::Open) {
-            let bytes = ready!(self.poll_open(cx));
+            let Poll::Ready(bytes) = self.poll_open(cx) else {
+                self.watched.idle();
+                return Poll::Pending;
+            };
+            self.watched.handed_over();
             if !bytes.is_empty() {
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
@@ -185,13 +192,21 @@ impl Drop for Live {
 
 /// The body of a `GetSnapshot` answer.
 pub(super) struct Finite {
-    frames: Frames,
+    frames: Arc<Frames>,
     next: usize,
+    expires: Instant,
+    watched: Watched,
+    done: bool,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Finite {
-    pub(super) fn new(frames: Frames) -> Self {
-        Self { frames, next: 0 }
+    pub(super) fn new(
+        (frames, permit): (Arc<Frames>, OwnedSemaphorePermit),
+        expires: Instant,
+        watched: Watched,
+    ) -> Self {
+        Self { frames, next: 0, expires, watched, done: false, _permit: permit }
     }
 }
 
@@ -203,14 +218,24 @@ impl Body for Finite {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let at = self.next;
+        if self.done {
+            return Poll::Ready(None);
+        }
+        self.watched.handed_over();
+        let frame = self.frames.get(self.next);
         self.next += 1;
-        Poll::Ready(match self.frames.get(at) {
-            Some(frame) => Some(Ok(Frame::data(frame.clone()))),
-            None if at == self.frames.len() => Some(trailers(&Status::ok(""))),
-            None => None,
-        })
+        let status = match frame {
+            _ if Instant::now() >= self.expires => expired(),
+            Some(frame) => return Poll::Ready(Some(Ok(Frame::data(frame)))),
+            None => Status::ok(""),
+        };
+        self.done = true;
+        Poll::Ready(Some(trailers(&status)))
     }
+}
+
+pub(super) fn expired() -> Status {
+    Status::unauthenticated("the token has expired: connect again with a new one")
 }
 
 fn trailers(status: &Status) -> Result<Frame<Bytes>, Status> {

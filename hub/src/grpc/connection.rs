@@ -1,15 +1,25 @@
 //! Connections as they come in, counted and bounded.
 
+use super::stall::Breaker;
 use crate::metrics::Metrics;
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{Sleep, sleep, timeout};
 use tokio_stream::Stream;
-use tonic::transport::server::{Connected, TcpConnectInfo};
+use tonic::transport::server::Connected;
+
+/// Longest wait for the first byte of a connection.
+const FIRST_BYTES: Duration = Duration::from_secs(10);
+
+/// Wait before the next try when the system has nothing left to accept with.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// The stream of accepted connections. Over the limit a connection is closed
 /// as soon as it is accepted, so that its client tries another hub at once
@@ -18,47 +28,97 @@ pub struct Connections {
     listener: TcpListener,
     places: Arc<Semaphore>,
     metrics: Arc<Metrics>,
+    draining: watch::Receiver<bool>,
+    /// While there is no way to accept more.
+    pause: Option<Pin<Box<Sleep>>>,
+    /// Whether the trouble has been told.
+    told: bool,
 }
 
 impl Connections {
-    /// Accepts up to `limit` connections at a time.
+    /// Accepts up to `limit` connections at a time. Those that have said nothing
+    /// yet are closed when `draining` turns true.
     #[must_use]
-    pub fn new(listener: TcpListener, limit: usize, metrics: Arc<Metrics>) -> Self {
-        Self { listener, places: Arc::new(Semaphore::new(limit)), metrics }
+    pub fn new(
+        listener: TcpListener,
+        limit: usize,
+        metrics: Arc<Metrics>,
+        draining: watch::Receiver<bool>,
+    ) -> Self {
+        let places = Arc::new(Semaphore::new(limit));
+        Self { listener, places, metrics, draining, pause: None, told: false }
+    }
+
+    /// Says once what is wrong, until it has been right again.
+    fn tell(&mut self, trouble: impl std::fmt::Display) {
+        if !std::mem::replace(&mut self.told, true) {
+            tracing::warn!(%trouble, "cannot take more connections");
+        }
+    }
+
+    fn connection(&mut self, stream: TcpStream) -> Option<Connection> {
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            self.tell("the limit on connections (`limits.connections`) is reached");
+            return None;
+        };
+        self.told = false;
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "cannot switch off Nagle's algorithm");
+        }
+        self.metrics.connections.inc();
+        let mut draining = self.draining.clone();
+        let silence = async move {
+            let told = draining.wait_for(|draining| *draining);
+            let _ = timeout(FIRST_BYTES, told).await;
+        };
+        Some(Connection {
+            stream,
+            silence: Some(Box::pin(silence)),
+            breaker: Breaker::default(),
+            metrics: Arc::clone(&self.metrics),
+            _place: place,
+        })
     }
 }
 
 impl Stream for Connections {
     type Item = io::Result<Connection>;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         loop {
-            let (stream, peer) = match ready!(self.listener.poll_accept(cx)) {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    // One connection that failed, or no file descriptor left:
-                    // the server goes on with the next.
-                    tracing::warn!(%error, "cannot accept a connection");
-                    return Poll::Ready(Some(Err(error)));
-                }
-            };
-            let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-                tracing::warn!(%peer, "closed a connection: the limit on connections is reached");
-                continue;
-            };
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "cannot switch off Nagle's algorithm");
+            if let Some(pause) = &mut self.pause {
+                ready!(pause.as_mut().poll(cx));
+                self.pause = None;
             }
-            self.metrics.connections.inc();
-            let metrics = Arc::clone(&self.metrics);
-            return Poll::Ready(Some(Ok(Connection { stream, metrics, _place: place })));
+            match ready!(self.listener.poll_accept(cx)) {
+                Ok((stream, _)) => {
+                    if let Some(connection) = self.connection(stream) {
+                        return Poll::Ready(Some(Ok(connection)));
+                    }
+                }
+                Err(error) if is_one_peers(&error) => {}
+                Err(error) => {
+                    // No file descriptors, most likely: there will be some again.
+                    self.tell(error);
+                    self.pause = Some(Box::pin(sleep(ACCEPT_PAUSE)));
+                }
+            }
         }
     }
+}
+
+/// Whether an error of `accept` is about the connection, not about this process.
+fn is_one_peers(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
 /// One connection, which gives its place back when it is closed.
 pub struct Connection {
     stream: TcpStream,
+    /// Ends when a peer has been silent for too long; `None` once it has spoken.
+    silence: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    breaker: Breaker,
     metrics: Arc<Metrics>,
     _place: OwnedSemaphorePermit,
 }
@@ -70,10 +130,10 @@ impl Drop for Connection {
 }
 
 impl Connected for Connection {
-    type ConnectInfo = TcpConnectInfo;
+    type ConnectInfo = Breaker;
 
-    fn connect_info(&self) -> TcpConnectInfo {
-        self.stream.connect_info()
+    fn connect_info(&self) -> Breaker {
+        self.breaker.clone()
     }
 }
 
@@ -83,7 +143,17 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        if self.breaker.is_broken(cx) {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if read.is_ready() {
+            self.silence = None;
+        } else if let Some(silence) = &mut self.silence {
+            ready!(silence.as_mut().poll(cx));
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        read
     }
 }
 

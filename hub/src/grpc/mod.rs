@@ -10,10 +10,12 @@ mod body;
 mod connection;
 mod reads;
 mod request;
+mod stall;
 mod status;
 mod subscribe;
 
 pub use connection::Connections;
+pub use stall::Watch;
 
 use crate::auth::{AuthError, AuthLayer, Authenticator};
 use crate::backend::Router;
@@ -27,6 +29,7 @@ use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tonic::service::Routes;
 use wire::admin_service_server::AdminServiceServer;
@@ -40,6 +43,10 @@ const KEEPALIVE: Duration = Duration::from_secs(20);
 
 /// How long it waits for that answer.
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Longest time until a call is answered; a stream counts as answered when it is
+/// opened. A write waits for the disk, a first read for the load of its tenant.
+const CALL: Duration = Duration::from_secs(30);
 
 /// Most calls at once on one connection: the streams of a process that serves
 /// many tenants, with room.
@@ -64,6 +71,10 @@ pub struct Edge {
     pub metrics: Arc<Metrics>,
     /// When the hub started.
     pub started: Instant,
+    /// Places for the calls that are costly.
+    pub calls: Arc<Semaphore>,
+    /// Looks after readers that have stopped reading.
+    pub watch: Arc<Watch>,
 }
 
 /// Serves calls until `shutdown`, then lets those that are open finish.
@@ -88,6 +99,7 @@ pub async fn serve(
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .max_concurrent_streams(STREAMS_PER_CONNECTION)
         .http2_max_header_list_size(HEADER_BYTES)
+        .timeout(CALL)
         .layer(auth)
         .add_routes(routes(edge, health)?)
         .serve_with_incoming_shutdown(connections, shutdown)

@@ -1,7 +1,7 @@
 //! Single reads, answered from the backend that owns the key.
 
 use super::Edge;
-use super::request::{identity, viewed_service};
+use super::request::{fitting, identity, viewed_service};
 use super::status::invalid;
 use crate::auth::Identity;
 use crate::source::Address;
@@ -31,9 +31,12 @@ impl ConfigService for Edge {
         let keys = keys(&asked.keys)?;
         let service = viewed_service(identity, &asked.service)?;
         let mut found = self.visible(identity, &service, &keys).await?;
+        let sizes = keys.iter().filter_map(|key| found.get(key)).map(Entry::size);
+        let fitting = fitting(sizes);
         let mut response = wire::BatchGetResponse::default();
         for key in keys {
             match found.remove(&key) {
+                Some(_) if response.entries.len() == fitting => response.remaining.push(key.to_string()),
                 Some(entry) => response.entries.push((&entry).into()),
                 None => response.missing.push(key.to_string()),
             }

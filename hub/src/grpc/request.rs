@@ -1,11 +1,15 @@
 //! What a call asks, checked.
 
+use super::Edge;
 use super::status::invalid;
 use crate::auth::Identity;
+use crate::limits::CALLS;
 use crate::source::Address;
 use crate::tenant::View;
 use confhub_proto::{Key, Prefix, ServiceName, limits};
 use http::Extensions;
+use std::sync::Arc;
+use tokio::sync::OwnedSemaphorePermit;
 use tonic::Status;
 
 /// Who calls. The auth layer has put it there.
@@ -22,17 +26,49 @@ pub(super) fn viewed_service(identity: &Identity, asked: &str) -> Result<Option<
     }
 }
 
-/// The view that a caller gets.
-pub(super) fn view(identity: &Identity, service: &str, prefixes: &[String]) -> Result<View, Status> {
-    Ok(View::new(viewed_service(identity, service)?, self::prefixes(prefixes)?))
+impl Edge {
+    /// The view that a caller gets.
+    pub(super) fn view(
+        &self,
+        identity: &Identity,
+        service: &str,
+        prefixes: &[String],
+    ) -> Result<View, Status> {
+        Ok(View::new(viewed_service(identity, service)?, self.prefixes(prefixes)?))
+    }
+
+    /// What narrows a view or a list. One that no key can have is a mistake.
+    pub(super) fn prefixes(&self, prefixes: &[String]) -> Result<Vec<Prefix>, Status> {
+        if prefixes.len() > limits::VIEW_PREFIXES {
+            let (count, most) = (prefixes.len(), limits::VIEW_PREFIXES);
+            return Err(invalid(format!("{count} prefixes; at most {most} are allowed")));
+        }
+        let prefix = |text: &String| {
+            let prefix = Prefix::new(text).map_err(invalid)?;
+            self.router.check_prefix(&prefix)?;
+            Ok(prefix)
+        };
+        prefixes.iter().map(prefix).collect()
+    }
+
+    /// A place among the calls that are costly.
+    pub(super) fn call(&self) -> Result<OwnedSemaphorePermit, Status> {
+        Arc::clone(&self.calls).try_acquire_owned().map_err(|_| {
+            Status::resource_exhausted(format!(
+                "{CALLS} writes and lists are under way, which is the limit: try again"
+            ))
+        })
+    }
 }
 
-pub(super) fn prefixes(prefixes: &[String]) -> Result<Vec<Prefix>, Status> {
-    if prefixes.len() > limits::VIEW_PREFIXES {
-        let (count, most) = (prefixes.len(), limits::VIEW_PREFIXES);
-        return Err(invalid(format!("{count} prefixes; at most {most} are allowed")));
-    }
-    prefixes.iter().map(|prefix| Prefix::new(prefix).map_err(invalid)).collect()
+/// How many of the items, in their order, an answer has room for: at least one.
+pub(super) fn fitting(sizes: impl Iterator<Item = usize>) -> usize {
+    let mut bytes = 0;
+    let fits = |size: &usize| {
+        bytes += size;
+        bytes <= limits::RESPONSE_BYTES
+    };
+    sizes.take_while(fits).count().max(1)
 }
 
 /// An entry that a caller may see or change as an operator: a token with a

@@ -42,7 +42,7 @@ impl From<WriteError> for Status {
             WriteError::Backend(error) => return error.into(),
             WriteError::Conflict { .. } => Code::Aborted,
             WriteError::NotFound(_) | WriteError::UnknownVersion { .. } => Code::NotFound,
-            WriteError::RestoresDeletion { .. } => Code::FailedPrecondition,
+            WriteError::RestoresDeletion { .. } | WriteError::Exposes(_) => Code::FailedPrecondition,
             WriteError::Full(_) => Code::ResourceExhausted,
         };
         Self::new(code, error.to_string())
@@ -53,9 +53,11 @@ impl From<FollowError> for Status {
     fn from(error: FollowError) -> Self {
         let code = match error {
             FollowError::Backend(error) => return error.into(),
-            FollowError::TooLarge(_) | FollowError::Views { .. } | FollowError::Streams { .. } => {
-                Code::ResourceExhausted
-            }
+            FollowError::TooLarge(_)
+            | FollowError::Views { .. }
+            | FollowError::Streams { .. }
+            | FollowError::HubStreams { .. }
+            | FollowError::Tenants => Code::ResourceExhausted,
             FollowError::Closing => Code::Unavailable,
         };
         Self::new(code, error.to_string())

@@ -1,18 +1,21 @@
 //! `Subscribe` and `GetSnapshot`: from a request to a body of shared frames.
 
-use super::body::{Finite, Live};
-use super::request::{identity, view, viewed_service};
+use super::body::{Finite, Live, expired};
+use super::request::{identity, viewed_service};
+use super::stall::Breaker;
 use super::status::invalid;
 use super::{Edge, VERSION};
 use crate::auth::Identity;
 use crate::fanout::message;
 use bytes::{Buf as _, Bytes};
 use confhub_proto::{Cursor, Digest, limits, wire};
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use prost::Message;
 use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
 use tower::Service;
@@ -33,8 +36,8 @@ pub(super) fn subscribe(
     answered(move |request| {
         let edge = Arc::clone(&edge);
         async move {
-            let (identity, asked) = read::<wire::SubscribeRequest>(request).await?;
-            edge.live(identity, asked).await.map(Body::new)
+            let (caller, asked) = read::<wire::SubscribeRequest>(request).await?;
+            edge.live(caller, asked).await.map(Body::new)
         }
     })
 }
@@ -47,16 +50,20 @@ pub(super) fn get_snapshot(
     answered(move |request| {
         let edge = Arc::clone(&edge);
         async move {
-            let (identity, asked) = read::<wire::GetSnapshotRequest>(request).await?;
-            let view = view(&identity, &asked.service, &asked.prefixes)?;
-            let frames = edge.tenants.snapshot(&identity.tenant, view).await?;
-            Ok(Body::new(Finite::new(frames)))
+            let (caller, asked) = read::<wire::GetSnapshotRequest>(request).await?;
+            let identity = &caller.identity;
+            let view = edge.view(identity, &asked.service, &asked.prefixes)?;
+            let frames = edge.tenants.snapshot(&identity.tenant, &view).await?;
+            let expires = edge.expires(identity)?;
+            let watched = edge.watch.enter(expires, caller.breaker);
+            Ok(Body::new(Finite::new(frames, expires, watched)))
         }
     })
 }
 
 impl Edge {
-    async fn live(&self, identity: Identity, asked: wire::SubscribeRequest) -> Result<Live, Status> {
+    async fn live(&self, caller: Caller, asked: wire::SubscribeRequest) -> Result<Live, Status> {
+        let Caller { identity, breaker } = caller;
         let client = asked.client.unwrap_or_default();
         let described = [&client.instance, &client.version, &client.sdk];
         if described.iter().any(|field| field.len() > limits::CLIENT_INFO_BYTES) {
@@ -64,21 +71,38 @@ impl Edge {
             return Err(invalid(format!("a field of `client` has more than {most} bytes")));
         }
         let cursor: Option<Cursor> = Digest::from_wire(&asked.cursor).map_err(invalid)?;
-        let view = view(&identity, &asked.service, &asked.prefixes)?;
+        let view = self.view(&identity, &asked.service, &asked.prefixes)?;
         let service = viewed_service(&identity, &asked.service)?;
         let listener = self.tenants.follow(&identity.tenant, view, cursor).await?;
-        tracing::debug!(tenant = %identity.tenant, service = ?service, subject = %identity.subject,
+        let service = service.map_or_else(String::new, |service| service.to_string());
+        tracing::debug!(tenant = %identity.tenant, service, subject = %identity.subject,
             client.instance, client.version, client.sdk, resumes = cursor.is_some(), "a stream was opened");
         let welcome = wire::Welcome {
             tenant: identity.tenant.to_string(),
-            service: service.map_or_else(String::new, |service| service.to_string()),
+            service,
             heartbeat_interval: prost_types::Duration::try_from(self.times.heartbeat).ok(),
             hub_version: VERSION.to_owned(),
         };
         let welcome = message(&wire::Frame { kind: Some(Kind::Welcome(welcome)) });
-        let left = identity.expires.duration_since((self.clock)()).unwrap_or_default();
-        Ok(Live::new(listener, welcome, self.times.heartbeat, left, Arc::clone(&self.metrics)))
+        let expires = self.expires(&identity)?;
+        let watched = self.watch.enter(expires, breaker);
+        let metrics = Arc::clone(&self.metrics);
+        Ok(Live::new(listener, welcome, self.times.heartbeat, expires, watched, metrics))
     }
+
+    /// When the caller's right to listen ends. The leeway is for clocks that
+    /// differ: a single call may still pass then, a stream does not begin.
+    fn expires(&self, identity: &Identity) -> Result<Instant, Status> {
+        let left = identity.expires.duration_since((self.clock)()).map_err(|_| expired())?;
+        // Tokens may be made out for centuries.
+        Ok(Instant::now() + left.min(Duration::from_secs(30 * 365 * 24 * 3_600)))
+    }
+}
+
+/// Who calls, and over which connection.
+struct Caller {
+    identity: Identity,
+    breaker: Breaker,
 }
 
 /// Makes a service of a function; what it refuses becomes the status.
@@ -107,14 +131,19 @@ where
 }
 
 /// Reads the one message of a call.
-async fn read<M: Message + Default>(request: Request) -> Result<(Identity, M), Status> {
+async fn read<M: Message + Default>(request: Request) -> Result<(Caller, M), Status> {
     let (head, body) = request.into_parts();
     let identity = identity(&head.extensions)?.clone();
-    let body = Limited::new(body, REQUEST_BYTES).collect().await;
-    let body = body.map_err(|_| invalid(format!("the request has more than {REQUEST_BYTES} bytes")))?;
+    let breaker = head.extensions.get::<Breaker>().cloned().unwrap_or_default();
+    let body = Limited::new(body, REQUEST_BYTES).collect().await.map_err(|error| {
+        if error.is::<LengthLimitError>() {
+            return invalid(format!("the request has more than {REQUEST_BYTES} bytes"));
+        }
+        Status::cancelled(format!("the request did not arrive whole: {error}"))
+    })?;
     let message = unframed(body.to_bytes())?;
     let message = M::decode(message).map_err(|error| invalid(format!("malformed request: {error}")))?;
-    Ok((identity, message))
+    Ok((Caller { identity, breaker }, message))
 }
 
 /// Takes the prefix off the only message of a body.

@@ -16,6 +16,10 @@ pub(super) struct Entries {
 }
 
 impl Entries {
+    pub(super) fn get(&self, address: &Address) -> Option<&Arc<Entry>> {
+        self.by_address.get(address)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.by_address.len()
     }

@@ -35,19 +35,18 @@ impl Owner {
     /// Runs until the tenant is dropped or the hub drains.
     pub(super) async fn run(self) {
         let mut closing = self.shared.closing.subscribe();
-        let tenant = Arc::clone(&self.tenant);
         tokio::select! {
             () = self.keep_current() => {}
-            _ = closing.wait_for(|closing| *closing) => {
-                tenant.phase.send_replace(Phase::Failed(FollowError::Closing));
-            }
+            _ = closing.wait_for(|closing| *closing) => {}
         }
     }
 
     async fn keep_current(mut self) {
-        if let Err(error) = self.sweep().await {
+        if let Err(error) = self.sweep(&[]).await {
             tracing::warn!(tenant = %self.tenant.id, %error, "cannot load the tenant");
-            self.fail(error, None);
+            self.tenant.phase.send_replace(Phase::Failed(error));
+            // Whoever asks meanwhile has the same answer, and not the store the work.
+            tokio::time::sleep(jittered(RETRY)).await;
             return;
         }
         self.tenant.phase.send_replace(Phase::Ready);
@@ -57,18 +56,19 @@ impl Owner {
                 tracing::debug!(tenant = %self.tenant.id, "dropped the tenant: nobody listens");
                 return;
             }
-            let Some(job) = self.tenant.take_job() else { continue };
+            let Some(job) = self.tenant.pending().take() else { continue };
             match self.work(&job).await {
                 Ok(()) => self.retry = None,
                 Err(FollowError::Backend(error)) => {
                     // Those who listen go on with what is in memory.
                     tracing::warn!(tenant = %self.tenant.id, %error, "cannot read the tenant again");
-                    self.tenant.lock().pending.put_back(job);
+                    self.tenant.pending().put_back(job);
                     self.retry = Some(Instant::now() + jittered(RETRY));
                 }
                 Err(error) => {
                     tracing::error!(tenant = %self.tenant.id, %error, "cannot serve the tenant any more");
-                    self.fail(error, Some(End::TooLarge));
+                    self.tenant.phase.send_replace(Phase::Failed(error));
+                    self.tenant.end(End::TooLarge);
                     return;
                 }
             }
@@ -101,12 +101,12 @@ impl Owner {
     fn sweep_if_due(&mut self) {
         if self.next_sweep <= Instant::now() {
             self.next_sweep = Instant::now() + jittered(self.shared.times.reconcile);
-            self.tenant.lock().pending.sweep();
+            self.tenant.pending().sweep();
         }
     }
 
     fn has_work(&self) -> bool {
-        !self.tenant.lock().pending.is_empty()
+        !self.tenant.pending().is_empty()
     }
 
     /// When to drop the tenant, if nobody listens.
@@ -122,26 +122,14 @@ impl Owner {
             return false;
         }
         inner.dropped = true;
-        drop(inner);
-        self.shared.forget(&self.tenant);
         true
-    }
-
-    /// Drops a tenant that cannot be served.
-    fn fail(&self, error: FollowError, end: Option<End>) {
-        self.tenant.lock().dropped = true;
-        self.shared.forget(&self.tenant);
-        if let Some(end) = end {
-            self.tenant.end(end);
-        }
-        self.tenant.phase.send_replace(Phase::Failed(error));
     }
 
     async fn work(&mut self, job: &Job) -> Result<(), FollowError> {
         match job {
             Job::Some(addresses) => self.refresh(addresses).await,
-            Job::Everything(asked) => {
-                let done = self.sweep().await;
+            Job::Everything { asked, hinted } => {
+                let done = self.sweep(hinted).await;
                 // Whoever waits gets its answer from what there is.
                 self.tenant.swept.send_replace(*asked);
                 done
@@ -149,17 +137,19 @@ impl Owner {
         }
     }
 
-    /// Reads everything.
-    async fn sweep(&mut self) -> Result<(), FollowError> {
+    /// Reads everything. What changed and was not hinted had been missed.
+    async fn sweep(&mut self, hinted: &[Address]) -> Result<(), FollowError> {
+        let began = Instant::now();
         for index in 0..self.positions.len() {
             let backend = Arc::clone(self.backend(index));
             let reading = self.count(backend.load(&self.tenant.id).await)?;
-            let drift = self.absorb(index, reading)?;
+            let changed = self.absorb(index, reading)?;
             if matches!(*self.tenant.phase.borrow(), Phase::Ready) {
-                self.shared.metrics.drift.inc_by(drift as u64);
+                let missed = changed.iter().filter(|address| !hinted.contains(address)).count();
+                self.shared.metrics.drift.inc_by(missed as u64);
             }
         }
-        self.tenant.lock().last_sweep = Some(Instant::now());
+        self.tenant.lock().last_sweep = Some(began);
         Ok(())
     }
 
@@ -193,30 +183,51 @@ impl Owner {
         reading
     }
 
-    /// Takes in a reading and publishes what it changed, to every view at once;
-    /// returns how many entries changed.
-    fn absorb(&mut self, index: usize, reading: Reading) -> Result<usize, FollowError> {
+    /// Takes in a reading and publishes what it changed to every view that
+    /// shows it; returns what changed.
+    fn absorb(&mut self, index: usize, reading: Reading) -> Result<Vec<Address>, FollowError> {
         self.positions[index] = reading.position;
-        let router = &self.shared.router;
-        let now = (self.shared.clock)();
+        let Shared { router, limits, metrics, clock, .. } = &*self.shared;
         let mut inner = self.tenant.lock();
         let changed = inner.entries.absorb(reading, |key| router.route(key) == Ok(index));
-        inner.entries.check(&self.shared.limits)?;
+        inner.entries.check(limits)?;
+        let mut updates = Vec::new();
         for (view, topic) in &inner.topics {
-            let state = topic.state();
-            let (next, keys) = inner.entries.next_state(view, &state, &changed);
-            if let Some(written) =
-                keys.iter().filter_map(|key| next.get(key.as_str())).map(|e| e.modified()).max()
-            {
-                let delay = now.duration_since(written).unwrap_or_default();
-                self.shared.metrics.publish_delay.observe(delay.as_secs_f64());
-            }
+            let (next, keys) = inner.entries.next_state(view, &topic.state(), &changed);
             if !keys.is_empty() {
-                self.shared.metrics.updates.inc();
+                updates.push((Arc::clone(topic), next, keys));
             }
+        }
+        let written =
+            changed.iter().filter_map(|address| inner.entries.get(address)?.modified().into()).max();
+        // Nobody but this owner publishes, so the lock need not be held for it.
+        drop(inner);
+        let now = clock();
+        if let (Some(written), false) = (written, updates.is_empty()) {
+            metrics.publish_delay.observe(now.duration_since(written).unwrap_or_default().as_secs_f64());
+        }
+        for (topic, next, keys) in updates {
+            metrics.updates.inc();
             topic.publish(next, keys, now);
         }
-        Ok(changed.len())
+        Ok(changed)
+    }
+}
+
+impl Drop for Owner {
+    /// A tenant without its owner is no longer kept current, whatever has
+    /// ended it: it is taken out of the map, and whoever listens is sent away.
+    fn drop(&mut self) {
+        self.tenant.lock().dropped = true;
+        self.shared.forget(&self.tenant);
+        self.tenant.end(End::Drain);
+        self.tenant.phase.send_if_modified(|phase| {
+            let served = !matches!(phase, Phase::Failed(_));
+            if served {
+                *phase = Phase::Failed(FollowError::Closing);
+            }
+            served
+        });
     }
 }
 

@@ -18,8 +18,13 @@ pub(super) struct Pending {
 pub(super) enum Job {
     /// These addresses.
     Some(Vec<Address>),
-    /// Everything, which answers all requests up to this one.
-    Everything(u64),
+    /// Everything.
+    Everything {
+        /// This answers all requests up to this one.
+        asked: u64,
+        /// What was hinted beside.
+        hinted: Vec<Address>,
+    },
 }
 
 impl Pending {
@@ -46,11 +51,10 @@ impl Pending {
     }
 
     pub(super) fn take(&mut self) -> Option<Job> {
-        if std::mem::take(&mut self.everything) {
-            self.addresses.clear();
-            return Some(Job::Everything(self.sweeps_asked));
-        }
         let addresses: Vec<_> = self.addresses.drain().collect();
+        if std::mem::take(&mut self.everything) {
+            return Some(Job::Everything { asked: self.sweeps_asked, hinted: addresses });
+        }
         (!addresses.is_empty()).then_some(Job::Some(addresses))
     }
 
@@ -58,7 +62,10 @@ impl Pending {
     pub(super) fn put_back(&mut self, job: Job) {
         match job {
             Job::Some(addresses) => self.hint(addresses),
-            Job::Everything(_) => self.everything = true,
+            Job::Everything { hinted, .. } => {
+                self.everything = true;
+                self.hint(hinted);
+            }
         }
     }
 }

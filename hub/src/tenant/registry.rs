@@ -7,12 +7,13 @@ use crate::backend::{BackendError, Full, Router};
 use crate::clock::Clock;
 use crate::config::{LimitSettings, TimeSettings};
 use crate::fanout::{End, Frames, Subscriber};
+use crate::limits::TENANTS;
 use crate::metrics::Metrics;
 use crate::source::Hint;
 use confhub_proto::{Cursor, TenantId};
 use dashmap::DashMap;
 use std::sync::Arc;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 /// How often a listener tries again that meets a tenant just as it is dropped.
 const MEETINGS: usize = 8;
@@ -32,12 +33,21 @@ pub enum FollowError {
         /// The limit.
         limit: usize,
     },
-    /// There are too many streams.
-    #[error("{limit} streams are open, which is the limit")]
+    /// The tenant has too many streams.
+    #[error("the tenant has {limit} streams open on this hub, which is the limit of a tenant")]
     Streams {
         /// The limit.
         limit: usize,
     },
+    /// The hub has too many streams.
+    #[error("{limit} streams are open on this hub, which is its limit: try another")]
+    HubStreams {
+        /// The limit.
+        limit: usize,
+    },
+    /// Too many tenants are in memory.
+    #[error("{TENANTS} tenants are in memory, which is the limit of this hub: try another")]
+    Tenants,
     /// The hub is shutting down.
     #[error("the hub is shutting down")]
     Closing,
@@ -98,8 +108,7 @@ impl Tenants {
         view: View,
         cursor: Option<Cursor>,
     ) -> Result<Listener, FollowError> {
-        let permit = Arc::clone(&self.shared.streams).try_acquire_owned();
-        let permit = permit.map_err(|_| FollowError::Streams { limit: self.shared.limits.streams })?;
+        let permit = self.permit()?;
         let (tenant, seat) = self.sit(tenant, view).await?;
         if cursor.is_some_and(|cursor| !seat.topic.knows(cursor)) {
             tenant.reread().await;
@@ -108,13 +117,18 @@ impl Tenants {
         Ok(Listener { subscriber, _seat: seat, _permit: permit })
     }
 
-    /// A view at this moment, as one update from nothing.
+    /// A view at this moment, as one update from nothing, and the permit to send it.
     ///
     /// # Errors
     /// As [`Tenants::follow`].
-    pub async fn snapshot(&self, tenant: &TenantId, view: View) -> Result<Frames, FollowError> {
-        let (_, seat) = self.sit(tenant, view).await?;
-        Ok(seat.topic.snapshot())
+    pub async fn snapshot(
+        &self,
+        tenant: &TenantId,
+        view: &View,
+    ) -> Result<(Arc<Frames>, OwnedSemaphorePermit), FollowError> {
+        let permit = self.permit()?;
+        let tenant = self.ready(tenant).await?;
+        Ok((tenant.snapshot(view, (self.shared.clock)()).frames(), permit))
     }
 
     /// Loads a tenant if it is not in memory, and tells how it stands.
@@ -122,9 +136,7 @@ impl Tenants {
     /// # Errors
     /// As [`Tenants::follow`].
     pub async fn load(&self, tenant: &TenantId) -> Result<TenantStatus, FollowError> {
-        let tenant = self.loaded(tenant);
-        tenant.ready().await?;
-        Ok(tenant.status())
+        Ok(self.ready(tenant).await?.status())
     }
 
     /// Has the owner of the hint's tenant read again, if it is in memory.
@@ -161,8 +173,7 @@ impl Tenants {
 
     async fn sit(&self, id: &TenantId, view: View) -> Result<(Arc<Tenant>, Seat), FollowError> {
         for _ in 0..MEETINGS {
-            let tenant = self.loaded(id);
-            tenant.ready().await?;
+            let tenant = self.ready(id).await?;
             let seat = tenant.sit(view.clone(), &self.shared.limits, (self.shared.clock)())?;
             // Checked after sitting down: whoever sits before a drain is ended by it.
             if *self.shared.closing.borrow() {
@@ -176,10 +187,25 @@ impl Tenants {
         Err(FollowError::Closing)
     }
 
+    fn permit(&self) -> Result<OwnedSemaphorePermit, FollowError> {
+        let permit = Arc::clone(&self.shared.streams).try_acquire_owned();
+        permit.map_err(|_| FollowError::HubStreams { limit: self.shared.limits.streams })
+    }
+
+    /// The tenant, once it is in memory.
+    async fn ready(&self, id: &TenantId) -> Result<Arc<Tenant>, FollowError> {
+        let tenant = self.loaded(id)?;
+        tenant.ready().await?;
+        Ok(tenant)
+    }
+
     /// The tenant, which is being loaded if it was not there.
-    fn loaded(&self, id: &TenantId) -> Arc<Tenant> {
+    fn loaded(&self, id: &TenantId) -> Result<Arc<Tenant>, FollowError> {
         if let Some(tenant) = self.shared.loaded.get(id) {
-            return Arc::clone(&tenant);
+            return Ok(Arc::clone(&tenant));
+        }
+        if self.shared.loaded.len() >= TENANTS {
+            return Err(FollowError::Tenants);
         }
         let entry = self.shared.loaded.entry(id.clone()).or_insert_with(|| {
             let tenant = Tenant::new(id.clone());
@@ -187,7 +213,7 @@ impl Tenants {
             tokio::spawn(owner.run());
             tenant
         });
-        Arc::clone(&entry)
+        Ok(Arc::clone(&entry))
     }
 }
 

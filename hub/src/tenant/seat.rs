@@ -2,12 +2,12 @@
 
 use super::View;
 use super::entries::Entries;
-use super::pending::{Job, Pending};
+use super::pending::Pending;
 use super::registry::FollowError;
-use crate::fanout::{End, Subscriber, Topic};
+use crate::fanout::{End, Frames, Subscriber, Topic};
 use crate::limits::REREAD_INTERVAL;
 use crate::source::Address;
-use confhub_proto::TenantId;
+use confhub_proto::{State, TenantId, Update};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -37,24 +37,25 @@ pub(super) struct Tenant {
     pub(super) work: Notify,
     /// The last request to read everything that was answered.
     pub(super) swept: watch::Sender<u64>,
+    /// Behind a lock of its own, so that whoever hands in hints waits for nobody.
+    pending: Mutex<Pending>,
     inner: Mutex<Inner>,
 }
 
 pub(super) struct Inner {
     pub(super) entries: Entries,
     pub(super) topics: HashMap<View, Arc<Topic>>,
-    pub(super) pending: Pending,
     pub(super) listeners: usize,
     /// Since when nobody listens.
     pub(super) idle_since: Instant,
-    /// When everything was last read.
+    /// When the last reading of everything began.
     pub(super) last_sweep: Option<Instant>,
     /// Set when the tenant is dropped: whoever comes now loads it anew.
     pub(super) dropped: bool,
 }
 
 /// How a loaded tenant stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TenantStatus {
     /// Entries of all services.
     pub entries: usize,
@@ -69,7 +70,6 @@ impl Tenant {
         let inner = Inner {
             entries: Entries::default(),
             topics: HashMap::new(),
-            pending: Pending::default(),
             listeners: 0,
             idle_since: Instant::now(),
             last_sweep: None,
@@ -80,6 +80,7 @@ impl Tenant {
             phase: watch::Sender::new(Phase::Loading),
             work: Notify::new(),
             swept: watch::Sender::new(0),
+            pending: Mutex::new(Pending::default()),
             inner: Mutex::new(inner),
         })
     }
@@ -88,6 +89,11 @@ impl Tenant {
         // A panic half way can leave the counts off, never the entries of
         // another tenant: going on is better than ending everyone.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What waits to be read.
+    pub(super) fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits until the tenant is in memory.
@@ -101,7 +107,7 @@ impl Tenant {
     }
 
     pub(super) fn hint(&self, addresses: Vec<Address>) {
-        self.lock().pending.hint(addresses);
+        self.pending().hint(addresses);
         self.work.notify_one();
     }
 
@@ -128,26 +134,28 @@ impl Tenant {
 
     /// Has the owner read everything once, unless it just has.
     pub(super) async fn reread(&self) {
-        let asked = {
-            let mut inner = self.lock();
-            if inner.last_sweep.is_some_and(|at| at.elapsed() < REREAD_INTERVAL) {
-                return;
-            }
-            inner.pending.sweep()
-        };
+        if self.lock().last_sweep.is_some_and(|at| at.elapsed() < REREAD_INTERVAL) {
+            return;
+        }
+        let asked = self.pending().sweep();
         self.work.notify_one();
         let mut swept = self.swept.subscribe();
         let answered = swept.wait_for(|swept| *swept >= asked);
         let _ = tokio::time::timeout(REREAD_PATIENCE, answered).await;
     }
 
+    /// What a view shows, without keeping the view.
+    pub(super) fn snapshot(&self, view: &View, now: SystemTime) -> Snapshot {
+        let inner = self.lock();
+        match inner.topics.get(view) {
+            Some(topic) => Snapshot::Kept(Arc::clone(topic)),
+            None => Snapshot::Passing(inner.entries.state(view), now),
+        }
+    }
+
     pub(super) fn status(&self) -> TenantStatus {
         let inner = self.lock();
         TenantStatus { entries: inner.entries.len(), bytes: inner.entries.bytes(), streams: inner.listeners }
-    }
-
-    pub(super) fn take_job(&self) -> Option<Job> {
-        self.lock().pending.take()
     }
 
     /// Ends every subscription.
@@ -173,6 +181,23 @@ impl Inner {
         let topic = Arc::new(Topic::new(self.entries.state(&view), now));
         self.topics.insert(view, Arc::clone(&topic));
         Ok(topic)
+    }
+}
+
+/// What a view shows at one moment.
+pub(super) enum Snapshot {
+    /// Somebody follows it: the encoding can be shared.
+    Kept(Arc<Topic>),
+    /// Nobody does.
+    Passing(State, SystemTime),
+}
+
+impl Snapshot {
+    pub(super) fn frames(self) -> Arc<Frames> {
+        match self {
+            Self::Kept(topic) => topic.snapshot(),
+            Self::Passing(state, now) => Frames::of(&Update::reset(&state, now)),
+        }
     }
 }
 

@@ -142,7 +142,8 @@ pub struct Heartbeat {
     #[prost(bytes = "vec", tag = "1")]
     pub cursor: ::prost::alloc::vec::Vec<u8>,
 }
-/// Announces the end of the stream; the status follows.
+/// Announces the end of the stream. The status follows: at once, or, if the
+/// token is expiring, when it has expired; until then the stream goes on.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Goodbye {
     /// Why this one ends.
@@ -242,6 +243,9 @@ pub struct BatchGetResponse {
     /// Keys with no entry.
     #[prost(string, repeated, tag = "2")]
     pub missing: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Keys left out because the answer would be over 3 MiB: ask for them again.
+    #[prost(string, repeated, tag = "3")]
+    pub remaining: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// Asks for the value of one secret.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -375,6 +379,9 @@ pub struct HistoryRequest {
     /// At most this many revisions. 0: all that are kept (100).
     #[prost(uint32, tag = "3")]
     pub limit: u32,
+    /// Only versions before this one. 0: from the newest on.
+    #[prost(uint64, tag = "4")]
+    pub before_version: u64,
 }
 /// The kept versions of one key.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -382,6 +389,10 @@ pub struct HistoryResponse {
     /// Newest first.
     #[prost(message, repeated, tag = "1")]
     pub revisions: ::prost::alloc::vec::Vec<Revision>,
+    /// There are more, which are left out because the answer would be over 3 MiB
+    /// or for `limit`: ask again with `before_version`.
+    #[prost(bool, tag = "2")]
+    pub more: bool,
 }
 /// One version of a key.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -470,6 +481,10 @@ pub struct StatusResponse {
     /// What the hub allows.
     #[prost(message, optional, tag = "10")]
     pub limits: ::core::option::Option<TenantLimits>,
+    /// Empty if the hub can serve the tenant; otherwise why not, and the counts
+    /// above are 0.
+    #[prost(string, tag = "11")]
+    pub error: ::prost::alloc::string::String,
 }
 /// What the hub allows a tenant.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -636,8 +651,8 @@ pub mod config_service_client {
                 .insert(GrpcMethod::new("confhub.v1.ConfigService", "Get"));
             self.inner.unary(req, path, codec).await
         }
-        /// Reads up to 100 entries at one moment. Keys without an entry are listed in
-        /// `missing` and are no error.
+        /// Reads up to 100 entries, those of one backend at one moment. Keys without an
+        /// entry are listed in `missing` and are no error.
         pub async fn batch_get(
             &mut self,
             request: impl tonic::IntoRequest<super::BatchGetRequest>,
@@ -689,8 +704,8 @@ pub mod config_service_server {
             &self,
             request: tonic::Request<super::GetRequest>,
         ) -> std::result::Result<tonic::Response<super::GetResponse>, tonic::Status>;
-        /// Reads up to 100 entries at one moment. Keys without an entry are listed in
-        /// `missing` and are no error.
+        /// Reads up to 100 entries, those of one backend at one moment. Keys without an
+        /// entry are listed in `missing` and are no error.
         async fn batch_get(
             &self,
             request: tonic::Request<super::BatchGetRequest>,
@@ -1010,7 +1025,8 @@ pub mod admin_service_client {
             self.inner = self.inner.max_encoding_message_size(limit);
             self
         }
-        /// Writes one entry.
+        /// Writes one entry. A secret can only be overwritten by a secret
+        /// (FAILED_PRECONDITION otherwise): delete it first to make it readable.
         pub async fn put(
             &mut self,
             request: impl tonic::IntoRequest<super::PutRequest>,
@@ -1087,7 +1103,7 @@ pub mod admin_service_client {
             self.inner.unary(req, path, codec).await
         }
         /// Lists the tenant's entries of every service the caller may see, in the
-        /// order of service and key, some at a time, at one moment.
+        /// order of service and key, some at a time; those of one backend at one moment.
         pub async fn list(
             &mut self,
             request: impl tonic::IntoRequest<super::ListRequest>,
@@ -1136,7 +1152,8 @@ pub mod admin_service_server {
     /// Generated trait containing gRPC methods that should be implemented for use with AdminServiceServer.
     #[async_trait]
     pub trait AdminService: std::marker::Send + std::marker::Sync + 'static {
-        /// Writes one entry.
+        /// Writes one entry. A secret can only be overwritten by a secret
+        /// (FAILED_PRECONDITION otherwise): delete it first to make it readable.
         async fn put(
             &self,
             request: tonic::Request<super::PutRequest>,
@@ -1168,7 +1185,7 @@ pub mod admin_service_server {
             > + std::marker::Send
             + 'static;
         /// Lists the tenant's entries of every service the caller may see, in the
-        /// order of service and key, some at a time, at one moment.
+        /// order of service and key, some at a time; those of one backend at one moment.
         async fn list(
             &self,
             request: tonic::Request<super::ListRequest>,

@@ -123,10 +123,11 @@ impl Backend for Embedded {
         &self,
         tenant: &TenantId,
         address: &Address,
+        before: u64,
         limit: usize,
     ) -> Result<Vec<Revision>, BackendError> {
         let (tenant, address) = (tenant.clone(), address.clone());
-        self.read_file(move |snapshot| snapshot.history(&tenant, &address, limit)).await
+        self.read_file(move |snapshot| snapshot.history(&tenant, &address, before, limit)).await
     }
 
     async fn check(&self) -> Result<(), BackendError> {

@@ -168,19 +168,20 @@ impl Snapshot {
         Ok(record.entry(address)?.map(|entry| (entry, value)))
     }
 
-    /// The kept versions, newest first.
+    /// The kept versions before one, newest first.
     pub(super) fn history(
         &self,
         tenant: &TenantId,
         address: &Address,
+        before: u64,
         limit: usize,
     ) -> Result<Vec<Revision>, BackendError> {
         let mut revisions = Vec::new();
-        if let Some(latest) = self.record(tenant, address)? {
+        if let Some(latest) = self.record(tenant, address)?.filter(|latest| latest.version < before) {
             revisions.push(latest.into_revision(address)?);
         }
         let (tenant, service, key) = place(tenant, address);
-        let range = (tenant, service, key, 0)..=(tenant, service, key, u64::MAX);
+        let range = (tenant, service, key, 0)..(tenant, service, key, before);
         for earlier in self.earlier.range(range).map_err(unavailable)?.rev() {
             if revisions.len() >= limit {
                 break;

@@ -96,6 +96,9 @@ impl<'t> Tables<'t> {
                 Record::restored(&kept, next, now, author)
             }
         };
+        if existing.is_some_and(|old| old.secret) && !new.secret {
+            return Err(WriteError::Exposes(address));
+        }
         Ok(Planned { address, old, new })
     }
 

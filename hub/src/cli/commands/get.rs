@@ -73,10 +73,17 @@ impl Get {
         let service = wire_service(self.service.as_ref());
         let (mut entries, mut missing) = (Vec::new(), Vec::new());
         for keys in keys.chunks(limits::BATCH_GET_KEYS) {
-            let request = wire::BatchGetRequest { keys: keys.to_vec(), service: service.clone() };
-            let answer = hub.call("get", hub.config().batch_get(request)).await?;
-            entries.extend(answer.entries);
-            missing.extend(answer.missing);
+            let mut asked = keys.to_vec();
+            while !asked.is_empty() {
+                let before = asked.len();
+                let request = wire::BatchGetRequest { keys: asked, service: service.clone() };
+                let answer = hub.call("get", hub.config().batch_get(request)).await?;
+                entries.extend(answer.entries);
+                missing.extend(answer.missing);
+                // Large values come in several answers, each with some of them.
+                asked = answer.remaining;
+                asked.truncate(before - 1);
+            }
         }
         if self.reveal {
             for entry in entries.iter_mut().filter(|entry| entry.secret) {

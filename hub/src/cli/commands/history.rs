@@ -8,7 +8,7 @@ use crate::cli::exit::Exit;
 use crate::cli::hub::Hub;
 use crate::cli::output::{escaped, table, table_text};
 use clap::Args;
-use confhub_proto::{ServiceName, wire};
+use confhub_proto::{Key, ServiceName, wire};
 use serde::Serialize;
 
 /// Print the kept versions of one key
@@ -49,21 +49,39 @@ struct RevisionJson<'a> {
 }
 
 impl History {
+    /// Asks again for what one answer had no room for.
+    async fn fetch(&self, hub: &Hub, key: &Key) -> Result<Vec<wire::Revision>, CliError> {
+        let wanted = self.limit.unwrap_or(u32::MAX);
+        let (mut revisions, mut before_version) = (Vec::<wire::Revision>::new(), 0);
+        loop {
+            let have = u32::try_from(revisions.len()).unwrap_or(u32::MAX);
+            let request = wire::HistoryRequest {
+                key: key.to_string(),
+                service: wire_service(self.service.as_ref()),
+                limit: wanted - have,
+                before_version,
+            };
+            let answer = hub.call(&format!("history of `{key}`"), hub.admin().history(request)).await?;
+            let oldest = answer.revisions.last().and_then(|revision| revision.entry.as_ref());
+            before_version = oldest.map_or(0, |entry| entry.version);
+            revisions.extend(answer.revisions);
+            let enough = u32::try_from(revisions.len()).is_ok_and(|have| have >= wanted);
+            if !answer.more || enough || before_version <= 1 {
+                return Ok(revisions);
+            }
+        }
+    }
+
     pub(crate) async fn run(self) -> Result<Exit, CliError> {
         let key = key(&self.key)?;
         let hub = Hub::connect(&self.hub).await?;
-        let request = wire::HistoryRequest {
-            key: key.to_string(),
-            service: wire_service(self.service.as_ref()),
-            limit: self.limit.unwrap_or_default(),
-        };
-        let answer = hub.call(&format!("history of `{key}`"), hub.admin().history(request)).await?;
-        if answer.revisions.is_empty() {
+        let kept = self.fetch(&hub, &key).await?;
+        if kept.is_empty() {
             return Err(CliError::Missing { keys: vec![key.to_string()] });
         }
         let call = "history";
         let mut revisions = Vec::new();
-        for revision in &answer.revisions {
+        for revision in &kept {
             let entry = revision.entry.as_ref();
             let entry = entry.ok_or_else(|| crate::cli::hub::malformed(call, &"a revision has no entry"))?;
             revisions.push((entry, revision.deleted, revision.author.as_str()));
