@@ -9,11 +9,11 @@ use tonic::Code;
 
 const ACCOUNTS: usize = 8;
 const EACH: i64 = 100;
-const TRANSFERS: usize = 100;
+const TRANSFERS: usize = 70;
 
 fn account(i: usize) -> String {
     // Both prefixes have a share: one Apply may go over both.
-    format!("{}{i}", if i % 2 == 0 { "tenant_config_" } else { "param_config_" })
+    format!("{}{i}", if i.is_multiple_of(2) { "tenant_config_" } else { "param_config_" })
 }
 
 fn amount(value: &[u8]) -> i64 {

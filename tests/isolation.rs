@@ -19,7 +19,7 @@ const KEYS: [&str; 6] = [
     "param_config_b",
 ];
 const PREFIXES: [&[&str]; 3] = [&[], &["param_config_a"], &["tenant_config_a", "param_config_b"]];
-const STEPS: usize = 700;
+const STEPS: usize = 500;
 
 /// What one tenant should have, by service and key.
 type Model = BTreeMap<(&'static str, &'static str), String>;

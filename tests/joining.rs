@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tonic::Code;
 
 const WRITERS: u64 = 6;
-const WRITES_EACH: usize = 500;
+const WRITES_EACH: usize = 400;
 const SUBSCRIBERS: u64 = 12;
 const KEYS: usize = 40;
 const SERVICES: [&str; 3] = ["", "cart", "order"];
