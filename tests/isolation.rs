@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use tonic::Code;
 
-const TENANTS: [&str; 4] = ["acme", "acme2", "acme-eu", "Acme"];
+const TENANTS: [&str; 8] = ["acme", "acme2", "acme-eu", "Acme", "a", "acme.x", "acme_x", "0"];
 const SERVICES: [&str; 4] = ["", "cart", "cart2", "Cart"];
 const KEYS: [&str; 6] = [
     "tenant_config_a",
@@ -19,7 +19,7 @@ const KEYS: [&str; 6] = [
     "param_config_b",
 ];
 const PREFIXES: [&[&str]; 3] = [&[], &["param_config_a"], &["tenant_config_a", "param_config_b"]];
-const STEPS: usize = 500;
+const STEPS: usize = 260;
 
 /// What one tenant should have, by service and key.
 type Model = BTreeMap<(&'static str, &'static str), String>;
