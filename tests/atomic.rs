@@ -9,7 +9,7 @@ use tonic::Code;
 
 const ACCOUNTS: usize = 8;
 const EACH: i64 = 100;
-const TRANSFERS: usize = 100;
+const TRANSFERS: usize = 70;
 
 fn account(i: usize) -> String {
     // Both prefixes have a share: one Apply may go over both.

@@ -1,14 +1,14 @@
 //! Nobody sees what is another's: not a tenant's, not a service's.
 
-use crate::support::{Caller, Hub, pick, seed, soon};
+use crate::support::{Caller, Hub, Stream, pick, seed, soon};
 use confhub::auth::Role;
-use confhub_proto::State;
+use confhub_proto::{State, wire};
 use fastrand::Rng;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tonic::Code;
 
-const TENANTS: [&str; 4] = ["acme", "acme2", "acme-eu", "Acme"];
+const TENANTS: [&str; 8] = ["acme", "acme2", "acme-eu", "Acme", "a", "acme.x", "acme_x", "0"];
 const SERVICES: [&str; 4] = ["", "cart", "cart2", "Cart"];
 const KEYS: [&str; 6] = [
     "tenant_config_a",
@@ -19,7 +19,7 @@ const KEYS: [&str; 6] = [
     "param_config_b",
 ];
 const PREFIXES: [&[&str]; 3] = [&[], &["param_config_a"], &["tenant_config_a", "param_config_b"]];
-const STEPS: usize = 700;
+const STEPS: usize = 260;
 
 /// What one tenant should have, by service and key.
 type Model = BTreeMap<(&'static str, &'static str), String>;
@@ -53,45 +53,60 @@ fn check_owner(state: &State, tenant: &str, service: &str) {
     }
 }
 
-/// One tenant's life: random writes, and a subscriber of each view.
+/// One tenant's life: random writes, and a subscriber of each view, which joins
+/// at some time in between and now and then anew.
 async fn live(caller: Caller, tenant: &'static str, mut random: Rng) {
-    let mut streams = Vec::new();
-    for service in SERVICES {
-        for prefixes in PREFIXES {
-            let request = confhub_proto::wire::SubscribeRequest {
-                service: service.to_owned(),
-                prefixes: prefixes.iter().map(|&prefix| prefix.to_owned()).collect(),
-                ..Default::default()
-            };
-            streams.push((service, prefixes, caller.open(request).await.unwrap()));
-        }
-    }
+    let views = SERVICES.iter().flat_map(|service| PREFIXES.map(|prefixes| (*service, prefixes)));
+    let mut subscribers: Vec<_> = views.map(|(service, prefixes)| (service, prefixes, None)).collect();
     let mut model = Model::new();
     for step in 0..STEPS {
-        let (service, key) = (*pick(&mut random, &SERVICES), *pick(&mut random, &KEYS));
-        if random.u8(..3) == 0 {
-            let deleted = caller.delete_for(service, key).await;
-            assert_eq!(deleted.is_ok(), model.remove(&(service, key)).is_some());
-        } else {
-            let value = format!("{tenant}|{service}|{key}|{step}");
-            caller.put_for(service, key, &value, None).await.unwrap();
-            model.insert((service, key), value);
+        write(&caller, tenant, step, &mut model, &mut random).await;
+        let at = random.usize(..subscribers.len());
+        let (service, prefixes, stream) = &mut subscribers[at];
+        if stream.is_none() || random.u8(..10) == 0 {
+            *stream = Some(join(&caller, service, prefixes).await);
         }
-        let (service, prefixes, stream) = &mut streams[random.usize(..SERVICES.len() * PREFIXES.len())];
-        let wanted = shown(&model, service, prefixes);
-        stream
-            .until("the model's state", |state| {
-                check_owner(state, tenant, service);
-                told(state) == wanted
-            })
-            .await;
+        let Some(stream) = stream else { continue };
+        follow(stream, tenant, service, &shown(&model, service, prefixes)).await;
     }
-    for (service, prefixes, stream) in &mut streams {
+    for (service, prefixes, stream) in &mut subscribers {
         let wanted = shown(&model, service, prefixes);
-        stream.until("the model's last state", |state| told(state) == wanted).await;
-        check_owner(&stream.state, tenant, service);
-        assert_eq!(told(&caller.snapshot(service, prefixes).await.unwrap().0), wanted);
+        follow(stream.as_mut().expect("it has joined"), tenant, service, &wanted).await;
+        let (snapshot, _) = caller.snapshot(service, prefixes).await.unwrap();
+        assert_eq!(told(&snapshot), wanted);
     }
+}
+
+/// One random write, in the store and in the model.
+async fn write(caller: &Caller, tenant: &str, step: usize, model: &mut Model, random: &mut Rng) {
+    let (service, key) = (*pick(random, &SERVICES), *pick(random, &KEYS));
+    if random.u8(..3) == 0 {
+        let deleted = caller.delete_for(service, key).await;
+        assert_eq!(deleted.is_ok(), model.remove(&(service, key)).is_some());
+    } else {
+        let value = format!("{tenant}|{service}|{key}|{step}");
+        caller.put_for(service, key, &value, None).await.unwrap();
+        model.insert((service, key), value);
+    }
+}
+
+async fn join(caller: &Caller, service: &str, prefixes: &[&str]) -> Stream {
+    let request = wire::SubscribeRequest {
+        service: service.to_owned(),
+        prefixes: prefixes.iter().map(|&prefix| prefix.to_owned()).collect(),
+        ..wire::SubscribeRequest::default()
+    };
+    caller.open(request).await.unwrap()
+}
+
+/// Follows until the stream's state is the model's; on the way it is never
+/// anyone else's.
+async fn follow(stream: &mut Stream, tenant: &str, service: &str, wanted: &BTreeMap<&'static str, String>) {
+    let reached = |state: &State| {
+        check_owner(state, tenant, service);
+        told(state) == *wanted
+    };
+    stream.until("the model's state", reached).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -182,11 +197,7 @@ async fn prefixes_narrow_what_is_streamed() {
     let writer = hub.caller("acme").await;
     writer.put("tenant_config_a", "1").await.unwrap();
     writer.put("param_config_a", "1").await.unwrap();
-    let request = confhub_proto::wire::SubscribeRequest {
-        prefixes: vec!["param_config_".to_owned(), "tenant_config_ab".to_owned()],
-        ..Default::default()
-    };
-    let mut stream = writer.open(request).await.unwrap();
+    let mut stream = join(&writer, "", &["param_config_", "tenant_config_ab"]).await;
     stream.until_current().await;
     assert_eq!(stream.state.len(), 1);
     writer.put("tenant_config_a", "2").await.unwrap();

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tonic::Code;
 
-const WRITERS: u64 = 6;
-const WRITES_EACH: usize = 500;
+// Writes that wait together share a disk flush: many writers take less time than few.
+const WRITERS: usize = 16;
+const WRITES_EACH: usize = 150;
 const SUBSCRIBERS: u64 = 12;
 const KEYS: usize = 40;
 const SERVICES: [&str; 3] = ["", "cart", "order"];

@@ -52,7 +52,7 @@ async fn batch_get_keeps_the_order_and_lists_what_is_missing() {
     let found = writer.batch_get("cart", &asked).await.unwrap();
     let got: Vec<_> = found.entries.iter().map(|entry| entry.key.as_str()).collect();
     let index = |key: &str| key.rsplit('_').next().unwrap().parse::<usize>().unwrap();
-    let (even, odd): (Vec<&str>, Vec<&str>) = asked.iter().partition(|key| index(key) % 2 == 0);
+    let (even, odd): (Vec<&str>, Vec<&str>) = asked.iter().partition(|key| index(key).is_multiple_of(2));
     assert_eq!((got, found.missing), (even, odd.into_iter().map(str::to_owned).collect()));
     assert!(found.entries.iter().all(|entry| entry.value == entry.key));
 }

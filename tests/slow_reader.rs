@@ -29,10 +29,10 @@ fn key(i: usize) -> String {
 async fn write_much(hub: &Hub) {
     let filler = "x".repeat(VALUE_BYTES);
     let mut writers = tokio::task::JoinSet::new();
-    for first in 0..4 {
+    for first in 0..16 {
         let (writer, filler) = (hub.caller("acme").await, filler.clone());
         writers.spawn(async move {
-            for i in (first..WRITES).step_by(4) {
+            for i in (first..WRITES).step_by(16) {
                 writer.put(&key(i), &format!("{i:06}{filler}")).await.unwrap();
             }
         });

@@ -31,8 +31,8 @@ impl Pending {
     pub(super) fn hint(&mut self, addresses: impl IntoIterator<Item = Address>) {
         self.addresses.extend(addresses);
         if self.addresses.len() > PENDING_HINTS {
-            self.sweep();
             self.addresses.clear();
+            self.sweep();
         }
     }
 
@@ -62,10 +62,47 @@ impl Pending {
     pub(super) fn put_back(&mut self, job: Job) {
         match job {
             Job::Some(addresses) => self.hint(addresses),
+            // Its number counts as answered by now: whoever asks next waits for another.
             Job::Everything { hinted, .. } => {
-                self.everything = true;
+                self.sweep();
                 self.hint(hinted);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use confhub_proto::Key;
+
+    fn addresses(count: usize) -> Vec<Address> {
+        (0..count).map(|i| Address { service: None, key: Key::new(&format!("k{i}")).unwrap() }).collect()
+    }
+
+    #[test]
+    fn requests_that_wait_share_one_reading_and_later_ones_do_not() {
+        let mut pending = Pending::default();
+        let first = pending.sweep();
+        assert_eq!(pending.sweep(), first);
+        assert_eq!(pending.take(), Some(Job::Everything { asked: first, hinted: Vec::new() }));
+        assert!(pending.sweep() > first);
+    }
+
+    #[test]
+    fn a_request_is_never_answered_by_a_reading_before_it() {
+        let mut pending = Pending::default();
+        let first = pending.sweep();
+        let job = pending.take().unwrap();
+        pending.put_back(job);
+        let second = pending.sweep();
+        assert!(second > first, "the first reading failed");
+        assert_eq!(pending.take(), Some(Job::Everything { asked: second, hinted: Vec::new() }));
+
+        pending.hint(addresses(PENDING_HINTS + 1));
+        let third = pending.sweep();
+        assert!(third > second, "too many hints make a sweep of their own");
+        assert_eq!(pending.take(), Some(Job::Everything { asked: third, hinted: Vec::new() }));
+        assert!(pending.is_empty());
     }
 }
