@@ -35,6 +35,17 @@ pub enum OpenError {
         /// The folder.
         folder: PathBuf,
     },
+    /// Another version of the hub wrote it.
+    #[error(
+        "`{}` has format {}; this version of confhub reads {}: use the version that wrote it",
+        file.display(), found.map_or_else(|| "unknown".to_owned(), |found| found.to_string()), tables::FORMAT
+    )]
+    Format {
+        /// The file.
+        file: PathBuf,
+        /// Its format.
+        found: Option<u64>,
+    },
     /// What is in the file is not what a hub wrote.
     #[error(
         "`{}` is damaged or was not written by confhub ({reason}): restore it from a backup, or move it away to start empty",
@@ -79,7 +90,7 @@ impl File {
             Ok(found) if found.len() == 0 => {
                 return Err(OpenError::Damaged { file: path, reason: "it is empty".to_owned() });
             }
-            Ok(_) => open_checked(folder, &path)?,
+            Ok(_) => open_existing(folder, &path, true)?,
         };
         let opened = RwLock::new(Some(Opened { database, number: 1 }));
         Ok(Self { path, opened, failed: AtomicU64::new(0), closed: AtomicBool::new(false) })
@@ -150,7 +161,8 @@ impl File {
         }
         // The old one holds the lock on the file until it is dropped.
         *opened = None;
-        let database = builder().open(&self.path).map_err(unavailable)?;
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        let database = open_existing(folder, &self.path, false).map_err(unavailable)?;
         *opened = Some(Opened { database, number: failed() + 1 });
         tracing::warn!(file = %self.path.display(), "opened the store again after the disk had failed");
         Ok(())
@@ -166,29 +178,40 @@ fn make_folder(folder: &Path) -> io::Result<()> {
     make.create(folder)
 }
 
-/// Makes the file under another name first, so that a crash in between never
-/// leaves half a file in its place.
+/// Makes the file under a name of its own first, so that a crash in between
+/// leaves nothing in its place, and then gives it its name unless another hub
+/// was faster. Only the hub's own user may read it.
 fn create(folder: &Path, path: &Path) -> Result<Database, OpenError> {
     let in_folder = |source| OpenError::Folder { folder: folder.to_owned(), source };
-    let unfinished = path.with_extension("redb.new");
-    let database = builder().create(&unfinished).map_err(|error| open_error(folder, &unfinished, error))?;
+    let unfinished = tempfile::NamedTempFile::new_in(folder).map_err(in_folder)?;
+    let made = builder().create(unfinished.path());
+    let database = made.map_err(|error| open_error(folder, unfinished.path(), error))?;
     tables::create(&database).map_err(|error| in_folder(io::Error::other(error)))?;
-    std::fs::rename(&unfinished, path).map_err(in_folder)?;
+    match unfinished.persist_noclobber(path) {
+        Ok(_) => {}
+        Err(taken) if taken.error.kind() == io::ErrorKind::AlreadyExists => {
+            return Err(OpenError::InUse { folder: folder.to_owned() });
+        }
+        Err(failed) => return Err(in_folder(failed.error)),
+    }
     std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(in_folder)?;
     Ok(database)
 }
 
-fn open_checked(folder: &Path, path: &Path) -> Result<Database, OpenError> {
-    // The checksums are verified first, but a file may also be bent in ways
-    // that redb answers with a panic.
+/// Opens the file; `every_page`: verifies all of it first.
+fn open_existing(folder: &Path, path: &Path, every_page: bool) -> Result<Database, OpenError> {
+    // A file may be bent in ways that redb answers with a panic.
     let opened = std::panic::catch_unwind(|| {
-        let database = builder().set_check_integrity_on_open(true).open(path);
+        let database = builder().set_check_integrity_on_open(every_page).open(path);
         database.map_err(|error| open_error(folder, path, error))
     });
     let damaged = |reason: String| OpenError::Damaged { file: path.to_owned(), reason };
     let database = opened.unwrap_or_else(|_| Err(damaged("its structure is broken".to_owned())))?;
-    tables::check_format(&database).map_err(|error| damaged(error.to_string()))?;
-    Ok(database)
+    match tables::format(&database) {
+        Ok(Some(tables::FORMAT)) => Ok(database),
+        Ok(found) => Err(OpenError::Format { file: path.to_owned(), found }),
+        Err(error) => Err(damaged(error.to_string())),
+    }
 }
 
 fn builder() -> Builder {

@@ -130,6 +130,7 @@ impl Backend for Embedded {
     }
 
     async fn check(&self) -> Result<(), BackendError> {
+        self.writer.check()?;
         self.read_file(|_| Ok(())).await
     }
 

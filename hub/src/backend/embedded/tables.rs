@@ -24,13 +24,13 @@ pub(super) const EARLIER: TableDefinition<'_, (&str, &str, &str, u64), &[u8]> =
 /// Which addresses each of a tenant's recent commits changed, by its number.
 pub(super) const COMMITS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("commits");
 
-/// Commits, entries, bytes and deleted keys of each tenant.
-pub(super) const TENANTS: TableDefinition<'_, &str, (u64, u64, u64, u64)> = TableDefinition::new("tenants");
+/// The [`Totals`] of each tenant.
+pub(super) const TENANTS: TableDefinition<'_, &str, TotalsRow> = TableDefinition::new("tenants");
 
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 
 /// Version of this layout.
-const FORMAT: u64 = 1;
+pub(super) const FORMAT: u64 = 1;
 
 /// Counts of one tenant.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -43,15 +43,20 @@ pub(super) struct Totals {
     pub(super) bytes: u64,
     /// Keys whose latest version is a deletion.
     pub(super) deleted: u64,
+    /// The largest version of a key that is forgotten: a new key starts above.
+    pub(super) floor: u64,
 }
 
+/// Totals as the file has them, in the order of the fields.
+pub(super) type TotalsRow = (u64, u64, u64, u64, u64);
+
 impl Totals {
-    pub(super) fn from_file((commits, entries, bytes, deleted): (u64, u64, u64, u64)) -> Self {
-        Self { commits, entries, bytes, deleted }
+    pub(super) fn from_file((commits, entries, bytes, deleted, floor): TotalsRow) -> Self {
+        Self { commits, entries, bytes, deleted, floor }
     }
 
-    pub(super) fn to_file(self) -> (u64, u64, u64, u64) {
-        (self.commits, self.entries, self.bytes, self.deleted)
+    pub(super) fn to_file(self) -> TotalsRow {
+        (self.commits, self.entries, self.bytes, self.deleted, self.floor)
     }
 }
 
@@ -67,13 +72,9 @@ pub(super) fn create(database: &Database) -> Result<(), redb::Error> {
     Ok(())
 }
 
-/// Checks that the file has a layout that this version reads.
-pub(super) fn check_format(database: &Database) -> Result<(), redb::Error> {
-    let found = database.begin_read()?.open_table(META)?.get("format")?.map(|format| format.value());
-    if found == Some(FORMAT) {
-        return Ok(());
-    }
-    Err(redb::Error::Corrupted(format!("its format is {found:?}; this version reads {FORMAT}")))
+/// The version of the file's layout, if it says one.
+pub(super) fn format(database: &Database) -> Result<Option<u64>, redb::Error> {
+    Ok(database.begin_read()?.open_table(META)?.get("format")?.map(|format| format.value()))
 }
 
 /// All keys of one tenant lie in this range: no name has a NUL.
@@ -86,7 +87,7 @@ pub(super) struct Snapshot {
     latest: ReadOnlyTable<Place<'static>, &'static [u8]>,
     earlier: ReadOnlyTable<(&'static str, &'static str, &'static str, u64), &'static [u8]>,
     commits: ReadOnlyTable<(&'static str, u64), &'static [u8]>,
-    tenants: ReadOnlyTable<&'static str, (u64, u64, u64, u64)>,
+    tenants: ReadOnlyTable<&'static str, TotalsRow>,
 }
 
 impl Snapshot {

@@ -1,7 +1,7 @@
 //! One write: checked whole, then made whole.
 
 use super::record::{Changed, Record};
-use super::tables::{COMMITS, EARLIER, LATEST, Place, TENANTS, Totals, place, tenant_end};
+use super::tables::{COMMITS, EARLIER, LATEST, Place, TENANTS, Totals, TotalsRow, place, tenant_end};
 use super::{Bounds, record, unavailable};
 use crate::backend::{Action, BackendError, Change, Full, WriteError};
 use crate::limits::HISTORY_VERSIONS;
@@ -20,7 +20,7 @@ pub(super) struct Tables<'t> {
     latest: Table<'t, Place<'static>, &'static [u8]>,
     earlier: Table<'t, (&'static str, &'static str, &'static str, u64), &'static [u8]>,
     commits: Table<'t, (&'static str, u64), &'static [u8]>,
-    tenants: Table<'t, &'static str, (u64, u64, u64, u64)>,
+    tenants: Table<'t, &'static str, TotalsRow>,
 }
 
 /// A change that has passed every check.
@@ -51,11 +51,11 @@ impl<'t> Tables<'t> {
         bounds: Bounds,
         now: SystemTime,
     ) -> Result<Vec<u64>, WriteError> {
+        let totals = self.totals(tenant)?;
         let planned = changes
             .iter()
-            .map(|change| self.plan(tenant, author, change, now))
+            .map(|change| self.plan(tenant, author, change, totals.floor, now))
             .collect::<Result<Vec<_>, _>>()?;
-        let totals = self.totals(tenant)?;
         let totals = account(totals, &planned, bounds)?;
         let versions = planned.iter().map(|change| change.new.version).collect();
         for change in &planned {
@@ -73,6 +73,7 @@ impl<'t> Tables<'t> {
         tenant: &TenantId,
         author: &str,
         change: &Change,
+        floor: u64,
         now: SystemTime,
     ) -> Result<Planned, WriteError> {
         let address = change.address.clone();
@@ -83,7 +84,7 @@ impl<'t> Tables<'t> {
         if let Some(expected) = change.expected.filter(|expected| *expected != actual) {
             return Err(WriteError::Conflict { address, expected, actual });
         }
-        let next = old.as_ref().map_or(0, |old| old.version) + 1;
+        let next = old.as_ref().map_or(floor, |old| old.version) + 1;
         let new = match &change.action {
             Action::Put(content) => Record::put(content, next, now, author),
             Action::Delete => match existing {
@@ -160,9 +161,10 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
-    /// A deleted key is remembered so that its versions never go back. If a
-    /// tenant has more of them than it may have entries, the older half is
-    /// forgotten with its history, so that a tenant's share of the file is bounded.
+    /// A deleted key is remembered with its history. If a tenant has more of them
+    /// than it may have entries, the older half is forgotten, so that a tenant's
+    /// share of the file is bounded; its versions still never go back, since new
+    /// keys start above those of all that are forgotten.
     fn forget_deleted(
         &mut self,
         tenant: &TenantId,
@@ -182,12 +184,17 @@ impl<'t> Tables<'t> {
             if record.deleted {
                 let (_, service, key) = at.value();
                 let modified = record.modified.unwrap_or_default();
-                deleted.push(((modified.seconds, modified.nanos), record::address(service, key)?));
+                deleted.push((
+                    (modified.seconds, modified.nanos),
+                    record.version,
+                    record::address(service, key)?,
+                ));
             }
         }
         deleted.sort_unstable();
         deleted.truncate(deleted.len() / 2);
-        for (_, address) in &deleted {
+        for (_, version, address) in &deleted {
+            totals.floor = totals.floor.max(*version);
             let (tenant, service, key) = place(tenant, address);
             self.latest.remove((tenant, service, key)).map_err(unavailable)?;
             let versions = (tenant, service, key, 0)..=(tenant, service, key, u64::MAX);

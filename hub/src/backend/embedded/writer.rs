@@ -39,6 +39,11 @@ impl Writer {
         Ok(Self { queue })
     }
 
+    /// Whether the thread runs.
+    pub(super) fn check(&self) -> Result<(), BackendError> {
+        if self.queue.is_closed() { Err(unavailable("its writer has stopped")) } else { Ok(()) }
+    }
+
     pub(super) async fn apply(&self, tenant: TenantId, author: Arc<str>, changes: Vec<Change>) -> Outcome {
         let (reply, outcome) = oneshot::channel();
         let write = Write { tenant, author, changes, reply };
@@ -69,6 +74,7 @@ impl Thread {
         }
     }
 
+    /// Makes the writes of a group in one transaction, each whole or not at all.
     fn commit(&self, group: &[Write]) -> Vec<Outcome> {
         let committed = self.file.write(|transaction| {
             let mut tables = Tables::open(transaction)?;
@@ -82,15 +88,24 @@ impl Thread {
             }
             Ok(outcomes)
         });
-        committed.unwrap_or_else(|error: BackendError| {
-            tracing::error!(%error, writes = group.len(), "nothing of these writes was done");
-            group.iter().map(|_| Err(error.clone().into())).collect()
-        })
+        match committed {
+            Ok(outcomes) => outcomes,
+            // What is damaged is one tenant's: the others are made without it.
+            Err(BackendError::Damaged { .. }) if group.len() > 1 => {
+                group.iter().flat_map(|write| self.commit(std::slice::from_ref(write))).collect()
+            }
+            Err(error) => {
+                tracing::error!(%error, writes = group.len(), "these writes were not acknowledged");
+                group.iter().map(|_| Err(error.clone().into())).collect()
+            }
+        }
     }
 
+    /// Sends a hint for every write that is in the file, or may be: a disk that
+    /// fails during a commit does not say whether it was made.
     fn announce(&self, group: &[Write], outcomes: &[Outcome]) {
         for (write, outcome) in group.iter().zip(outcomes) {
-            if outcome.is_ok() {
+            if matches!(outcome, Ok(_) | Err(WriteError::Backend(_))) {
                 let addresses = write.changes.iter().map(|change| change.address.clone()).collect();
                 // The feed is closed only when the hub is going down.
                 let _ = self.feed.blocking_send(Hint { tenant: write.tenant.clone(), addresses });
