@@ -1,6 +1,5 @@
 //! The promises of the hub and the SDK, kept from outside: a module each.
 
-#![allow(dead_code, reason = "filled by the promises to come")]
 #![allow(unreachable_pub, missing_docs, reason = "nothing here is used from outside")]
 #![allow(
     clippy::unwrap_used,
