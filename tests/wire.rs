@@ -187,7 +187,9 @@ fn cursor(framed: &[u8]) -> u128 {
 /// An entry's share in a cursor, from the definition: the first 16 bytes,
 /// big-endian, of BLAKE3 keyed with the derived key of the context below, over
 /// key, service and content type (each after its length in four bytes), the
-/// version in eight, secrecy in one, and the BLAKE3 hash of the value.
+/// version in eight, the time of modification (noon, to the second) in eight
+/// for its seconds and four for its nanoseconds, secrecy in one, and the BLAKE3
+/// hash of the value.
 fn digest(key: &str, service: &str, content_type: &str, version: u64, secret: bool, value: &[u8]) -> u128 {
     let mut input = Vec::new();
     for text in [key, service, content_type] {
@@ -195,6 +197,8 @@ fn digest(key: &str, service: &str, content_type: &str, version: u64, secret: bo
         input.extend(text.as_bytes());
     }
     input.extend(version.to_be_bytes());
+    input.extend(NOW.to_be_bytes());
+    input.extend([0; 4]);
     input.push(u8::from(secret));
     input.extend(blake3::hash(value).as_bytes());
     let domain = blake3::derive_key("confhub.v1 entry digest", b"");

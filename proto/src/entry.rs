@@ -104,7 +104,7 @@ impl Entry {
         if content.secret {
             content.value = Bytes::new();
         }
-        let digest = digest(&key, service.as_ref(), &content, version);
+        let digest = digest(&key, service.as_ref(), &content, version, modified);
         Self { key, service, content, version, modified, digest }
     }
 
@@ -175,11 +175,19 @@ impl fmt::Debug for Entry {
     }
 }
 
-/// Hashes what makes an entry differ: key, service, version, content type,
-/// secrecy and the hash of the value. Version is part of it, so A -> B -> A is a
-/// change. The service is part of it, since versions count per service. The
-/// time of modification is not: it says nothing that the version does not.
-fn digest(key: &Key, service: Option<&ServiceName>, content: &Content, version: u64) -> Digest {
+/// Hashes what makes an entry differ: key, service, content type, version, time
+/// of modification, secrecy and the hash of the value. Version is part of it, so
+/// A -> B -> A is a change. The service is part of it, since versions count per
+/// service. The time is part of it, since a store may count a key that was
+/// deleted and made again from 1 (Parameter Store does), and the value of a
+/// secret is not here to tell the two apart.
+fn digest(
+    key: &Key,
+    service: Option<&ServiceName>,
+    content: &Content,
+    version: u64,
+    modified: SystemTime,
+) -> Digest {
     static DOMAIN: LazyLock<[u8; 32]> = LazyLock::new(|| blake3::derive_key("confhub.v1 entry digest", &[]));
     let mut hasher = blake3::Hasher::new_keyed(&DOMAIN);
     let service = service.map_or("", ServiceName::as_str);
@@ -189,6 +197,9 @@ fn digest(key: &Key, service: Option<&ServiceName>, content: &Content, version: 
         hasher.update(text.as_bytes());
     }
     hasher.update(&version.to_be_bytes());
+    let modified = prost_types::Timestamp::from(modified);
+    hasher.update(&modified.seconds.to_be_bytes());
+    hasher.update(&modified.nanos.to_be_bytes());
     hasher.update(&[u8::from(content.secret)]);
     hasher.update(blake3::hash(&content.value).as_bytes());
     Digest::from_hash(&hasher.finalize())
