@@ -31,7 +31,7 @@ use std::future::Future;
 use std::time::Duration;
 
 /// Longest wait for anything: far above what a loaded machine needs.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Waits for `future`, but not forever.
 pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
