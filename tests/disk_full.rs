@@ -27,17 +27,17 @@ async fn a_full_disk_refuses_writes_and_nothing_else() {
     assert!(written > 0, "the limit leaves room for some writes");
     assert_eq!(error.code(), Code::Unavailable, "{error:?}");
     assert!(error.message().contains("embedded backend is unavailable"), "{error:?}");
-    assert_eq!(hub.log().lines().filter(|line| line.contains("nothing of these writes")).count(), 1);
+    assert!(hub.log().contains("not acknowledged"), "{}", hub.log());
 
     // An Apply that does not fit is not there by half, neither in the store
     // nor in memory.
     let changes = (0..50).map(|i| put("", &format!("tenant_config_half_{i}"), &big(i))).collect();
     assert_eq!(caller.apply(changes).await.unwrap_err().code(), Code::Unavailable);
-    let (snapshot, _) = caller.snapshot("", &[]).await.unwrap();
-    assert_eq!(snapshot.len(), 1 + written, "what was acknowledged and nothing else");
+    assert_eq!(caller.list().await.len(), 1 + written, "what was acknowledged and nothing else");
 
     // Reads and streams go on.
     stream.until("all that was acknowledged", |state| state.len() == 1 + written).await;
+    let (snapshot, _) = caller.snapshot("", &[]).await.unwrap();
     assert_eq!(stream.state.digest(), snapshot.digest());
     assert_eq!(caller.get("", "tenant_config_first").await.unwrap().version, 1);
     assert_eq!(http_get(hub.http, "/livez").await.unwrap().0, 200);

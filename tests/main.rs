@@ -12,6 +12,8 @@ mod support;
 
 mod atomic;
 mod bad_input;
+mod cli;
+mod cli_help;
 mod crash;
 mod delivery;
 mod disk_full;
@@ -25,6 +27,7 @@ mod sdk_reads;
 mod sdk_reconnect;
 mod sdk_start;
 mod secrets;
+mod serve;
 mod shutdown;
 mod slow_reader;
 mod storage;

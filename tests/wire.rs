@@ -134,6 +134,7 @@ async fn a_malformed_write_changes_nothing() {
         ("a length beyond the body", longer),
         ("a length within the message", shorter),
         ("compressed", compressed),
+        ("two messages", [one.clone(), write("2")].concat()),
         ("trailing bytes", [one, vec![0]].concat()),
         ("no protobuf", framed(&[0xff; 8])),
     ];

@@ -7,6 +7,7 @@ pub mod golden;
 mod http;
 mod hub;
 mod model;
+mod operator;
 mod process;
 mod proxy;
 mod random;
@@ -19,7 +20,8 @@ pub use calls::{delete, put, secret};
 pub use http::http_get;
 pub use hub::Hub;
 pub use model::view_of;
-pub use process::{HubProcess, command};
+pub use operator::{Operator, Ran, run};
+pub use process::{HubProcess, command, ended};
 pub use proxy::Proxy;
 pub use random::{pick, seed};
 pub use sdk::{client, has, until_state, until_status};
@@ -29,7 +31,7 @@ use std::future::Future;
 use std::time::Duration;
 
 /// Longest wait for anything: far above what a loaded machine needs.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Waits for `future`, but not forever.
 pub async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {

@@ -5,8 +5,8 @@
 
 use super::soon;
 use bytes::Bytes;
-use h2::client::SendRequest;
-use h2::{Reason, RecvStream};
+use h2::client::{ResponseFuture, SendRequest};
+use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, HeaderValue, Method, Request, header};
 use std::net::SocketAddr;
 use tokio::net::TcpStream;
@@ -34,6 +34,16 @@ impl Raw {
 
     /// Calls `method` with exactly this body, whatever it is.
     pub async fn send(&self, method: &str, body: Vec<u8>) -> Answer {
+        let (response, mut sending) = self.begin(method).await;
+        // A call that is refused may be reset before its body is read.
+        let _ = sending.send_data(body.into(), true);
+        let (head, body) = soon("the head of an answer", response).await.unwrap().into_parts();
+        assert_eq!(head.status, 200, "gRPC's own errors come with HTTP 200");
+        Answer { headers: head.headers, body, unread: Vec::new() }
+    }
+
+    /// Begins a call; its body is still to come.
+    pub async fn begin(&self, method: &str) -> (ResponseFuture, SendStream<Bytes>) {
         let request = Request::builder()
             .method(Method::POST)
             .uri(format!("http://hub/{method}"))
@@ -43,12 +53,7 @@ impl Raw {
             .body(())
             .unwrap();
         let mut sender = soon("the connection", self.sender.clone().ready()).await.unwrap();
-        let (response, mut sending) = sender.send_request(request, false).unwrap();
-        // A call that is refused may be reset before its body is read.
-        let _ = sending.send_data(body.into(), true);
-        let (head, body) = soon("the head of an answer", response).await.unwrap().into_parts();
-        assert_eq!(head.status, 200, "gRPC's own errors come with HTTP 200");
-        Answer { headers: head.headers, body, unread: Vec::new() }
+        sender.send_request(request, false).unwrap()
     }
 }
 

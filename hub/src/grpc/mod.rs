@@ -10,6 +10,7 @@ mod body;
 mod connection;
 mod reads;
 mod request;
+mod single;
 mod stall;
 mod status;
 mod subscribe;
@@ -32,6 +33,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tonic::service::Routes;
+use tower::util::MapRequestLayer;
 use wire::admin_service_server::AdminServiceServer;
 use wire::config_service_server::ConfigServiceServer;
 
@@ -127,6 +129,7 @@ fn routes(edge: Arc<Edge>, health: Routes) -> io::Result<Routes> {
         .add_service(v1alpha)
         .prepare()
         .into_axum_router()
+        .layer(MapRequestLayer::new(single::single))
         .route_service(wire::SUBSCRIBE_PATH, subscribe::subscribe(Arc::clone(&edge)))
         .route_service(wire::GET_SNAPSHOT_PATH, subscribe::get_snapshot(edge));
     Ok(Routes::from(router))
