@@ -2,6 +2,8 @@
 
 use crate::support::{Hub, delete, put};
 use confhub::auth::Role;
+use confhub_proto::wire;
+use prost::Message;
 use std::time::Duration;
 use tonic::Code;
 
@@ -112,4 +114,40 @@ async fn a_reader_sees_the_history_and_cannot_write_it() {
     let reader = crate::support::Caller::connect(&hub.endpoint(), &token).await;
     assert_eq!(reader.history("", KEY, 0).await.unwrap().len(), 1);
     assert_eq!(reader.rollback(KEY, 1).await.unwrap_err().code(), Code::PermissionDenied);
+}
+
+#[tokio::test]
+async fn answers_fit_into_what_every_client_reads() {
+    let hub = Hub::start().await;
+    let caller = hub.caller("acme").await;
+    let big = "x".repeat(64 * 1024);
+    let keys: Vec<_> = (0..60).map(|i| format!("tenant_config_{i}")).collect();
+    for key in &keys {
+        caller.put(key, &big).await.unwrap();
+    }
+    for _ in 1..60 {
+        caller.put(&keys[0], &big).await.unwrap();
+    }
+    let (mut seen, mut before_version) = (Vec::new(), 0);
+    loop {
+        let request = wire::HistoryRequest { key: keys[0].clone(), before_version, ..Default::default() };
+        let answer = caller.admin.clone().history(caller.request(request)).await.unwrap().into_inner();
+        assert!(answer.encoded_len() < 4 << 20, "{} bytes", answer.encoded_len());
+        seen.extend(answer.revisions.into_iter().map(|revision| revision.entry.unwrap().version));
+        before_version = *seen.last().unwrap();
+        if !answer.more {
+            break;
+        }
+    }
+    assert_eq!(seen, (1..=60).rev().collect::<Vec<_>>());
+
+    let (mut found, mut asked) = (Vec::new(), keys.clone());
+    while !asked.is_empty() {
+        let asked_now: Vec<_> = asked.iter().map(String::as_str).collect();
+        let answer = caller.batch_get("", &asked_now).await.unwrap();
+        assert!(answer.encoded_len() < 4 << 20, "{} bytes", answer.encoded_len());
+        found.extend(answer.entries.into_iter().map(|entry| entry.key));
+        asked = answer.remaining;
+    }
+    assert_eq!(found, keys);
 }

@@ -19,6 +19,7 @@ mod delivery;
 mod disk_full;
 mod history;
 mod identity;
+mod idle_peers;
 mod isolation;
 mod joining;
 mod reads;

@@ -88,3 +88,19 @@ async fn no_frame_has_the_value() {
     let (status, metrics) = crate::support::http_get(hub.addresses.http, "/metrics").await.unwrap();
     assert!(status == 200 && !metrics.contains(VALUE));
 }
+
+#[tokio::test]
+async fn a_secret_is_not_overwritten_in_the_open() {
+    let hub = Hub::start().await;
+    let writer = hub.caller("acme").await;
+    writer.put(KEY, "plain at first").await.unwrap();
+    writer.put_content(KEY, secret(VALUE)).await.unwrap();
+    for outcome in [writer.put(KEY, "in the open").await, writer.rollback(KEY, 1).await] {
+        let status = outcome.unwrap_err();
+        assert_eq!(status.code(), Code::FailedPrecondition, "{status}");
+        assert!(status.message().contains("is a secret"), "{status}");
+    }
+    assert_eq!(writer.reveal("", KEY).await.unwrap().version, 2, "nothing has changed");
+    writer.delete_for("", KEY).await.unwrap();
+    assert_eq!(writer.put(KEY, "on purpose").await.unwrap(), 4);
+}

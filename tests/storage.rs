@@ -186,3 +186,23 @@ async fn read(folder: &Path) -> Result<BTreeMap<String, (u64, Vec<u8>)>, String>
         reading.entries.into_iter().filter_map(|(address, entry)| Some((address.to_string(), entry?)));
     Ok(entries.map(|(address, entry)| (address, (entry.version(), entry.value().to_vec()))).collect())
 }
+
+#[tokio::test]
+async fn versions_stay_above_those_of_keys_that_are_forgotten() {
+    let hub = Hub::start_with(|settings| settings.limits.tenant_entries = 4).await;
+    let writer = hub.caller("acme").await;
+    let mut highest = 0;
+    for _ in 0..3 {
+        highest = writer.put("tenant_config_first", "x").await.unwrap();
+    }
+    writer.delete_for("", "tenant_config_first").await.unwrap();
+    // More deleted keys than the tenant may have entries: the oldest are forgotten.
+    for i in 0..8 {
+        let key = format!("tenant_config_{i}");
+        writer.put(&key, "x").await.unwrap();
+        writer.delete_for("", &key).await.unwrap();
+    }
+    assert!(writer.history("", "tenant_config_first", 0).await.is_err(), "it is forgotten");
+    let again = writer.put("tenant_config_first", "y").await.unwrap();
+    assert!(again > highest + 1, "version {again} after {highest} and a deletion");
+}

@@ -10,6 +10,7 @@ use crate::metrics::{Outcome, OutcomeLabel};
 use crate::tenant::TenantStatus;
 use confhub_proto::{Content, Entry, limits, wire};
 use std::collections::HashSet;
+use std::iter::Peekable;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -109,7 +110,7 @@ impl AdminService for Edge {
             }));
         }
         entries.sort_unstable_by(|a, b| (a.service(), a.key()).cmp(&(b.service(), b.key())));
-        Ok(Response::new(Parts { entries: entries.into_iter(), _call: call }))
+        Ok(Response::new(Parts { entries: entries.into_iter().peekable(), _call: call }))
     }
 
     async fn status(
@@ -228,7 +229,7 @@ fn caller<T>(request: Request<T>) -> Result<(Identity, T), Status> {
 
 /// The answer to `List`: each message is made when the caller is ready for it.
 pub struct Parts {
-    entries: std::vec::IntoIter<Arc<Entry>>,
+    entries: Peekable<std::vec::IntoIter<Arc<Entry>>>,
     _call: OwnedSemaphorePermit,
 }
 
@@ -238,8 +239,9 @@ impl Stream for Parts {
     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut part = wire::ListResponse::default();
         let mut bytes = 0;
-        while bytes < limits::FRAME_TARGET_BYTES {
-            let Some(entry) = self.entries.next() else { break };
+        let fits =
+            |bytes: usize, entry: &Entry| bytes == 0 || bytes + entry.size() <= limits::FRAME_TARGET_BYTES;
+        while let Some(entry) = self.entries.next_if(|entry| fits(bytes, entry)) {
             bytes += entry.size();
             part.entries.push((&*entry).into());
         }
