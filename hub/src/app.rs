@@ -18,6 +18,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -25,6 +26,9 @@ use tokio::time::{Instant, timeout};
 use tonic::service::Routes;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
+
+/// Longest wait for a store to finish what is under way when the hub ends.
+const CLOSE: Duration = Duration::from_secs(5);
 
 /// Names of the backends that the settings may route to.
 pub const BACKENDS: [&str; 1] = [embedded::KIND];
@@ -172,6 +176,8 @@ impl App {
             () = shutdown => None,
             ended = calls.join_next() => ended,
             ended = probes.join_next() => ended,
+            // They never end by themselves, and a hub without them only looks well.
+            ended = background.join_next() => ended.map(|ended| ended.map(Ok)),
         };
 
         health.ready.store(false, Ordering::SeqCst);
@@ -191,7 +197,9 @@ impl App {
         }
         background.abort_all();
         for backend in backends.backends() {
-            backend.close().await;
+            if timeout(CLOSE, backend.close()).await.is_err() {
+                tracing::error!(backend = backend.kind(), "the store does not let go: its disk hangs");
+            }
         }
         match ended {
             None => Ok(()),
