@@ -58,6 +58,9 @@ pub(crate) enum Command {
     /// Is the hub, for a program that measures it.
     #[command(hide = true)]
     HubServer {
+        /// One thread.
+        #[arg(long)]
+        current_thread: bool,
         /// Folder of the store.
         #[arg(long)]
         data_dir: PathBuf,
@@ -131,6 +134,9 @@ pub(crate) struct HubArgs {
     /// built with, in a process of its own.
     #[arg(long, value_name = "PATH")]
     hub: Option<PathBuf>,
+    /// Run the built-in hub on one thread, to see what work stealing costs.
+    #[arg(long, conflicts_with = "hub")]
+    current_thread: bool,
     /// Let the system choose cores.
     #[arg(long)]
     no_pin: bool,
@@ -145,7 +151,8 @@ pub(crate) struct Place {
 
 impl HubArgs {
     pub(crate) fn place(&self) -> Result<Place> {
-        let program = self.hub.clone().map_or(Program::Itself, Program::Binary);
+        let program =
+            self.hub.clone().map_or(Program::Itself { current_thread: self.current_thread }, Program::Binary);
         let cores = if self.no_pin { None } else { process::two_cores()? };
         let place = Place { program, cores };
         place.as_client()?;
