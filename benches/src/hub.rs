@@ -23,7 +23,10 @@ use wire::admin_service_client::AdminServiceClient;
 #[derive(Debug, Clone)]
 pub enum Program {
     /// This program again: `hub-server`, which calls [`serve`].
-    Itself,
+    Itself {
+        /// Everything on one thread, without tokio's work stealing.
+        current_thread: bool,
+    },
     /// A `confhub` binary: `serve`.
     Binary(PathBuf),
 }
@@ -51,9 +54,9 @@ impl Hub {
         let folder = tempfile::tempdir()?;
         let ready_file = folder.path().join("ready.json");
         let mut command = match program {
-            Program::Itself => {
+            Program::Itself { current_thread } => {
                 let mut command = Command::new(std::env::current_exe()?);
-                command.arg("hub-server");
+                command.arg("hub-server").args(current_thread.then_some("--current-thread"));
                 command
             }
             Program::Binary(path) => {
@@ -147,12 +150,12 @@ impl Caller {
     }
 }
 
-/// Is the hub, until the process that started it ends: the hub's own code, on
-/// the runtime and with the settings of `confhub serve`.
+/// Is the hub, until the process that started it ends: the hub's own code with
+/// its default settings, on tokio's default runtime or on one thread.
 ///
 /// # Errors
 /// If it cannot start or serve.
-pub fn serve(data_dir: &Path, ready_file: &Path) -> Result<()> {
+pub fn serve(data_dir: &Path, ready_file: &Path, current_thread: bool) -> Result<()> {
     server::end_with_parent();
     let mut settings = Settings {
         data_dir: data_dir.to_owned(),
@@ -161,7 +164,12 @@ pub fn serve(data_dir: &Path, ready_file: &Path) -> Result<()> {
     };
     settings.listen.set_port(0);
     settings.http.set_port(0);
-    server::runtime()?.block_on(async {
+    let runtime = if current_thread {
+        tokio::runtime::Builder::new_current_thread().enable_all().build()?
+    } else {
+        server::runtime()?
+    };
+    runtime.block_on(async {
         let app = App::start(settings, system_clock()).await?;
         Ok(app.run(std::future::pending()).await?)
     })

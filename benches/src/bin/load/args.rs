@@ -58,6 +58,9 @@ pub(crate) enum Command {
     /// Is the hub, for a program that measures it.
     #[command(hide = true)]
     HubServer {
+        /// One thread.
+        #[arg(long)]
+        current_thread: bool,
         /// Folder of the store.
         #[arg(long)]
         data_dir: PathBuf,
@@ -131,6 +134,9 @@ pub(crate) struct HubArgs {
     /// built with, in a process of its own.
     #[arg(long, value_name = "PATH")]
     hub: Option<PathBuf>,
+    /// Run the built-in hub on one thread, to see what work stealing costs.
+    #[arg(long, conflicts_with = "hub")]
+    current_thread: bool,
     /// Let the system choose cores.
     #[arg(long)]
     no_pin: bool,
@@ -145,7 +151,8 @@ pub(crate) struct Place {
 
 impl HubArgs {
     pub(crate) fn place(&self) -> Result<Place> {
-        let program = self.hub.clone().map_or(Program::Itself, Program::Binary);
+        let program =
+            self.hub.clone().map_or(Program::Itself { current_thread: self.current_thread }, Program::Binary);
         let cores = if self.no_pin { None } else { process::two_cores()? };
         let place = Place { program, cores };
         place.as_client()?;
@@ -251,7 +258,8 @@ impl Plan {
 
 /// Mean size on the wire of the update that one write makes, in bytes.
 fn frame_bytes(settings: &[Setting], value_bytes: usize) -> usize {
-    let now = SystemTime::now();
+    // A time takes fewer bytes if its fraction is small.
+    let now = SystemTime::UNIX_EPOCH + Duration::new(1_800_000_000, 500_000_000);
     let frame = |setting: &Setting| {
         let value = vec![b'0'; value_bytes].into();
         let content = Content { value, content_type: Content::JSON.into(), secret: false };

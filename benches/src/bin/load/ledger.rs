@@ -4,6 +4,8 @@
 //! entries are hashed once; each stream then compares bytes. That makes a full
 //! check of every delivery cheaper than its way through the socket.
 
+use crate::report::Round;
+use bytes::Bytes;
 use confhub_benches::Result;
 use confhub_proto::frame::FrameError;
 use confhub_proto::{Digest, Entry, wire};
@@ -15,8 +17,6 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::time::Instant;
 use wire::frame::Kind;
-
-use bytes::Bytes;
 
 /// Frames that are remembered: streams of a tenant are at most this far apart
 /// before a frame is parsed again.
@@ -58,7 +58,7 @@ impl Totals {
             diverged: 0,
             resets: 0,
             broken: 0,
-            latency: Histogram::new(3)?,
+            latency: Round::latencies()?,
         })))
     }
 

@@ -30,8 +30,8 @@ const NOT_RUN: u8 = 2;
 fn main() -> ExitCode {
     let args = Args::parse();
     let done = match args.command {
-        Some(Command::HubServer { data_dir, ready_file }) => {
-            hub::serve(&data_dir, &ready_file).map(|()| true)
+        Some(Command::HubServer { data_dir, ready_file, current_thread }) => {
+            hub::serve(&data_dir, &ready_file, current_thread).map(|()| true)
         }
         Some(Command::FloorServer { frame_bytes, ready_file }) => {
             floor_server::serve(frame_bytes, &ready_file).map(|()| true)

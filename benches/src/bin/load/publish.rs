@@ -5,6 +5,7 @@
 
 use crate::args::Plan;
 use crate::ledger::Totals;
+use crate::report::Round;
 use bytes::Bytes;
 use confhub_benches::Result;
 use confhub_benches::hub::Caller;
@@ -53,7 +54,7 @@ pub(crate) async fn writes(plan: &Plan, callers: &[Caller], totals: &Rc<RefCell<
         versions: vec![vec![1; plan.settings.len()]; plan.tenants],
         expected: 0,
         refused: 0,
-        acknowledged: Histogram::new(3)?,
+        acknowledged: Round::latencies()?,
     };
     let written = Rc::new(RefCell::new(written));
     let places = Arc::new(Semaphore::new(UNDER_WAY));

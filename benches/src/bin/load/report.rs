@@ -8,6 +8,9 @@ use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::time::Duration;
 
+/// Longest latency that is told apart: longer than anybody waits here.
+const LONGEST_NANOS: u64 = 600_000_000_000;
+
 /// The figures of one round of one side.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Round {
@@ -67,6 +70,11 @@ impl Round {
             connection_kb: 0.0,
             stream_kb: 0.0,
         }
+    }
+
+    /// An empty histogram of nanoseconds.
+    pub(crate) fn latencies() -> Result<Histogram<u64>> {
+        Ok(Histogram::new_with_max(LONGEST_NANOS, 3)?)
     }
 
     /// A percentile of nanoseconds, in microseconds.
@@ -186,4 +194,19 @@ fn float(count: u64) -> f64 {
 /// The same for sizes.
 pub(crate) fn count(size: usize) -> f64 {
     float(size as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn latencies_of_any_length_are_told_apart() {
+        let mut latencies = Round::latencies().unwrap();
+        for micros in [1_u64, 1_000, 1_000_000, 60_000_000] {
+            latencies.saturating_record(micros * 1_000);
+            let longest = Round::micros(&latencies, 100.0);
+            assert!((longest / float(micros) - 1.0).abs() < 0.01, "{longest} of {micros}");
+        }
+    }
 }

@@ -9,7 +9,6 @@ use confhub_benches::summary::Summary;
 use confhub_benches::{Result, input};
 use confhub_client::{Client, Watch};
 use confhub_proto::wire;
-use hdrhistogram::Histogram;
 use serde::Serialize;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -86,9 +85,8 @@ struct Pair {
 
 impl Pair {
     async fn round(&mut self, calls: u32, key: &str) -> Result<Figures> {
-        let histogram = || Histogram::<u64>::new(3);
-        let (mut applied, mut unary, mut put, mut visible) =
-            (histogram()?, histogram()?, histogram()?, histogram()?);
+        let [mut applied, mut unary, mut put, mut visible] =
+            [Round::latencies()?, Round::latencies()?, Round::latencies()?, Round::latencies()?];
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         for call in 0..calls {
             let called = Instant::now();
