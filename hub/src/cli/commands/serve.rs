@@ -33,7 +33,7 @@ pub(crate) struct Serve {
 
 impl Serve {
     pub(crate) fn run(self) -> Result<Exit, CliError> {
-        let loaded = config::load(&self.args, environment(), &app::BACKENDS)?;
+        let loaded = config::load(&self.args, std::env::vars_os(), &app::BACKENDS)?;
         if self.args.print_config {
             output::write(loaded.to_toml().as_bytes(), b"")?;
             return Ok(Exit::Ok);
@@ -50,10 +50,4 @@ impl Serve {
             Ok(Exit::Ok)
         })
     }
-}
-
-/// The variables of this process; one that is no text can be none of ours.
-pub(crate) fn environment() -> impl Iterator<Item = (String, String)> {
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
