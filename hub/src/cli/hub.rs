@@ -3,13 +3,15 @@
 
 use super::args::HubArgs;
 use super::error::CliError;
+use crate::url;
 use confhub_proto::wire::admin_service_client::AdminServiceClient;
 use confhub_proto::wire::config_service_client::ConfigServiceClient;
 use confhub_proto::{Entry, limits, wire};
+use hyper_util::rt::TokioIo;
 use std::error::Error;
-use std::io::Read;
-use std::net::IpAddr;
+use std::io::{self, Read};
 use std::time::Duration;
+use tokio::net::TcpStream;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
@@ -42,7 +44,12 @@ impl Hub {
     pub(crate) async fn connect(args: &HubArgs) -> Result<Self, CliError> {
         let bearer = Bearer::new(&token(args)?)?;
         let endpoint = endpoint(&args.endpoint, args.allow_plaintext)?.connect_timeout(args.timeout);
-        let channel = endpoint.connect().await.map_err(|error| CliError::Unreachable {
+        let plaintext = endpoint.uri().scheme_str() == Some("http");
+        let channel = match plaintext && !args.allow_plaintext {
+            true => endpoint.connect_with_connector(tower::service_fn(dial_loopback)).await,
+            false => endpoint.connect().await,
+        };
+        let channel = channel.map_err(|error| CliError::Unreachable {
             endpoint: args.endpoint.clone(),
             reason: root_cause(&error),
         })?;
@@ -190,27 +197,32 @@ pub(crate) fn token(args: &HubArgs) -> Result<String, CliError> {
 /// # Errors
 /// If it is no URL, has a path, or would send the token in the clear.
 fn endpoint(text: &str, allow_plaintext: bool) -> Result<Endpoint, CliError> {
-    let refuse = |reason| CliError::Endpoint { endpoint: text.to_owned(), reason };
-    let uri: Uri = text.parse().map_err(|_| refuse("is no URL"))?;
-    let host = uri.host().ok_or_else(|| refuse("has no host"))?.to_owned();
+    let refuse = |reason| CliError::Endpoint { endpoint: url::shown(text), reason };
+    let uri = url::check(text, allow_plaintext).map_err(refuse)?;
     if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
         return Err(refuse("has a path; only scheme, host and port are used"));
     }
-    match uri.scheme_str() {
-        Some("https") => Endpoint::from(uri)
-            .tls_config(ClientTlsConfig::new().with_native_roots())
-            .map_err(|_| refuse("cannot be used with TLS")),
-        Some("http") if allow_plaintext || is_loopback(&host) => Ok(Endpoint::from(uri)),
-        Some("http") => Err(refuse(
-            "is not on this machine: the token would travel in the clear; use https, or --allow-plaintext",
-        )),
-        _ => Err(refuse("must start with https:// or http://")),
+    if uri.scheme_str() == Some("http") {
+        return Ok(Endpoint::from(uri));
     }
+    Endpoint::from(uri)
+        .tls_config(ClientTlsConfig::new().with_native_roots())
+        .map_err(|_| refuse("cannot be used with TLS"))
 }
 
-fn is_loopback(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+/// Connects to this machine alone, wherever the resolver says that a name leads.
+async fn dial_loopback(uri: Uri) -> io::Result<TokioIo<TcpStream>> {
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    let found = tokio::net::lookup_host((host, uri.port_u16().unwrap_or(80))).await?;
+    let here: Vec<_> = found.filter(|address| address.ip().is_loopback()).collect();
+    if here.is_empty() {
+        return Err(io::Error::other(format!(
+            "`{host}` is not this machine; use https, or --allow-plaintext"
+        )));
+    }
+    let stream = TcpStream::connect(here.as_slice()).await?;
+    stream.set_nodelay(true)?;
+    Ok(TokioIo::new(stream))
 }
 
 fn root_cause(error: &dyn Error) -> String {
@@ -228,7 +240,7 @@ mod tests {
     #[test]
     fn a_token_never_leaves_the_machine_in_the_clear() {
         for good in
-            ["http://127.0.0.1:7600", "http://localhost:1", "http://[::1]:7600/", "https://hub.example.com"]
+            ["http://127.0.0.1:7600", "http://LOCALHOST:1", "http://[::1]:7600/", "https://hub.example.com"]
         {
             assert!(endpoint(good, false).is_ok(), "{good}");
         }
@@ -247,6 +259,17 @@ mod tests {
             assert!(error.to_string().contains(bad), "{error}");
         }
         assert!(endpoint("http://hub:7600", true).is_ok());
+        let error = endpoint("http://me:hunter2@127.0.0.1:7600", true).unwrap_err().to_string();
+        assert!(error.contains("a user") && !error.contains("hunter2"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_elsewhere_is_not_dialed() {
+        let error = dial_loopback("http://192.0.2.1:7600".parse().unwrap()).await.unwrap_err().to_string();
+        assert!(error.contains("is not this machine"), "{error}");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let here = format!("http://localhost:{}", listener.local_addr().unwrap().port());
+        assert!(dial_loopback(here.parse().unwrap()).await.is_ok());
     }
 
     #[test]
