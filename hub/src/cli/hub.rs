@@ -94,6 +94,28 @@ impl Hub {
         }
     }
 
+    /// The same for a write: if no answer comes, it may have been made.
+    ///
+    /// # Errors
+    /// If it is refused, or not answered.
+    pub(crate) async fn write<T>(
+        &self,
+        call: &str,
+        answer: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>,
+    ) -> Result<T, CliError> {
+        use tonic::Code::{Cancelled, DeadlineExceeded, Unknown};
+        self.call(call, answer).await.map_err(|error| {
+            let unanswered = match &error {
+                CliError::TimedOut { .. } | CliError::Broken { .. } => true,
+                CliError::Hub { status, .. } => {
+                    matches!(status.code(), Cancelled | DeadlineExceeded | Unknown)
+                }
+                _ => false,
+            };
+            if unanswered { CliError::Uncertain(Box::new(error)) } else { error }
+        })
+    }
+
     /// All entries of the tenant whose keys start with one of `prefixes` (none:
     /// all), at one moment.
     ///
@@ -130,9 +152,10 @@ impl Hub {
     }
 
     fn refused(&self, call: &str, status: tonic::Status) -> CliError {
-        let transport = status.source().is_some_and(|source| source.is::<tonic::transport::Error>());
-        if transport {
-            return CliError::Unreachable { endpoint: self.endpoint.clone(), reason: root_cause(&status) };
+        // A status with a cause was made up on this side: no hub has said it.
+        if status.source().is_some() {
+            let (endpoint, call) = (self.endpoint.clone(), call.to_owned());
+            return CliError::Broken { endpoint, call, reason: root_cause(&status) };
         }
         CliError::Hub { call: call.to_owned(), status: Box::new(status) }
     }
@@ -270,6 +293,35 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let here = format!("http://localhost:{}", listener.local_addr().unwrap().port());
         assert!(dial_loopback(here.parse().unwrap()).await.is_ok());
+    }
+
+    fn nowhere() -> Hub {
+        Hub {
+            endpoint: "http://127.0.0.1:1".to_owned(),
+            timeout: Duration::from_secs(10),
+            channel: Endpoint::from_static("http://127.0.0.1:1").connect_lazy(),
+            bearer: Bearer::new("a.b.c").unwrap(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_without_an_answer_is_neither_made_nor_refused() {
+        use crate::cli::exit::Exit;
+        type Answer = Result<tonic::Response<()>, tonic::Status>;
+        let hub = nowhere();
+        let broken = || tonic::Status::from_error(Box::new(io::Error::from(io::ErrorKind::ConnectionReset)));
+        let cut = hub.write("put", async { Answer::Err(broken()) }).await.unwrap_err();
+        let late = hub.write("put", std::future::pending::<Answer>()).await.unwrap_err();
+        for error in [cut, late] {
+            assert!(error.is_uncertain() && error.exit() == Exit::Unreachable, "{error}");
+            assert!(error.to_string().contains("not known whether"), "{error}");
+            assert!(error.hint().unwrap().contains("before you repeat it"), "{error}");
+        }
+        let refused =
+            hub.write("put", async { Answer::Err(tonic::Status::aborted("faster")) }).await.unwrap_err();
+        assert!(!refused.is_uncertain() && refused.exit() == Exit::Conflict, "{refused}");
+        let read = hub.call("get", async { Answer::Err(broken()) }).await.unwrap_err();
+        assert!(!read.is_uncertain() && read.exit() == Exit::Unreachable, "{read}");
     }
 
     #[test]

@@ -194,19 +194,16 @@ pub(crate) fn names(addresses: &[impl ToString]) -> String {
     names.join(", ")
 }
 
-/// Sends batches one after the other, and stops at the first refusal.
+/// Sends batches one after the other, and stops at the first that fails.
 async fn send(hub: &Hub, batches: Vec<Vec<wire::Change>>, output: Output) -> Result<(), CliError> {
     let total = batches.len();
     let bar = progress::bar(output, "importing", batches.iter().map(Vec::len).sum());
     for (done, changes) in batches.into_iter().enumerate() {
         let steps = u64::try_from(changes.len()).unwrap_or(u64::MAX);
-        let sent = hub.call("import", hub.admin().apply(wire::ApplyRequest { changes })).await;
+        let sent = hub.write("import", hub.admin().apply(wire::ApplyRequest { changes })).await;
         if let Err(error) = sent {
             bar.finish_and_clear();
-            return Err(match done {
-                0 => error,
-                _ => CliError::Batch { batch: done + 1, batches: total, error: Box::new(error) },
-            });
+            return Err(CliError::Batch { committed: done, batches: total, error: Box::new(error) });
         }
         bar.inc(steps);
     }
@@ -222,4 +219,35 @@ pub(crate) async fn import(hub: &Hub, files: &Files) -> Result<Imported, CliErro
     let imported = summary(&plan, batches.len());
     send(hub, batches, Output::Json).await?;
     Ok(imported)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::Role;
+    use crate::cli::demo::stage::Stage;
+
+    #[tokio::test]
+    async fn an_import_that_ends_early_says_how_much_of_it_is_committed() {
+        let stage = Stage::open(None).await.unwrap();
+        let token = stage.token("acme", "tester", &[Role::Writer]).unwrap();
+        let hub = Hub::connect(&stage.args(token)).await.unwrap();
+        let batch = |key: &str, expected: u64| {
+            let content =
+                wire::Content { value: "1".into(), content_type: "text/plain".to_owned(), secret: false };
+            vec![wire::Change {
+                key: key.to_owned(),
+                service: String::new(),
+                expected_version: Some(expected),
+                action: Some(wire::change::Action::Put(content)),
+            }]
+        };
+        let batches =
+            vec![batch("tenant_config_a", 0), batch("tenant_config_b", 7), batch("tenant_config_c", 0)];
+        let error = send(&hub, batches, Output::Json).await.unwrap_err();
+        assert_eq!((error.committed_batches(), error.exit()), (Some(1), Exit::Conflict), "{error}");
+        assert!(!error.is_uncertain());
+        assert_eq!(hub.list(Vec::new()).await.unwrap().len(), 1);
+        stage.close().await.unwrap();
+    }
 }
