@@ -163,7 +163,10 @@ impl CliError {
     /// The exit code.
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self::Usage(_) | Self::Name(_) | Self::Content(_) | Self::Endpoint { .. } | Self::Settings(_) => Exit::Usage,
+            Self::Usage(_) | Self::Name(_) | Self::Content(_) | Self::Endpoint { .. } | Self::Settings(_) => {
+                Exit::Usage
+            }
+            Self::File { error, .. } if error.kind() == io::ErrorKind::FileTooLarge => Exit::Usage,
             Self::Ended(Closed::Denied(_) | Closed::Revoked) => Exit::Denied,
             Self::Missing { .. } => Exit::NotFound,
             Self::NoToken => Exit::Denied,

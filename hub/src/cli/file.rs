@@ -46,7 +46,8 @@ fn read_bounded(from: impl Read, limit_bytes: usize) -> io::Result<Vec<u8>> {
     let one_more = u64::try_from(limit_bytes).unwrap_or(u64::MAX).saturating_add(1);
     from.take(one_more).read_to_end(&mut bytes)?;
     if bytes.len() > limit_bytes {
-        return Err(io::Error::other(format!("it is too large: at most {limit_bytes} bytes are taken")));
+        let reason = format!("it is too large: at most {limit_bytes} bytes are taken");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
     }
     Ok(bytes)
 }

@@ -106,12 +106,15 @@ async fn prune_deletes_within_its_prefix_and_nothing_else() {
 async fn every_way_to_end_has_its_code() {
     let scene = Scene::open().await;
     let key = "tenant_config_x";
+    let too_large = format!("@{}", scene.file("large", &"x".repeat(confhub_proto::limits::VALUE_BYTES + 1)));
     let bad = scene.file("bad.json", "{\"shared\": {\"tenant_config_a\": 1, \"b\": 2}}");
     for (line, exit) in [
         (&["put", key, "1", "--expect-version", "0"][..], Exit::Ok),
         (&["put", key, "2", "--expect-version", "0"], Exit::Conflict),
-        (&["put", "other_x", "1"], Exit::Failure),
+        (&["put", "other_x", "1"], Exit::Usage),
         (&["put", "a/b", "1"], Exit::Usage),
+        (&["put", key, &too_large], Exit::Usage),
+        (&["put", key, "1", "--content-type", "a\nb"], Exit::Usage),
         (&["rollback", key, "9"], Exit::NotFound),
         (&["rollback", key, "1"], Exit::Ok),
         (&["history", key], Exit::Ok),
