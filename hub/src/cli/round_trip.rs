@@ -135,3 +135,25 @@ async fn every_way_to_end_has_its_code() {
     let gone = ["confhub", "status", "--endpoint", &endpoint, "--token", "t"];
     assert_eq!(run(gone).await.unwrap_err().exit(), Exit::Unreachable);
 }
+
+#[tokio::test]
+async fn a_diff_is_green_only_if_it_has_compared_everything() {
+    let scene = Scene::open().await;
+    let shop = scene.file("shop.json", SHOP);
+    assert_eq!(scene.operator(&["import", &shop]).await, Exit::Ok);
+    assert_eq!(scene.run("acme", &[Role::Writer], &["diff", &shop]).await, Exit::Different);
+    assert_eq!(scene.run("acme", &[Role::Writer], &["diff", "--ignore-secrets", &shop]).await, Exit::Ok);
+    assert_eq!(scene.operator(&["put", "tenant_config_text", "changed"]).await, Exit::Ok);
+    let ignoring = &["diff", "--ignore-secrets", &shop];
+    assert_eq!(scene.run("acme", &[Role::Writer], ignoring).await, Exit::Different);
+
+    // A secret that somebody has overwritten in plain.
+    let exported = scene.file("exported.json", "");
+    assert_eq!(scene.operator(&["export", "-o", &exported]).await, Exit::Ok);
+    assert_eq!(scene.operator(&["diff", &exported]).await, Exit::Ok);
+    assert_eq!(scene.operator(&["put", "tenant_config_password", "hunter2"]).await, Exit::Ok);
+    assert_eq!(scene.operator(&["diff", &exported]).await, Exit::Different);
+    assert_eq!(scene.operator(&["import", &exported]).await, Exit::Ok);
+    assert_eq!(scene.operator(&["diff", &exported]).await, Exit::Different, "an import cannot mend it");
+    scene.stage.close().await.unwrap();
+}
