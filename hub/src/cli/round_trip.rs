@@ -5,9 +5,10 @@ use super::demo::stage::Stage;
 use super::error::CliError;
 use super::exit::Exit;
 use super::{Cli, Command};
-use crate::auth::Role;
+use crate::auth::{DevClaims, DevIssuer, Role};
 use clap::Parser;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 /// A hub, and a folder for files.
 struct Scene {
@@ -155,5 +156,26 @@ async fn a_diff_is_green_only_if_it_has_compared_everything() {
     assert_eq!(scene.operator(&["diff", &exported]).await, Exit::Different);
     assert_eq!(scene.operator(&["import", &exported]).await, Exit::Ok);
     assert_eq!(scene.operator(&["diff", &exported]).await, Exit::Different, "an import cannot mend it");
+    scene.stage.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_plain_entry_that_hides_a_shared_secret_from_a_service_stops_no_comparison() {
+    let scene = Scene::open().await;
+    let key = "tenant_config_password";
+    assert_eq!(scene.operator(&["put", "--secret", key, "hunter2"]).await, Exit::Ok);
+    assert_eq!(scene.operator(&["put", "--service", "ad", key, "plain"]).await, Exit::Ok);
+    let claims = DevClaims {
+        tenant: "acme".parse().unwrap(),
+        service: Some("ad".parse().unwrap()),
+        roles: vec![Role::SecretReader],
+        subject: "tester".to_owned(),
+        ttl: Duration::from_secs(60),
+    };
+    let token = DevIssuer::open(scene.stage.folder()).unwrap().mint(&claims, SystemTime::now()).unwrap();
+    let file = scene.file("secret.json", r#"{"secrets": {"tenant_config_password": "hunter2"}}"#);
+    let endpoint = scene.stage.endpoint();
+    let line = ["confhub", "diff", "--endpoint", &endpoint, "--token", &token, "--output", "json", &file];
+    assert_eq!(run(line).await.unwrap(), Exit::Different);
     scene.stage.close().await.unwrap();
 }
