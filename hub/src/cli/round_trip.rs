@@ -1,9 +1,11 @@
 //! The commands against a hub: what they write is what they read, and how they
 //! end says what happened.
 
+use super::compare;
 use super::demo::stage::Stage;
 use super::error::CliError;
 use super::exit::Exit;
+use super::hub::Hub;
 use super::{Cli, Command};
 use crate::auth::{DevClaims, DevIssuer, Role};
 use clap::Parser;
@@ -37,6 +39,18 @@ impl Scene {
         let fixed = ["--endpoint", &endpoint, "--token", &token, "--output", "json"];
         let line = ["confhub"].into_iter().chain(line.iter().copied()).chain(fixed);
         run(line).await.unwrap_or_else(|error| error.exit())
+    }
+
+    /// Waits until this many streams are open.
+    async fn streams(&self, wanted: u64) {
+        let token = self.stage.token("acme", "tester", &[Role::Reader]).unwrap();
+        let hub = Hub::connect(&self.stage.args(token)).await.unwrap();
+        let wait = async {
+            while compare::status(&hub).await.unwrap().streams != wanted {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), wait).await.unwrap();
     }
 
     async fn operator(&self, line: &[&str]) -> Exit {
@@ -177,5 +191,37 @@ async fn a_plain_entry_that_hides_a_shared_secret_from_a_service_stops_no_compar
     let endpoint = scene.stage.endpoint();
     let line = ["confhub", "diff", "--endpoint", &endpoint, "--token", &token, "--output", "json", &file];
     assert_eq!(run(line).await.unwrap(), Exit::Different);
+    scene.stage.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_watch_ends_when_its_token_is_no_longer_accepted() {
+    let mut scene = Scene::open().await;
+    let token = scene.stage.token("acme", "tester", &[Role::Writer]).unwrap();
+    let endpoint = scene.stage.endpoint();
+    let watch = || {
+        let line =
+            ["confhub", "watch", "--once", "--output", "json", "--endpoint", &endpoint, "--token", &token];
+        let line = line.map(ToOwned::to_owned);
+        tokio::spawn(async move {
+            run(line.iter().map(String::as_str)).await.unwrap_or_else(|error| error.exit())
+        })
+    };
+    let patience = Duration::from_secs(30);
+    // A hub that goes away and comes back ends nothing.
+    let survivor = watch();
+    scene.streams(1).await;
+    scene.stage.restart().await.unwrap();
+    scene.streams(1).await;
+    assert_eq!(scene.operator(&["put", "tenant_config_x", "1"]).await, Exit::Ok);
+    assert_eq!(tokio::time::timeout(patience, survivor).await.unwrap().unwrap(), Exit::Ok);
+
+    // With another key, the hub takes none of the tokens that it took before.
+    scene.streams(0).await;
+    let refused = watch();
+    scene.streams(1).await;
+    std::fs::remove_file(DevIssuer::path(scene.stage.folder())).unwrap();
+    scene.stage.restart().await.unwrap();
+    assert_eq!(tokio::time::timeout(patience, refused).await.unwrap().unwrap(), Exit::Denied);
     scene.stage.close().await.unwrap();
 }
