@@ -104,6 +104,9 @@ impl App {
         let grpc = bind(settings.listen, "listen").await?;
         let http = bind(settings.http, "http").await?;
         let addresses = Addresses { grpc: grpc.local_addr()?, http: http.local_addr()? };
+        if let Some(path) = &settings.ready_file {
+            forget_ready_file(path)?;
+        }
         let (feed, hints) = feed();
         let router = open_backends(&settings, &clock, &feed).await?;
         let authenticator = Authenticator::open(&settings.auth, &settings.data_dir, clock.clone()).await?;
@@ -169,10 +172,9 @@ impl App {
         set_serving(&reporter, ServingStatus::Serving).await;
         health.ready.store(true, Ordering::SeqCst);
         tracing::info!(grpc = %addresses.grpc, http = %addresses.http, version = VERSION, "ready");
-        if let Some(path) = &settings.ready_file {
-            write_ready_file(path, addresses)?;
-        }
+        let unwritten = settings.ready_file.and_then(|path| write_ready_file(&path, addresses).err());
         let ended = tokio::select! {
+            () = std::future::ready(()), if unwritten.is_some() => None,
             () = shutdown => None,
             ended = calls.join_next() => ended,
             ended = probes.join_next() => ended,
@@ -202,7 +204,7 @@ impl App {
             }
         }
         match ended {
-            None => Ok(()),
+            None => unwritten.map_or(Ok(()), Err),
             Some(Ok(Ok(()))) => Err(io::Error::other("without an error").into()),
             Some(Ok(Err(error))) => Err(error.into()),
             Some(Err(panicked)) => Err(io::Error::other(panicked).into()),
@@ -263,6 +265,16 @@ async fn say_no(mut reporter: HealthReporter) {
     }
 }
 
+/// Removes the file of an earlier run: its addresses are no longer ours.
+fn forget_ready_file(path: &Path) -> Result<(), StartError> {
+    match std::fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            Err(StartError::ReadyFile { path: path.to_owned(), source })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Writes the file whole or not at all: whoever waits for it reads it at once.
 fn write_ready_file(path: &Path, addresses: Addresses) -> Result<(), StartError> {
     let write = || {
@@ -274,4 +286,29 @@ fn write_ready_file(path: &Path, addresses: Addresses) -> Result<(), StartError>
         Ok(())
     };
     write().map_err(|source| StartError::ReadyFile { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::system_clock;
+
+    #[tokio::test]
+    async fn a_ready_file_is_of_this_run_and_the_hub_ends_in_order_if_it_cannot_be_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let ready = folder.path().join("ready.json");
+        std::fs::write(&ready, "of an earlier run").unwrap();
+        let any = ([127, 0, 0, 1], 0).into();
+        let settings =
+            Settings { listen: any, http: any, data_dir: folder.path().to_owned(), ..Settings::default() };
+        let with = |ready: &Path| Settings { ready_file: Some(ready.to_owned()), ..settings.clone() };
+        let app = App::start(with(&ready), system_clock()).await.unwrap();
+        assert!(!ready.exists());
+        app.run(std::future::ready(())).await.unwrap();
+        for _ in 0..2 {
+            let app = App::start(with(&folder.path().join("no/such/folder")), system_clock()).await.unwrap();
+            let error = app.run(std::future::pending()).await.unwrap_err();
+            assert!(matches!(error, StartError::ReadyFile { .. }), "{error}");
+        }
+    }
 }

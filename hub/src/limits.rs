@@ -71,6 +71,15 @@ pub const JWKS_REREAD_INTERVAL: Duration = Duration::from_secs(10);
 /// Time to the next attempt after an issuer's keys could not be read.
 pub const JWKS_RETRY: Duration = Duration::from_secs(15);
 
+/// How long the last good keys are used while the issuer's cannot be read: an
+/// outage of the issuer over a night is survived, and a key that it withdrew
+/// does not live on for ever.
+pub const JWKS_GRACE: Duration = Duration::from_secs(24 * 3_600);
+
+/// Most callers with an unknown key that wait for the issuer's keys; about 1 kB
+/// each. More are refused at once.
+pub const JWKS_WAITERS: usize = 1_000;
+
 /// Verified tokens that are remembered: about 300 bytes each, and each spares
 /// its next call the signature check.
 pub const VERIFIED_TOKENS: usize = 10_000;

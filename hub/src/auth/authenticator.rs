@@ -66,6 +66,13 @@ impl Authenticator {
             );
             return Self::with_dev(&dev, settings, clock);
         };
+        if settings.audience.is_empty() {
+            tracing::warn!(
+                issuer,
+                "the tokens of every client of the issuer are accepted, whatever they were issued for; \
+                 set `auth.audience` to the client that this hub belongs to"
+            );
+        }
         let location = settings.jwks.as_ref().ok_or_else(|| AuthStartError::NoJwks(issuer.clone()))?;
         let opened = match Place::new(location) {
             Ok(place) => Keyring::open(place, settings.jwks_refresh).await,
@@ -103,6 +110,9 @@ impl Authenticator {
             return Ok(identity);
         }
         let keys = inner.keyring.with(&token::key_id(token)?).await;
+        if keys.are_given_up() {
+            return Err(AuthError::NoKeys);
+        }
         let claims = token::verify(token, &keys)?;
         let identity = inner.rules.identity(&claims, (inner.clock)())?;
         inner.verified.insert(hash, identity.clone(), &keys);

@@ -1,8 +1,9 @@
 //! Why a caller is refused, and the one place that turns it into a status.
 //!
 //! Each error carries its facts and says what to do. None of them ever holds
-//! the token or a part of it; what a token claims is repeated only after its
-//! signature was found good, and cut short.
+//! the token or a part of it. What a token claims is repeated only after its
+//! signature was found good; before that, nothing but the name of its key. Both
+//! are cut short, and hold no control characters.
 
 use super::Role;
 use jsonwebtoken::Algorithm;
@@ -52,6 +53,12 @@ pub enum AuthError {
         /// The key's name.
         kid: String,
     },
+    /// Nobody knows the issuer's keys: it could not be asked for too long.
+    #[error(
+        "no token can be verified now, since the issuer's keys could not be read for {} h: try again later",
+        crate::limits::JWKS_GRACE.as_secs() / 3_600
+    )]
+    NoKeys,
     /// The key is for another algorithm.
     #[error("the token says {token:?}, but its key is for {key:?}")]
     KeyAlgorithm {
@@ -193,6 +200,7 @@ impl AuthError {
             Self::TooLarge { .. } => "too_large",
             Self::Algorithm(_) | Self::KeyAlgorithm { .. } => "algorithm",
             Self::NoKeyId | Self::UnknownKey { .. } => "unknown_key",
+            Self::NoKeys => "no_keys",
             Self::Signature => "signature",
             Self::Claim { .. } => "claim",
             Self::Expired { .. } => "expired",
@@ -207,6 +215,7 @@ impl From<&AuthError> for Status {
     fn from(error: &AuthError) -> Self {
         match error {
             AuthError::Role { .. } => Self::permission_denied(error.to_string()),
+            AuthError::NoKeys => Self::unavailable(error.to_string()),
             AuthError::UnknownMethod { .. } => Self::unimplemented(error.to_string()),
             _ => Self::unauthenticated(error.to_string()),
         }

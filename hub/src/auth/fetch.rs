@@ -15,7 +15,6 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use std::error::Error;
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// Plain on loopback, where no root certificates are needed.
@@ -35,7 +34,8 @@ impl Place {
         match location {
             JwksLocation::File(path) => Ok(Self::File(path.clone())),
             JwksLocation::Url(url) => {
-                let uri = check_url(url).map_err(|reason| KeysError::Url { url: url.clone(), reason })?;
+                let uri = check_url(url)
+                    .map_err(|reason| KeysError::Url { url: crate::url::shown(url), reason })?;
                 Ok(Self::Url { client: Box::new(HttpClient::new(&uri)?), uri })
             }
         }
@@ -72,16 +72,7 @@ impl Place {
 /// # Errors
 /// The reason why it may not.
 pub fn check_url(url: &str) -> Result<Uri, String> {
-    let uri: Uri = url.parse().map_err(|error| format!("it is no URL ({error})"))?;
-    let host = uri.host().ok_or("it is no URL with a host")?;
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let loopback = bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
-    match uri.scheme_str() {
-        Some("https") => Ok(uri),
-        Some("http") if loopback => Ok(uri),
-        Some("http") => Err("plain `http` is accepted on loopback alone: use `https`".to_owned()),
-        _ => Err("it must start with `https://`".to_owned()),
-    }
+    crate::url::check(url, false).map_err(|reason| format!("it {reason}"))
 }
 
 async fn read_file(path: PathBuf) -> std::io::Result<Bytes> {
@@ -146,29 +137,6 @@ fn with_causes(error: &dyn Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn plain_http_is_for_loopback_alone() {
-        for good in [
-            "https://idp.example/jwks.json",
-            "http://127.0.0.1:4566/keys",
-            "http://[::1]/keys",
-            "http://localhost:1/",
-        ] {
-            assert!(check_url(good).is_ok(), "{good}");
-        }
-        for bad in [
-            "http://idp.example/jwks",
-            "http://127.0.0.1.evil.example/",
-            "http://10.0.0.1/",
-            "ftp://localhost/",
-            "/jwks.json",
-            "",
-            "https://",
-        ] {
-            assert!(check_url(bad).is_err(), "{bad}");
-        }
-    }
 
     #[tokio::test]
     async fn a_file_that_is_missing_or_too_large_is_named() {

@@ -4,7 +4,8 @@
 //! the set interval, and once more when a token names a key that is not among
 //! them. However many such tokens come, there is one read at a time, and the
 //! next one that they cause is no sooner than [`limits::JWKS_REREAD_INTERVAL`]
-//! later. A read that fails changes nothing: the last good keys stay.
+//! later. A read that fails changes nothing: the last good keys stay, for at
+//! most [`limits::JWKS_GRACE`].
 
 use super::KeysError;
 use super::fetch::Place;
@@ -13,7 +14,7 @@ use crate::limits;
 use arc_swap::ArcSwap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::Instant;
 
 pub(super) struct Keyring {
@@ -29,6 +30,8 @@ struct Renewal {
     wanted: Notify,
     /// Counts the answers to that, whatever they were.
     answered: watch::Sender<u64>,
+    /// Places for those who wait for that.
+    waiting: Semaphore,
 }
 
 impl Keyring {
@@ -40,8 +43,17 @@ impl Keyring {
     /// Reads the keys for the first time.
     pub(super) async fn open(place: Place, interval: Duration) -> Result<Self, KeysError> {
         let keys = read(&place).await?;
+        if keys.len() == 0 {
+            return Err(KeysError::Set { place: place.name(), reason: "it has no keys".to_owned() });
+        }
         tracing::info!(place = place.name(), keys = keys.len(), "the issuer's keys are loaded");
-        let renewal = Renewal { place, interval, wanted: Notify::new(), answered: watch::Sender::new(0) };
+        let renewal = Renewal {
+            place,
+            interval,
+            wanted: Notify::new(),
+            answered: watch::Sender::new(0),
+            waiting: Semaphore::new(limits::JWKS_WAITERS),
+        };
         Ok(Self { keys: ArcSwap::from_pointee(keys), renewal: Some(renewal) })
     }
 
@@ -57,6 +69,7 @@ impl Keyring {
         if keys.get(kid).is_some() {
             return keys;
         }
+        let Ok(_place) = renewal.waiting.try_acquire() else { return keys };
         let mut answered = renewal.answered.subscribe();
         renewal.wanted.notify_one();
         // Two reads: the one that may be under way, and ours.
@@ -69,6 +82,7 @@ impl Keyring {
         let Some(renewal) = &self.renewal else { return std::future::pending().await };
         let mut due = Instant::now() + renewal.interval;
         let mut last_asked: Option<Instant> = None;
+        let mut last_good = Instant::now();
         loop {
             let asked = tokio::select! {
                 () = tokio::time::sleep_until(due) => false,
@@ -82,6 +96,11 @@ impl Keyring {
                 last_asked = Some(Instant::now());
             }
             let good = self.renew(&renewal.place).await;
+            if good {
+                last_good = Instant::now();
+            } else if last_good.elapsed() >= renewal.interval + limits::JWKS_GRACE {
+                self.give_up();
+            }
             renewal.answer();
             let wait = if good { renewal.interval } else { renewal.interval.min(limits::JWKS_RETRY) };
             due = Instant::now() + wait;
@@ -92,15 +111,26 @@ impl Keyring {
         match read(place).await {
             Ok(keys) => {
                 if !keys.same_as(&self.current()) {
-                    tracing::info!(place = place.name(), keys = keys.len(), "the issuer's keys have changed");
+                    match keys.len() {
+                        0 => tracing::warn!(place = place.name(), "the issuer has withdrawn all its keys"),
+                        keys => tracing::info!(place = place.name(), keys, "the issuer's keys have changed"),
+                    }
                     self.keys.store(Arc::new(keys));
                 }
                 true
             }
             Err(error) => {
-                tracing::warn!(%error, "the issuer's keys could not be read again; the last good ones stay");
+                tracing::warn!(%error, "the issuer's keys could not be read again");
                 false
             }
+        }
+    }
+
+    fn give_up(&self) {
+        if !self.current().are_given_up() {
+            let grace_s = limits::JWKS_GRACE.as_secs();
+            tracing::error!(grace_s, "the issuer's keys could not be read for too long: nobody can sign in");
+            self.keys.store(Arc::new(Keys::given_up()));
         }
     }
 }
@@ -187,5 +217,28 @@ mod tests {
         let start = Instant::now();
         assert!(keyring.with("other").await.get("other").is_none());
         assert_eq!(start.elapsed(), limits::JWKS_TIMEOUT * 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn more_callers_than_may_wait_are_answered_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("jwks.json");
+        std::fs::write(&path, jwks(&[SigningKey::ed25519("first")])).unwrap();
+        let place = Place::new(&JwksLocation::File(path)).unwrap();
+        let keyring = Arc::new(Keyring::open(place, Duration::from_secs(300)).await.unwrap());
+        let start = Instant::now();
+        let mut waiters = tokio::task::JoinSet::new();
+        for _ in 0..limits::JWKS_WAITERS {
+            let keyring = Arc::clone(&keyring);
+            waiters.spawn(async move { keyring.with("other").await });
+        }
+        while keyring.renewal.as_ref().unwrap().waiting.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        keyring.with("other").await;
+        assert_eq!(start.elapsed(), Duration::ZERO);
+        waiters.join_all().await;
+        keyring.with("other").await;
+        assert_eq!(start.elapsed(), limits::JWKS_TIMEOUT * 4, "the places are free again");
     }
 }

@@ -2,11 +2,12 @@
 //!
 //! A key is usable if it has a `kid`, is meant for signatures, and is of one of
 //! the three accepted kinds. Others are passed over, since issuers also publish
-//! keys for other purposes; a set without a single usable key is an error.
+//! keys for other purposes; a set of such keys alone is an error. A set without any
+//! key is none: that issuer has withdrawn them all.
 
 use super::error::shown;
 use crate::limits;
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse};
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use std::collections::HashMap;
 
@@ -24,6 +25,7 @@ pub(super) struct Keys {
     /// Hash of the text that they were read from: two sets are the same if
     /// their texts are.
     digest: [u8; 32],
+    given_up: bool,
 }
 
 impl Keys {
@@ -49,13 +51,23 @@ impl Keys {
                 Err(reason) => passed_over.push(format!("key {index}: {reason}")),
             }
         }
-        if by_kid.is_empty() {
+        if by_kid.is_empty() && !passed_over.is_empty() {
             return Err(format!("none of its keys can be used ({})", passed_over.join("; ")));
         }
         if !passed_over.is_empty() {
             tracing::debug!(passed_over = passed_over.join("; "), "keys of the issuer that are not used");
         }
-        Ok(Self { by_kid, digest: *blake3::hash(text).as_bytes() })
+        Ok(Self { by_kid, digest: *blake3::hash(text).as_bytes(), given_up: false })
+    }
+
+    /// What is left when the issuer's keys could not be read for too long.
+    pub(super) fn given_up() -> Self {
+        Self { by_kid: HashMap::new(), digest: [0; 32], given_up: true }
+    }
+
+    /// Whether these are no keys of the issuer at all.
+    pub(super) fn are_given_up(&self) -> bool {
+        self.given_up
     }
 
     /// The key named `kid`.
@@ -77,7 +89,9 @@ impl Keys {
 fn usable(value: serde_json::Value) -> Result<(String, VerifyingKey), String> {
     let jwk: Jwk = serde_json::from_value(value).map_err(|error| error.to_string())?;
     let kid = jwk.common.key_id.clone().filter(|kid| !kid.is_empty()).ok_or("it has no `kid`")?;
-    if jwk.common.public_key_use.as_ref().is_some_and(|r#use| *r#use != PublicKeyUse::Signature) {
+    let other_use = jwk.common.public_key_use.as_ref().is_some_and(|r#use| *r#use != PublicKeyUse::Signature);
+    let operations = jwk.common.key_operations.as_ref();
+    if other_use || operations.is_some_and(|all| !all.contains(&KeyOperations::Verify)) {
         return Err("it is not for signatures".to_owned());
     }
     let algorithm = match &jwk.algorithm {
@@ -113,15 +127,23 @@ mod tests {
     #[test]
     fn unusable_keys_are_passed_over_and_the_first_of_two_wins() {
         let good = SigningKey::ed25519("good");
+        let meant_for = |operations: &[&str]| {
+            let mut jwk = SigningKey::ed25519("other").jwk;
+            jwk["key_ops"] = serde_json::json!(operations);
+            jwk
+        };
         let text = serde_json::json!({ "keys": [
             { "kty": "oct", "k": "AAAA", "kid": "secret", "alg": "HS256" },
             { "kty": "unheard-of", "kid": "new" },
+            meant_for(&["encrypt", "wrapKey"]),
             7,
             good.jwk,
             SigningKey::ed25519("good").jwk,
         ]});
         let set = Keys::parse(text.to_string().as_bytes()).unwrap();
         assert_eq!(set.len(), 1);
+        let text = serde_json::json!({ "keys": [meant_for(&["verify"])] }).to_string();
+        assert_eq!(Keys::parse(text.as_bytes()).unwrap().len(), 1);
         let first = DecodingKey::from_jwk(&serde_json::from_value(good.jwk).unwrap()).unwrap();
         let kept = &set.get("good").unwrap().key;
         assert_eq!(kept.try_get_as_bytes().unwrap(), first.try_get_as_bytes().unwrap());
@@ -132,7 +154,6 @@ mod tests {
         for (text, part) in [
             ("", "EOF"),
             ("7", "invalid type"),
-            (r#"{"keys":[]}"#, "none of its keys"),
             (r#"{"keys":[{"kty":"oct","k":"AAAA","kid":"s"}]}"#, "neither RSA"),
             (r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"AAAA"}]}"#, "no `kid`"),
         ] {

@@ -66,6 +66,16 @@ pub(crate) enum CliError {
         /// The system's words.
         reason: String,
     },
+    /// The connection broke in the middle of a call.
+    #[error("the connection to {endpoint} broke during `{call}`: {reason}")]
+    Broken {
+        /// Where.
+        endpoint: String,
+        /// What was asked.
+        call: String,
+        /// The system's words.
+        reason: String,
+    },
     /// The hub was silent for too long.
     #[error("the hub at {endpoint} did not answer `{call}` within {timeout_ms} ms")]
     TimedOut {
@@ -110,19 +120,30 @@ pub(crate) enum CliError {
     /// The development issuer cannot sign.
     #[error(transparent)]
     Issuer(#[from] DevIssuerError),
-    /// A later batch of an import was refused; earlier ones are committed.
-    #[error("batch {batch} of {batches} was refused, the ones before it are committed: {error}")]
+    /// A write was sent and not answered: it may have been made or not.
+    #[error("it is not known whether the write was made: {0}")]
+    Uncertain(Box<CliError>),
+    /// An import ended before its last batch.
+    #[error("batch {} of {batches}: {error}{}", committed + 1, before(*committed))]
     Batch {
-        /// Its number, from 1.
-        batch: usize,
+        /// How many batches are committed.
+        committed: usize,
         /// How many there are.
         batches: usize,
-        /// Why.
+        /// What became of the next one.
         error: Box<CliError>,
     },
     /// The program itself could not do its part.
     #[error("{0}")]
     Failed(String),
+}
+
+fn before(committed: usize) -> String {
+    match committed {
+        0 => "; nothing is committed before it".to_owned(),
+        1 => "; the one before it is committed".to_owned(),
+        more => format!("; the {more} before it are committed"),
+    }
 }
 
 fn said(status: &tonic::Status) -> String {
@@ -142,15 +163,17 @@ impl CliError {
     /// The exit code.
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self::Usage(_) | Self::Name(_) | Self::Endpoint { .. } | Self::Settings(_) => Exit::Usage,
+            Self::Usage(_) | Self::Name(_) | Self::Content(_) | Self::Endpoint { .. } | Self::Settings(_) => {
+                Exit::Usage
+            }
+            Self::File { error, .. } if error.kind() == io::ErrorKind::FileTooLarge => Exit::Usage,
             Self::Ended(Closed::Denied(_) | Closed::Revoked) => Exit::Denied,
             Self::Missing { .. } => Exit::NotFound,
             Self::NoToken => Exit::Denied,
-            Self::Unreachable { .. } | Self::TimedOut { .. } => Exit::Unreachable,
+            Self::Unreachable { .. } | Self::Broken { .. } | Self::TimedOut { .. } => Exit::Unreachable,
             Self::Hub { status, .. } => Exit::of_status(status.code()),
-            Self::Batch { error, .. } => error.exit(),
-            Self::Content(_)
-            | Self::Ended(_)
+            Self::Uncertain(error) | Self::Batch { error, .. } => error.exit(),
+            Self::Ended(_)
             | Self::Serve(_)
             | Self::Issuer(_)
             | Self::Document(_)
@@ -162,15 +185,33 @@ impl CliError {
         }
     }
 
+    /// Whether a write may have been made or not.
+    pub(crate) fn is_uncertain(&self) -> bool {
+        match self {
+            Self::Uncertain(_) => true,
+            Self::Batch { error, .. } => error.is_uncertain(),
+            _ => false,
+        }
+    }
+
+    /// How many batches of an import are committed.
+    pub(crate) fn committed_batches(&self) -> Option<usize> {
+        match self {
+            Self::Batch { committed, .. } => Some(*committed),
+            _ => None,
+        }
+    }
+
     /// What to do, where there is one thing to do.
     pub(crate) fn hint(&self) -> Option<&'static str> {
         use tonic::Code;
         match self {
             Self::NoToken => Some(GET_A_TOKEN),
-            Self::TimedOut { .. } => Some(
-                "--timeout takes a longer time; a write may have been made all the same, so look before you repeat it",
+            Self::TimedOut { .. } => Some("--timeout takes a longer time"),
+            Self::Uncertain(_) => Some(
+                "look (`confhub get`, `confhub history`) before you repeat it; --timeout takes a longer time",
             ),
-            Self::Unreachable { .. } => Some(
+            Self::Unreachable { .. } | Self::Broken { .. } => Some(
                 "is it running? `confhub serve` starts one here; \
                  --endpoint or CONFHUB_ENDPOINT names another",
             ),
@@ -187,7 +228,9 @@ impl CliError {
                 Code::Aborted => Some("read the entry again, then decide; or leave out --expect-version"),
                 _ => None,
             },
-            Self::Batch { .. } => Some("put it right and run the same command again: it sends what is left"),
+            Self::Batch { .. } => {
+                Some("put it right and run the same command again: it compares anew, and sends what is left")
+            }
             _ => None,
         }
     }

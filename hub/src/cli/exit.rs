@@ -9,7 +9,7 @@ pub(crate) enum Exit {
     Ok = 0,
     /// Failed for a reason that has no code of its own.
     Failure = 1,
-    /// The command line or a setting is wrong (also what `clap` exits with).
+    /// The command line, a setting or a request is wrong (also what `clap` exits with).
     Usage = 2,
     /// There is no such entry or version.
     NotFound = 3,
@@ -19,7 +19,7 @@ pub(crate) enum Exit {
     Denied = 5,
     /// No hub answered.
     Unreachable = 6,
-    /// `diff` found differences.
+    /// `diff` found differences, or could not compare everything.
     Different = 7,
 }
 
@@ -28,12 +28,12 @@ pub(crate) const TABLE: &str = "\
 Exit codes:
   0  done
   1  failed for another reason
-  2  the command line or a setting is wrong
+  2  the command line, a setting or a request is wrong
   3  no such entry or version
   4  conflict: the entry does not have the expected version
   5  no valid token, or not allowed
   6  no hub answered
-  7  `diff` found differences";
+  7  `diff` found differences, or secrets that it could not compare";
 
 impl Exit {
     /// How JSON spells it.
@@ -58,10 +58,10 @@ impl Exit {
             Code::NotFound => Self::NotFound,
             Code::Aborted | Code::AlreadyExists => Self::Conflict,
             Code::Unauthenticated | Code::PermissionDenied => Self::Denied,
+            Code::InvalidArgument => Self::Usage,
             Code::Unavailable | Code::DeadlineExceeded => Self::Unreachable,
             Code::Cancelled
             | Code::Unknown
-            | Code::InvalidArgument
             | Code::ResourceExhausted
             | Code::FailedPrecondition
             | Code::OutOfRange
@@ -113,7 +113,7 @@ mod tests {
             (Code::PermissionDenied, 5),
             (Code::Unavailable, 6),
             (Code::DeadlineExceeded, 6),
-            (Code::InvalidArgument, 1),
+            (Code::InvalidArgument, 2),
             (Code::ResourceExhausted, 1),
         ] {
             assert_eq!(Exit::of_status(code) as u8, exit, "{code:?}");

@@ -24,8 +24,14 @@ pub(crate) fn read_or_stdin(path: &Path, limit_bytes: usize) -> Result<(String, 
     }
 }
 
-/// Writes a file in one step: readers see the old one or the new one.
+/// Writes a file in one step: readers see the old one or the new one. It keeps
+/// the rights of the old one. What is no file (a pipe, a terminal, a link) is
+/// written to, not replaced.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
+    let old = std::fs::symlink_metadata(path).ok();
+    if old.as_ref().is_some_and(|old| !old.is_file()) {
+        return std::fs::write(path, bytes).map_err(CliError::file("write", path));
+    }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
@@ -34,6 +40,9 @@ pub(crate) fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     }
     let written = builder.prefix(".confhub-").tempfile_in(folder).and_then(|mut file| {
+        if let Some(old) = old {
+            file.as_file().set_permissions(old.permissions())?;
+        }
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
         file.persist(path).map_err(|error| error.error)
@@ -46,7 +55,8 @@ fn read_bounded(from: impl Read, limit_bytes: usize) -> io::Result<Vec<u8>> {
     let one_more = u64::try_from(limit_bytes).unwrap_or(u64::MAX).saturating_add(1);
     from.take(one_more).read_to_end(&mut bytes)?;
     if bytes.len() > limit_bytes {
-        return Err(io::Error::other(format!("it is too large: at most {limit_bytes} bytes are taken")));
+        let reason = format!("it is too large: at most {limit_bytes} bytes are taken");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, reason));
     }
     Ok(bytes)
 }
@@ -66,5 +76,24 @@ mod tests {
         assert!(read(&path, 2).is_err());
         let nowhere = write(&folder.path().join("no/such/x"), b"").unwrap_err().to_string();
         assert!(nowhere.starts_with("cannot write ") && nowhere.contains("no/such/x"), "{nowhere}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_replaced_file_keeps_its_rights_and_what_is_no_file_is_written_to() {
+        use std::os::unix::fs::{MetadataExt, PermissionsExt};
+        let folder = tempfile::tempdir().unwrap();
+        let (path, link) = (folder.path().join("export.json"), folder.path().join("link"));
+        write(&path, b"one").unwrap();
+        for mode in [0o600, 0o664] {
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).unwrap();
+            write(&path, b"two").unwrap();
+            assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o777, mode);
+        }
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        write(&link, b"three").unwrap();
+        assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(read(&path, 5).unwrap(), b"three");
+        write(Path::new("/dev/null"), b"four").unwrap();
     }
 }

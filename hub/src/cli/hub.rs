@@ -3,13 +3,15 @@
 
 use super::args::HubArgs;
 use super::error::CliError;
+use crate::url;
 use confhub_proto::wire::admin_service_client::AdminServiceClient;
 use confhub_proto::wire::config_service_client::ConfigServiceClient;
 use confhub_proto::{Entry, limits, wire};
+use hyper_util::rt::TokioIo;
 use std::error::Error;
-use std::io::Read;
-use std::net::IpAddr;
+use std::io::{self, Read};
 use std::time::Duration;
+use tokio::net::TcpStream;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
@@ -42,7 +44,12 @@ impl Hub {
     pub(crate) async fn connect(args: &HubArgs) -> Result<Self, CliError> {
         let bearer = Bearer::new(&token(args)?)?;
         let endpoint = endpoint(&args.endpoint, args.allow_plaintext)?.connect_timeout(args.timeout);
-        let channel = endpoint.connect().await.map_err(|error| CliError::Unreachable {
+        let plaintext = endpoint.uri().scheme_str() == Some("http");
+        let channel = match plaintext && !args.allow_plaintext {
+            true => endpoint.connect_with_connector(tower::service_fn(dial_loopback)).await,
+            false => endpoint.connect().await,
+        };
+        let channel = channel.map_err(|error| CliError::Unreachable {
             endpoint: args.endpoint.clone(),
             reason: root_cause(&error),
         })?;
@@ -87,6 +94,28 @@ impl Hub {
         }
     }
 
+    /// The same for a write: if no answer comes, it may have been made.
+    ///
+    /// # Errors
+    /// If it is refused, or not answered.
+    pub(crate) async fn write<T>(
+        &self,
+        call: &str,
+        answer: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>,
+    ) -> Result<T, CliError> {
+        use tonic::Code::{Cancelled, DeadlineExceeded, Unknown};
+        self.call(call, answer).await.map_err(|error| {
+            let unanswered = match &error {
+                CliError::TimedOut { .. } | CliError::Broken { .. } => true,
+                CliError::Hub { status, .. } => {
+                    matches!(status.code(), Cancelled | DeadlineExceeded | Unknown)
+                }
+                _ => false,
+            };
+            if unanswered { CliError::Uncertain(Box::new(error)) } else { error }
+        })
+    }
+
     /// All entries of the tenant whose keys start with one of `prefixes` (none:
     /// all), at one moment.
     ///
@@ -123,9 +152,10 @@ impl Hub {
     }
 
     fn refused(&self, call: &str, status: tonic::Status) -> CliError {
-        let transport = status.source().is_some_and(|source| source.is::<tonic::transport::Error>());
-        if transport {
-            return CliError::Unreachable { endpoint: self.endpoint.clone(), reason: root_cause(&status) };
+        // A status with a cause was made up on this side: no hub has said it.
+        if status.source().is_some() {
+            let (endpoint, call) = (self.endpoint.clone(), call.to_owned());
+            return CliError::Broken { endpoint, call, reason: root_cause(&status) };
         }
         CliError::Hub { call: call.to_owned(), status: Box::new(status) }
     }
@@ -190,27 +220,32 @@ pub(crate) fn token(args: &HubArgs) -> Result<String, CliError> {
 /// # Errors
 /// If it is no URL, has a path, or would send the token in the clear.
 fn endpoint(text: &str, allow_plaintext: bool) -> Result<Endpoint, CliError> {
-    let refuse = |reason| CliError::Endpoint { endpoint: text.to_owned(), reason };
-    let uri: Uri = text.parse().map_err(|_| refuse("is no URL"))?;
-    let host = uri.host().ok_or_else(|| refuse("has no host"))?.to_owned();
+    let refuse = |reason| CliError::Endpoint { endpoint: url::shown(text), reason };
+    let uri = url::check(text, allow_plaintext).map_err(refuse)?;
     if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
         return Err(refuse("has a path; only scheme, host and port are used"));
     }
-    match uri.scheme_str() {
-        Some("https") => Endpoint::from(uri)
-            .tls_config(ClientTlsConfig::new().with_native_roots())
-            .map_err(|_| refuse("cannot be used with TLS")),
-        Some("http") if allow_plaintext || is_loopback(&host) => Ok(Endpoint::from(uri)),
-        Some("http") => Err(refuse(
-            "is not on this machine: the token would travel in the clear; use https, or --allow-plaintext",
-        )),
-        _ => Err(refuse("must start with https:// or http://")),
+    if uri.scheme_str() == Some("http") {
+        return Ok(Endpoint::from(uri));
     }
+    Endpoint::from(uri)
+        .tls_config(ClientTlsConfig::new().with_native_roots())
+        .map_err(|_| refuse("cannot be used with TLS"))
 }
 
-fn is_loopback(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+/// Connects to this machine alone, wherever the resolver says that a name leads.
+async fn dial_loopback(uri: Uri) -> io::Result<TokioIo<TcpStream>> {
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    let found = tokio::net::lookup_host((host, uri.port_u16().unwrap_or(80))).await?;
+    let here: Vec<_> = found.filter(|address| address.ip().is_loopback()).collect();
+    if here.is_empty() {
+        return Err(io::Error::other(format!(
+            "`{host}` is not this machine; use https, or --allow-plaintext"
+        )));
+    }
+    let stream = TcpStream::connect(here.as_slice()).await?;
+    stream.set_nodelay(true)?;
+    Ok(TokioIo::new(stream))
 }
 
 fn root_cause(error: &dyn Error) -> String {
@@ -228,7 +263,7 @@ mod tests {
     #[test]
     fn a_token_never_leaves_the_machine_in_the_clear() {
         for good in
-            ["http://127.0.0.1:7600", "http://localhost:1", "http://[::1]:7600/", "https://hub.example.com"]
+            ["http://127.0.0.1:7600", "http://LOCALHOST:1", "http://[::1]:7600/", "https://hub.example.com"]
         {
             assert!(endpoint(good, false).is_ok(), "{good}");
         }
@@ -247,6 +282,46 @@ mod tests {
             assert!(error.to_string().contains(bad), "{error}");
         }
         assert!(endpoint("http://hub:7600", true).is_ok());
+        let error = endpoint("http://me:hunter2@127.0.0.1:7600", true).unwrap_err().to_string();
+        assert!(error.contains("a user") && !error.contains("hunter2"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_elsewhere_is_not_dialed() {
+        let error = dial_loopback("http://192.0.2.1:7600".parse().unwrap()).await.unwrap_err().to_string();
+        assert!(error.contains("is not this machine"), "{error}");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let here = format!("http://localhost:{}", listener.local_addr().unwrap().port());
+        assert!(dial_loopback(here.parse().unwrap()).await.is_ok());
+    }
+
+    fn nowhere() -> Hub {
+        Hub {
+            endpoint: "http://127.0.0.1:1".to_owned(),
+            timeout: Duration::from_secs(10),
+            channel: Endpoint::from_static("http://127.0.0.1:1").connect_lazy(),
+            bearer: Bearer::new("a.b.c").unwrap(),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_write_without_an_answer_is_neither_made_nor_refused() {
+        use crate::cli::exit::Exit;
+        type Answer = Result<tonic::Response<()>, tonic::Status>;
+        let hub = nowhere();
+        let broken = || tonic::Status::from_error(Box::new(io::Error::from(io::ErrorKind::ConnectionReset)));
+        let cut = hub.write("put", async { Answer::Err(broken()) }).await.unwrap_err();
+        let late = hub.write("put", std::future::pending::<Answer>()).await.unwrap_err();
+        for error in [cut, late] {
+            assert!(error.is_uncertain() && error.exit() == Exit::Unreachable, "{error}");
+            assert!(error.to_string().contains("not known whether"), "{error}");
+            assert!(error.hint().unwrap().contains("before you repeat it"), "{error}");
+        }
+        let refused =
+            hub.write("put", async { Answer::Err(tonic::Status::aborted("faster")) }).await.unwrap_err();
+        assert!(!refused.is_uncertain() && refused.exit() == Exit::Conflict, "{refused}");
+        let read = hub.call("get", async { Answer::Err(broken()) }).await.unwrap_err();
+        assert!(!read.is_uncertain() && read.exit() == Exit::Unreachable, "{read}");
     }
 
     #[test]

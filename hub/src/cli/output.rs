@@ -100,13 +100,24 @@ pub(crate) fn fail(error: &CliError, output: Output) -> Exit {
     {
         return Exit::Ok;
     }
-    let exit = error.exit();
-    let mut err = io::stderr().lock();
-    let message = error.to_string();
     // Standard error that takes nothing leaves nobody to tell.
-    let _ = match output {
+    let _ = tell(error, output, io::stderr().lock());
+    error.exit()
+}
+
+fn tell(error: &CliError, output: Output, mut err: impl Write) -> io::Result<()> {
+    let exit = error.exit();
+    let message = error.to_string();
+    match output {
         Output::Json => {
-            let error = ErrorJson { code: exit.as_str(), exit: exit as u8, message, hint: error.hint() };
+            let error = ErrorJson {
+                code: exit.as_str(),
+                exit: exit as u8,
+                message,
+                hint: error.hint(),
+                uncertain: error.is_uncertain(),
+                committed_batches: error.committed_batches(),
+            };
             let line = serde_json::json!({ "error": error });
             writeln!(err, "{line}")
         }
@@ -116,8 +127,7 @@ pub(crate) fn fail(error: &CliError, output: Output) -> Exit {
                 None => Ok(()),
             })
         }
-    };
-    exit
+    }
 }
 
 #[derive(Serialize)]
@@ -127,6 +137,10 @@ struct ErrorJson<'a> {
     message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<&'a str>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    uncertain: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    committed_batches: Option<usize>,
 }
 
 #[cfg(test)]
@@ -154,5 +168,26 @@ mod tests {
     fn a_reader_that_goes_away_is_no_failure() {
         let gone = CliError::Output(io::ErrorKind::BrokenPipe.into());
         assert_eq!(fail(&gone, Output::Text), Exit::Ok);
+    }
+
+    #[test]
+    fn an_error_tells_programs_what_is_committed_and_what_is_not_known() {
+        let json = |error: &CliError| -> serde_json::Value {
+            let mut err = Vec::new();
+            tell(error, Output::Json, &mut err).unwrap();
+            serde_json::from_slice::<serde_json::Value>(&err).unwrap()["error"].take()
+        };
+        let late = CliError::TimedOut { endpoint: "e".to_owned(), call: "import".to_owned(), timeout_ms: 1 };
+        let late = CliError::Uncertain(Box::new(late));
+        let late = json(&CliError::Batch { committed: 2, batches: 5, error: Box::new(late) });
+        assert_eq!((&late["uncertain"], &late["committed_batches"]), (&true.into(), &2.into()));
+        assert_eq!((&late["exit"], &late["code"]), (&6.into(), &"unreachable".into()));
+        let message = late["message"].as_str().unwrap();
+        assert!(
+            message.contains("batch 3 of 5: it is not known") && !message.contains("refused"),
+            "{message}"
+        );
+        let refused = json(&CliError::Usage("no".to_owned()));
+        assert!(refused.get("uncertain").is_none() && refused.get("committed_batches").is_none());
     }
 }

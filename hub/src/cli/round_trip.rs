@@ -1,13 +1,16 @@
 //! The commands against a hub: what they write is what they read, and how they
 //! end says what happened.
 
+use super::compare;
 use super::demo::stage::Stage;
 use super::error::CliError;
 use super::exit::Exit;
+use super::hub::Hub;
 use super::{Cli, Command};
-use crate::auth::Role;
+use crate::auth::{DevClaims, DevIssuer, Role};
 use clap::Parser;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 /// A hub, and a folder for files.
 struct Scene {
@@ -36,6 +39,18 @@ impl Scene {
         let fixed = ["--endpoint", &endpoint, "--token", &token, "--output", "json"];
         let line = ["confhub"].into_iter().chain(line.iter().copied()).chain(fixed);
         run(line).await.unwrap_or_else(|error| error.exit())
+    }
+
+    /// Waits until this many streams are open.
+    async fn streams(&self, wanted: u64) {
+        let token = self.stage.token("acme", "tester", &[Role::Reader]).unwrap();
+        let hub = Hub::connect(&self.stage.args(token)).await.unwrap();
+        let wait = async {
+            while compare::status(&hub).await.unwrap().streams != wanted {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), wait).await.unwrap();
     }
 
     async fn operator(&self, line: &[&str]) -> Exit {
@@ -106,12 +121,15 @@ async fn prune_deletes_within_its_prefix_and_nothing_else() {
 async fn every_way_to_end_has_its_code() {
     let scene = Scene::open().await;
     let key = "tenant_config_x";
+    let too_large = format!("@{}", scene.file("large", &"x".repeat(confhub_proto::limits::VALUE_BYTES + 1)));
     let bad = scene.file("bad.json", "{\"shared\": {\"tenant_config_a\": 1, \"b\": 2}}");
     for (line, exit) in [
         (&["put", key, "1", "--expect-version", "0"][..], Exit::Ok),
         (&["put", key, "2", "--expect-version", "0"], Exit::Conflict),
-        (&["put", "other_x", "1"], Exit::Failure),
+        (&["put", "other_x", "1"], Exit::Usage),
         (&["put", "a/b", "1"], Exit::Usage),
+        (&["put", key, &too_large], Exit::Usage),
+        (&["put", key, "1", "--content-type", "a\nb"], Exit::Usage),
         (&["rollback", key, "9"], Exit::NotFound),
         (&["rollback", key, "1"], Exit::Ok),
         (&["history", key], Exit::Ok),
@@ -131,4 +149,79 @@ async fn every_way_to_end_has_its_code() {
     scene.stage.close().await.unwrap();
     let gone = ["confhub", "status", "--endpoint", &endpoint, "--token", "t"];
     assert_eq!(run(gone).await.unwrap_err().exit(), Exit::Unreachable);
+}
+
+#[tokio::test]
+async fn a_diff_is_green_only_if_it_has_compared_everything() {
+    let scene = Scene::open().await;
+    let shop = scene.file("shop.json", SHOP);
+    assert_eq!(scene.operator(&["import", &shop]).await, Exit::Ok);
+    assert_eq!(scene.run("acme", &[Role::Writer], &["diff", &shop]).await, Exit::Different);
+    assert_eq!(scene.run("acme", &[Role::Writer], &["diff", "--ignore-secrets", &shop]).await, Exit::Ok);
+    assert_eq!(scene.operator(&["put", "tenant_config_text", "changed"]).await, Exit::Ok);
+    let ignoring = &["diff", "--ignore-secrets", &shop];
+    assert_eq!(scene.run("acme", &[Role::Writer], ignoring).await, Exit::Different);
+
+    // A secret that somebody has overwritten in plain.
+    let exported = scene.file("exported.json", "");
+    assert_eq!(scene.operator(&["export", "-o", &exported]).await, Exit::Ok);
+    assert_eq!(scene.operator(&["diff", &exported]).await, Exit::Ok);
+    assert_eq!(scene.operator(&["put", "tenant_config_password", "hunter2"]).await, Exit::Ok);
+    assert_eq!(scene.operator(&["diff", &exported]).await, Exit::Different);
+    assert_eq!(scene.operator(&["import", &exported]).await, Exit::Ok);
+    assert_eq!(scene.operator(&["diff", &exported]).await, Exit::Different, "an import cannot mend it");
+    scene.stage.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_plain_entry_that_hides_a_shared_secret_from_a_service_stops_no_comparison() {
+    let scene = Scene::open().await;
+    let key = "tenant_config_password";
+    assert_eq!(scene.operator(&["put", "--secret", key, "hunter2"]).await, Exit::Ok);
+    assert_eq!(scene.operator(&["put", "--service", "ad", key, "plain"]).await, Exit::Ok);
+    let claims = DevClaims {
+        tenant: "acme".parse().unwrap(),
+        service: Some("ad".parse().unwrap()),
+        roles: vec![Role::SecretReader],
+        subject: "tester".to_owned(),
+        ttl: Duration::from_secs(60),
+    };
+    let token = DevIssuer::open(scene.stage.folder()).unwrap().mint(&claims, SystemTime::now()).unwrap();
+    let file = scene.file("secret.json", r#"{"secrets": {"tenant_config_password": "hunter2"}}"#);
+    let endpoint = scene.stage.endpoint();
+    let line = ["confhub", "diff", "--endpoint", &endpoint, "--token", &token, "--output", "json", &file];
+    assert_eq!(run(line).await.unwrap(), Exit::Different);
+    scene.stage.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_watch_ends_when_its_token_is_no_longer_accepted() {
+    let mut scene = Scene::open().await;
+    let token = scene.stage.token("acme", "tester", &[Role::Writer]).unwrap();
+    let endpoint = scene.stage.endpoint();
+    let watch = || {
+        let line =
+            ["confhub", "watch", "--once", "--output", "json", "--endpoint", &endpoint, "--token", &token];
+        let line = line.map(ToOwned::to_owned);
+        tokio::spawn(async move {
+            run(line.iter().map(String::as_str)).await.unwrap_or_else(|error| error.exit())
+        })
+    };
+    let patience = Duration::from_secs(30);
+    // A hub that goes away and comes back ends nothing.
+    let survivor = watch();
+    scene.streams(1).await;
+    scene.stage.restart().await.unwrap();
+    scene.streams(1).await;
+    assert_eq!(scene.operator(&["put", "tenant_config_x", "1"]).await, Exit::Ok);
+    assert_eq!(tokio::time::timeout(patience, survivor).await.unwrap().unwrap(), Exit::Ok);
+
+    // With another key, the hub takes none of the tokens that it took before.
+    scene.streams(0).await;
+    let refused = watch();
+    scene.streams(1).await;
+    std::fs::remove_file(DevIssuer::path(scene.stage.folder())).unwrap();
+    scene.stage.restart().await.unwrap();
+    assert_eq!(tokio::time::timeout(patience, refused).await.unwrap().unwrap(), Exit::Denied);
+    scene.stage.close().await.unwrap();
 }

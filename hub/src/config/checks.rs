@@ -40,25 +40,39 @@ fn issuer(loaded: &Loaded, found: &mut Vec<Found>) {
         _ => {}
     }
     if auth.issuer.is_some() {
+        if auth.development {
+            found.push((
+                &["auth.development", "auth.issuer"],
+                "is true, but `auth.issuer` is set: development tokens are not accepted beside its own"
+                    .to_owned(),
+            ));
+        }
         return;
     }
-    let only_with_issuer: [&'static [&'static str]; 4] = [
-        &["auth.audience", "auth.issuer"],
-        &["auth.tenant-claim", "auth.issuer"],
-        &["auth.service-claim", "auth.issuer"],
-        &["auth.roles-claim", "auth.issuer"],
-    ];
+    let listen = loaded.settings.listen;
+    if !auth.development && !listen.ip().is_loopback() {
+        found.push((
+            &["listen", "auth.issuer", "auth.development"],
+            format!(
+                "`{listen}` is beyond this machine, and without `auth.issuer` development tokens are \
+                 accepted there: set `auth.issuer` and `auth.jwks`, or say that you mean it with \
+                 `auth.development = true`"
+            ),
+        ));
+    }
     let defaults = super::AuthSettings::default();
-    let changed = [
-        auth.audience != defaults.audience,
-        auth.tenant_claim != defaults.tenant_claim,
-        auth.service_claim != defaults.service_claim,
-        auth.roles_claim != defaults.roles_claim,
+    let only_with_issuer: [(&'static [&'static str], bool); 5] = [
+        (&["auth.audience", "auth.issuer"], auth.audience != defaults.audience),
+        (&["auth.tenant-claim", "auth.issuer"], auth.tenant_claim != defaults.tenant_claim),
+        (&["auth.service-claim", "auth.issuer"], auth.service_claim != defaults.service_claim),
+        (&["auth.roles-claim", "auth.issuer"], auth.roles_claim != defaults.roles_claim),
+        (&["auth.jwks-refresh", "auth.issuer"], auth.jwks_refresh != defaults.jwks_refresh),
     ];
-    for (settings, _) in only_with_issuer.into_iter().zip(changed).filter(|(_, changed)| *changed) {
+    for (settings, _) in only_with_issuer.into_iter().filter(|(_, changed)| *changed) {
         found.push((
             settings,
-            "has no effect without `auth.issuer`: development tokens have the default claims".to_owned(),
+            "has no effect without `auth.issuer`: development tokens have one key and the default claims"
+                .to_owned(),
         ));
     }
 }

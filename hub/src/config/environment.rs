@@ -5,6 +5,7 @@ use super::Source;
 use super::error::{ConfigError, did_you_mean};
 use super::source::{Given, Raw};
 use super::table::TABLE;
+use std::ffi::OsString;
 
 const PREFIX: &str = "CONFHUB_";
 
@@ -14,44 +15,54 @@ pub(super) const CONFIG: &str = "CONFHUB_CONFIG";
 /// Variables that are not settings of the hub: the client commands read them.
 const OTHERS: [&str; 4] = [CONFIG, "CONFHUB_ENDPOINT", "CONFHUB_TOKEN", "CONFHUB_OUTPUT"];
 
-/// The environment of this process, for [`super::load`]. Unlike
-/// [`std::env::vars`], it does not panic at a name or value that is no text.
-pub fn process_env() -> impl Iterator<Item = (String, String)> {
-    let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
-    std::env::vars_os().map(move |(name, value)| (text(name), text(value)))
-}
-
 /// What the variables set. One that begins like ours but is none is a mistake:
-/// a misspelt limit would otherwise go unnoticed.
-pub(super) fn given(
-    variables: impl Iterator<Item = (String, String)>,
-    errors: &mut Vec<ConfigError>,
-) -> Vec<Given> {
-    let mut ours: Vec<_> = variables.filter(|(name, _)| name.starts_with(PREFIX)).collect();
+/// a misspelt limit would otherwise go unnoticed. An empty one sets nothing, as
+/// a template leaves it that had no value: it must not take an issuer away.
+pub(super) fn given(variables: Vec<(OsString, OsString)>, errors: &mut Vec<ConfigError>) -> Vec<Given> {
+    // What is lost here is in no name of ours, so such a name is still a mistake.
+    let named = variables.into_iter().map(|(name, value)| (name.to_string_lossy().into_owned(), value));
+    let mut ours: Vec<_> = named.filter(|(name, _)| name.starts_with(PREFIX)).collect();
     ours.sort();
     let mut given = Vec::new();
     for (name, value) in ours {
-        if OTHERS.contains(&&*name) || is_service_link(&name) {
+        let setting = TABLE.iter().find(|setting| setting.variable() == name);
+        if setting.is_none() && (OTHERS.contains(&&*name) || is_service_link(&name)) {
             continue;
         }
-        if let Some(setting) = TABLE.iter().find(|setting| setting.variable() == name) {
-            given.push(Given { setting: setting.name(), raw: Raw::Text(value), source: Source::Env(name) });
-            continue;
-        }
-        let known: Vec<_> = TABLE.iter().map(|setting| setting.variable()).collect();
-        let hint = did_you_mean(&name, known.iter().map(String::as_str).chain(OTHERS));
-        errors.push(ConfigError {
-            setting: name.clone(),
-            source: Source::Env(name),
-            problem: format!("there is no such setting{hint}"),
-        });
+        let problem = match (setting, value.into_string()) {
+            (Some(_), Ok(value)) if value.is_empty() => continue,
+            (Some(setting), Ok(value)) => {
+                given.push(Given {
+                    setting: setting.name(),
+                    raw: Raw::Text(value),
+                    source: Source::Env(name),
+                });
+                continue;
+            }
+            (Some(_), Err(_)) => "is not UTF-8".to_owned(),
+            (None, _) => {
+                let known: Vec<_> = TABLE.iter().map(|setting| setting.variable()).collect();
+                let hint = did_you_mean(&name, known.iter().map(String::as_str).chain(OTHERS));
+                format!("there is no such setting{hint}")
+            }
+        };
+        errors.push(ConfigError { setting: name.clone(), source: Source::Env(name), problem });
     }
     given
 }
 
-/// Kubernetes gives every pod such variables if a Service is named `confhub`.
+/// Kubernetes gives every pod such variables for each Service of its namespace;
+/// they begin like ours if the Service is named `confhub` or `confhub-…`.
 fn is_service_link(name: &str) -> bool {
-    name.starts_with("CONFHUB_SERVICE_") || name == "CONFHUB_PORT" || name.starts_with("CONFHUB_PORT_")
+    let endpoint = |rest: &str| {
+        let mut words = rest.split('_');
+        words.next().is_some_and(|port| port.parse::<u16>().is_ok())
+            && matches!(words.next(), Some("TCP" | "UDP" | "SCTP"))
+    };
+    name.ends_with("_SERVICE_HOST")
+        || name.ends_with("_PORT")
+        || name.contains("_SERVICE_PORT_")
+        || name.split("_PORT_").skip(1).any(endpoint)
 }
 
 #[cfg(test)]

@@ -104,6 +104,7 @@ fn raw(value: &DeValue<'_>) -> Raw {
     match value {
         DeValue::String(text) => Raw::Text(text.to_string()),
         DeValue::Integer(number) if number.radix() == 10 => Raw::Text(number.as_str().to_owned()),
+        DeValue::Boolean(value) => Raw::Bool(*value),
         DeValue::Array(items) => {
             let items: Option<Vec<_>> = items.iter().map(|item| text(item.get_ref())).collect();
             items.map_or(Raw::Other("an array of something else than strings"), Raw::List)

@@ -3,11 +3,11 @@
 //! Values are taken as text here: what they mean, and whether they are right,
 //! is found out together with the file and the environment.
 
-use super::Source;
 use super::error::ConfigError;
 use super::error::did_you_mean;
 use super::source::{Given, Raw};
 use super::table::{TABLE, find};
+use super::{Settings, Source};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::path::PathBuf;
 
@@ -73,11 +73,16 @@ impl clap::Args for ServeArgs {
                     .action(ArgAction::SetTrue)
                     .help("Print the effective settings, each with its source, and end"),
             );
+        let mut defaults = Settings::default();
         for setting in TABLE {
             if let Some(flag) = setting.flag() {
                 let arg = Arg::new(setting.name()).long(flag).value_name("VALUE").action(ArgAction::Set);
                 let help = format!("{} [env: {}]", setting.help(), setting.variable());
-                let long = format!("{help}\n\nExpected is {}.", setting.expected());
+                let default = match setting.show(&mut defaults) {
+                    none if none == "\"\"" || none == "[]" => "none".to_owned(),
+                    some => some,
+                };
+                let long = format!("{help}\n\nDefault is {default}; expected is {}.", setting.expected());
                 command = command.arg(arg.help(help).long_help(long));
             }
         }
@@ -120,4 +125,18 @@ fn all_settings() -> String {
         text.push_str(&format!("\n  {}: {}", setting.name(), setting.help()));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Args;
+
+    #[test]
+    fn the_help_of_each_flag_has_its_default() {
+        let help = ServeArgs::augment_args(Command::new("serve")).render_long_help().to_string();
+        for default in ["\"confhub-data\"", "\"127.0.0.1:7600\"", "none", "\"15s\"", "\"info\""] {
+            assert!(help.contains(&format!("Default is {default}; expected is")), "{default} in {help}");
+        }
+    }
 }

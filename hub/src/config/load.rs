@@ -5,6 +5,7 @@ use super::source::Given;
 use super::table::{TABLE, find};
 use super::{ConfigErrors, ServeArgs, Settings, Source, checks, environment, file, print};
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// The effective settings, and where each comes from.
@@ -30,14 +31,14 @@ impl Loaded {
     }
 }
 
-/// Loads the settings. The environment is an argument, and so are the kinds of
-/// backends that there are.
+/// Loads the settings. The environment is an argument ([`std::env::vars_os`]),
+/// and so are the kinds of backends that there are.
 ///
 /// # Errors
 /// All mistakes at once.
 pub fn load(
     flags: &ServeArgs,
-    env: impl Iterator<Item = (String, String)>,
+    env: impl Iterator<Item = (OsString, OsString)>,
     backends: &[&str],
 ) -> Result<Loaded, ConfigErrors> {
     let env: Vec<_> = env.collect();
@@ -46,7 +47,7 @@ pub fn load(
         Some(path) => file::given(&path, &mut errors),
         None => Vec::new(),
     };
-    given.extend(environment::given(env.into_iter(), &mut errors));
+    given.extend(environment::given(env, &mut errors));
     given.extend(flags.given(&mut errors));
 
     let mut loaded = Loaded { settings: Settings::default(), sources: HashMap::new() };
@@ -58,7 +59,7 @@ pub fn load(
     if errors.is_empty() { Ok(loaded) } else { Err(ConfigErrors(errors)) }
 }
 
-fn config_file(flags: &ServeArgs, env: &[(String, String)]) -> Option<PathBuf> {
+fn config_file(flags: &ServeArgs, env: &[(OsString, OsString)]) -> Option<PathBuf> {
     let variable = || env.iter().find(|(name, value)| name == environment::CONFIG && !value.is_empty());
     flags.config.clone().or_else(|| variable().map(|(_, value)| value.into()))
 }

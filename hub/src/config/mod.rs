@@ -24,7 +24,6 @@ mod error;
 mod print;
 mod source;
 
-pub use environment::process_env;
 pub use error::{ConfigError, ConfigErrors};
 pub use flags::ServeArgs;
 pub use load::{Loaded, load};

@@ -34,6 +34,9 @@ pub struct Settings {
 pub struct AuthSettings {
     /// The `iss` of accepted tokens. `None`: the development issuer of the data folder.
     pub issuer: Option<String>,
+    /// Accept development tokens beyond this machine, where `listen` may be reached
+    /// by others. On loopback they need no leave.
+    pub development: bool,
     /// Where the issuer's keys are. Needed if `issuer` is set; apart from it,
     /// since emulators sign with the public issuer's name.
     pub jwks: Option<JwksLocation>,
@@ -132,6 +135,7 @@ impl Default for AuthSettings {
     fn default() -> Self {
         Self {
             issuer: None,
+            development: false,
             jwks: None,
             audience: Vec::new(),
             tenant_claim: "custom:tenantId".to_owned(),

@@ -49,6 +49,8 @@ impl fmt::Display for Source {
 pub(super) enum Raw {
     /// One text. The environment and flags have nothing else.
     Text(String),
+    /// A file's `true` or `false`.
+    Bool(bool),
     /// A file's array of strings.
     List(Vec<String>),
     /// A file's table of strings.
@@ -63,6 +65,7 @@ impl fmt::Display for Raw {
         const SHOWN_CHARS: usize = 96;
         let text = match self {
             Self::Text(text) => text.clone(),
+            Self::Bool(value) => value.to_string(),
             Self::List(items) => items.join(","),
             Self::Table(rows) => {
                 let rows: Vec<_> = rows.iter().map(|(name, value)| format!("{name}={value}")).collect();

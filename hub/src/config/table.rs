@@ -7,7 +7,7 @@
 use super::Settings;
 use super::form::{
     Address, Count, Filter, Form, Format, Location, OptionalPath, OptionalText, Path, Routes, Size, Span,
-    Text, Words,
+    Switch, Text, Words,
 };
 use super::source::Raw;
 use std::time::Duration;
@@ -110,6 +110,8 @@ pub(super) static TABLE: &[&'static dyn Setting] = &[
         "Which backend owns the keys of which prefix; the longest prefix wins", backends),
     row!("auth.issuer", Some("issuer"), OptionalText,
         "The `iss` of accepted tokens; none: the development issuer of the data folder", auth.issuer),
+    row!("auth.development", None, Switch,
+        "Accept development tokens although `listen` is beyond this machine", auth.development),
     row!("auth.jwks", Some("jwks"), Location,
         "Where the issuer's keys are: its JSON Web Key Set", auth.jwks),
     row!("auth.audience", Some("audience"), Words,

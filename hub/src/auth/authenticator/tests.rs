@@ -206,7 +206,6 @@ async fn an_issuer_that_fails_leaves_the_last_good_keys() {
         ("500 Internal Server Error", b"{}".to_vec()),
         ("302 Found", Vec::new()),
         ("200 OK", b"<html>".to_vec()),
-        ("200 OK", br#"{"keys":[]}"#.to_vec()),
         ("200 OK", vec![b' '; limits::JWKS_BYTES + 1]),
     ] {
         let key = SigningKey::ed25519("k");
@@ -237,4 +236,77 @@ async fn a_key_that_the_issuer_withdraws_is_forgotten_with_its_tokens() {
     std::fs::write(&path, jwks(std::slice::from_ref(&new))).unwrap();
     assert!(authenticator.authenticate(&headers(&new.sign(&claims()))).await.is_ok());
     assert!(authenticator.authenticate(&token).await.is_err());
+}
+
+#[tokio::test]
+async fn an_issuer_that_withdraws_all_its_keys_is_obeyed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("jwks.json");
+    let key = SigningKey::ed25519("k");
+    std::fs::write(&path, jwks(std::slice::from_ref(&key))).unwrap();
+    let settings = settings(JwksLocation::File(path.clone()));
+    let authenticator = open(&settings).await.unwrap();
+    tokio::spawn(authenticator.clone().refresh_keys());
+    let token = headers(&key.sign(&claims()));
+    assert!(authenticator.authenticate(&token).await.is_ok());
+    std::fs::write(&path, r#"{"keys":[]}"#).unwrap();
+    let stranger = headers(&SigningKey::ed25519("stranger").sign(&claims()));
+    assert!(authenticator.authenticate(&stranger).await.is_err());
+    let error = authenticator.authenticate(&token).await.unwrap_err();
+    assert!(matches!(error, AuthError::UnknownKey { .. }));
+    assert!(open(&settings).await.is_err(), "a hub that starts now has no keys");
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_could_not_be_read_for_a_day_are_given_up_until_they_can() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("jwks.json");
+    let key = SigningKey::ed25519("k");
+    let good = jwks(std::slice::from_ref(&key));
+    std::fs::write(&path, &good).unwrap();
+    let authenticator = open(&settings(JwksLocation::File(path.clone()))).await.unwrap();
+    tokio::spawn(authenticator.clone().refresh_keys());
+    let token = headers(&key.sign(&claims()));
+    std::fs::write(&path, "gone").unwrap();
+    tokio::time::sleep(limits::JWKS_GRACE).await;
+    assert!(authenticator.authenticate(&token).await.is_ok(), "an outage is survived");
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let error = authenticator.authenticate(&token).await.unwrap_err();
+    assert_eq!(error, AuthError::NoKeys);
+    assert_eq!(tonic::Status::from(error).code(), tonic::Code::Unavailable);
+    std::fs::write(&path, &good).unwrap();
+    tokio::time::sleep(limits::JWKS_RETRY * 2).await;
+    assert!(authenticator.authenticate(&token).await.is_ok());
+}
+
+#[tokio::test]
+async fn an_issuer_without_an_audience_is_warned_about() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("jwks.json");
+    std::fs::write(&path, jwks(&[SigningKey::ed25519("k")])).unwrap();
+    let any = settings(JwksLocation::File(path));
+    let ours = AuthSettings { audience: vec!["ours".to_owned()], ..any.clone() };
+    for (settings, warned) in [(any, true), (ours, false)] {
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let writer = Arc::clone(&log);
+        let lines = tracing_subscriber::fmt().with_writer(move || Log(Arc::clone(&writer))).finish();
+        let guard = tracing::subscriber::set_default(lines);
+        open(&settings).await.unwrap();
+        drop(guard);
+        let text = String::from_utf8(log.lock().unwrap().clone()).unwrap();
+        assert_eq!(text.contains("auth.audience"), warned, "{text}");
+    }
+}
+
+/// Log lines, kept.
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        std::io::Write::write(&mut *self.0.lock().unwrap(), bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }

@@ -70,7 +70,7 @@ impl Apply {
         }
         let changes = request.changes.clone();
         let hub = Hub::connect(&self.hub).await?;
-        let answer = hub.call("apply", hub.admin().apply(request)).await?;
+        let answer = hub.write("apply", hub.admin().apply(request)).await?;
         let line = |(change, version): (wire::Change, u64)| Line {
             key: change.key,
             service: Some(change.service).filter(|service| !service.is_empty()),

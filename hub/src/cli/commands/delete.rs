@@ -44,7 +44,7 @@ impl Delete {
             service: wire_service(self.service.as_ref()),
             expected_version: self.expect_version,
         };
-        let answer = hub.call(&format!("delete `{key}`"), hub.admin().delete(request)).await?;
+        let answer = hub.write(&format!("delete `{key}`"), hub.admin().delete(request)).await?;
         let written = Written::new(&key, self.service.as_ref(), answer.version);
         self.hub.output.print(&written, || written.text("deleted as"))?;
         Ok(Exit::Ok)

@@ -36,8 +36,9 @@ Examples:
   confhub import --dry-run shop.json
   confhub import --prune tenant_config_ shop.json
 
-JSON: {\"added\", \"changed\", \"removed\", \"unchanged\", \"skipped_secrets\", \"batches\", \"dry_run\",
-\"changes\": [{\"difference\", \"key\", \"service\" (null: shared)}, …]}.
+JSON: {\"added\", \"changed\", \"removed\", \"rewritten_secrets\" (written without a comparison),
+\"unchanged\", \"skipped_secrets\", \"batches\", \"dry_run\", \"changes\": [{\"difference\" (of rewritten
+secrets \"unknown\"), \"key\", \"service\" (null: shared)}, …]}.
 Exit code 4 if somebody changed an entry meanwhile."
 )]
 pub(crate) struct Import {
@@ -64,6 +65,8 @@ pub(crate) struct Imported {
     pub(crate) added: usize,
     /// Entries with another content.
     pub(crate) changed: usize,
+    /// Secrets that could not be compared and were written again.
+    pub(crate) rewritten_secrets: usize,
     /// Entries deleted.
     pub(crate) removed: usize,
     /// Entries that were as they should be.
@@ -122,12 +125,13 @@ impl Import {
 
     fn print(&self, plan: &Plan, imported: &Imported) -> Result<(), CliError> {
         let steps = plan.steps.iter().chain(&plan.uncertain);
-        let change = |step: &Step| ChangeJson {
-            difference: step.difference.as_str(),
+        let change = |step: &Step, difference| ChangeJson {
+            difference,
             key: step.address.key.to_string(),
             service: step.address.service.as_ref().map(ToString::to_string),
         };
-        let changes = steps.clone().map(change).collect();
+        let known = plan.steps.iter().map(|step| change(step, step.difference.as_str()));
+        let changes = known.chain(plan.uncertain.iter().map(|step| change(step, "unknown"))).collect();
         let json = Json { imported, dry_run: self.dry_run, changes };
         self.hub.output.print(&json, || {
             let mut text = String::new();
@@ -142,10 +146,14 @@ impl Import {
 
 impl Imported {
     fn text(&self) -> String {
-        let Self { added, changed, removed, unchanged, batches, .. } = self;
+        let Self { added, changed, rewritten_secrets, removed, unchanged, batches, .. } = self;
+        let again = match rewritten_secrets {
+            0 => String::new(),
+            secrets => format!("{secrets} secrets written again, "),
+        };
         let commits = if *batches == 1 { "commit" } else { "commits" };
         format!(
-            "{added} added, {changed} changed, {removed} removed, {unchanged} unchanged, in {batches} {commits}"
+            "{added} added, {changed} changed, {again}{removed} removed, {unchanged} unchanged, in {batches} {commits}"
         )
     }
 }
@@ -153,10 +161,11 @@ impl Imported {
 fn summary(plan: &Plan, batches: usize) -> Imported {
     Imported {
         added: plan.count(Difference::Added),
-        changed: plan.count(Difference::Changed) + plan.uncertain.len(),
+        changed: plan.count(Difference::Changed),
+        rewritten_secrets: plan.uncertain.len(),
         removed: plan.count(Difference::Removed),
         unchanged: plan.unchanged,
-        skipped_secrets: plan.markers.len() + plan.absent.len(),
+        skipped_secrets: plan.markers.len() + plan.absent.len() + plan.exposed.len(),
         batches,
     }
 }
@@ -173,6 +182,13 @@ fn remark(plan: &Plan, output: Output) {
             "Secrets without a value in the file, and the hub has none either: {}. \
              Write them with `confhub put --secret`.",
             names(&plan.absent)
+        ));
+    }
+    if !plan.exposed.is_empty() {
+        output.remark(&format!(
+            "Secrets in the file that the hub holds in plain, without a value in the file: {}. \
+             Write them with `confhub put --secret`.",
+            names(&plan.exposed.iter().map(|(address, _)| address).collect::<Vec<_>>())
         ));
     }
     if !plan.uncertain.is_empty() {
@@ -194,19 +210,16 @@ pub(crate) fn names(addresses: &[impl ToString]) -> String {
     names.join(", ")
 }
 
-/// Sends batches one after the other, and stops at the first refusal.
+/// Sends batches one after the other, and stops at the first that fails.
 async fn send(hub: &Hub, batches: Vec<Vec<wire::Change>>, output: Output) -> Result<(), CliError> {
     let total = batches.len();
     let bar = progress::bar(output, "importing", batches.iter().map(Vec::len).sum());
     for (done, changes) in batches.into_iter().enumerate() {
         let steps = u64::try_from(changes.len()).unwrap_or(u64::MAX);
-        let sent = hub.call("import", hub.admin().apply(wire::ApplyRequest { changes })).await;
+        let sent = hub.write("import", hub.admin().apply(wire::ApplyRequest { changes })).await;
         if let Err(error) = sent {
             bar.finish_and_clear();
-            return Err(match done {
-                0 => error,
-                _ => CliError::Batch { batch: done + 1, batches: total, error: Box::new(error) },
-            });
+            return Err(CliError::Batch { committed: done, batches: total, error: Box::new(error) });
         }
         bar.inc(steps);
     }
@@ -222,4 +235,35 @@ pub(crate) async fn import(hub: &Hub, files: &Files) -> Result<Imported, CliErro
     let imported = summary(&plan, batches.len());
     send(hub, batches, Output::Json).await?;
     Ok(imported)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::Role;
+    use crate::cli::demo::stage::Stage;
+
+    #[tokio::test]
+    async fn an_import_that_ends_early_says_how_much_of_it_is_committed() {
+        let stage = Stage::open(None).await.unwrap();
+        let token = stage.token("acme", "tester", &[Role::Writer]).unwrap();
+        let hub = Hub::connect(&stage.args(token)).await.unwrap();
+        let batch = |key: &str, expected: u64| {
+            let content =
+                wire::Content { value: "1".into(), content_type: "text/plain".to_owned(), secret: false };
+            vec![wire::Change {
+                key: key.to_owned(),
+                service: String::new(),
+                expected_version: Some(expected),
+                action: Some(wire::change::Action::Put(content)),
+            }]
+        };
+        let batches =
+            vec![batch("tenant_config_a", 0), batch("tenant_config_b", 7), batch("tenant_config_c", 0)];
+        let error = send(&hub, batches, Output::Json).await.unwrap_err();
+        assert_eq!((error.committed_batches(), error.exit()), (Some(1), Exit::Conflict), "{error}");
+        assert!(!error.is_uncertain());
+        assert_eq!(hub.list(Vec::new()).await.unwrap().len(), 1);
+        stage.close().await.unwrap();
+    }
 }

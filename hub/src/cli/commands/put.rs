@@ -8,7 +8,6 @@ use crate::cli::hub::Hub;
 use crate::cli::value;
 use clap::Args;
 use confhub_proto::{Content, ServiceName, limits, wire};
-use std::io::Write;
 
 /// Write one entry
 ///
@@ -54,10 +53,10 @@ impl Put {
     pub(crate) async fn run(self) -> Result<Exit, CliError> {
         let key = key(&self.key)?;
         if self.secret && value::is_typed(&self.value) {
-            let warning = "warning: the secret is in the history of this shell and was visible to other \
-                           programs; give `-` and pipe it in";
-            // Standard error that takes nothing leaves nobody to warn.
-            let _ = writeln!(std::io::stderr(), "{warning}");
+            self.hub.output.remark(
+                "warning: the secret is in the history of this shell and was visible to other programs; \
+                 give `-` and pipe it in",
+            );
         }
         let value = value::read(&self.value)?;
         let content_type = match &self.content_type {
@@ -76,7 +75,7 @@ impl Put {
             }),
             expected_version: self.expect_version,
         };
-        let answer = hub.call(&format!("put `{key}`"), hub.admin().put(request)).await?;
+        let answer = hub.write(&format!("put `{key}`"), hub.admin().put(request)).await?;
         let written = Written::new(&key, self.service.as_ref(), answer.version);
         self.hub.output.print(&written, || written.text("is now"))?;
         Ok(Exit::Ok)

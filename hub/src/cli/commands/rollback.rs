@@ -50,7 +50,7 @@ impl Rollback {
             expected_version: self.expect_version,
         };
         let call = format!("roll `{key}` back to version {}", self.to);
-        let answer = hub.call(&call, hub.admin().rollback(request)).await?;
+        let answer = hub.write(&call, hub.admin().rollback(request)).await?;
         let written = Written::new(&key, self.service.as_ref(), answer.version);
         self.hub
             .output

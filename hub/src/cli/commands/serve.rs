@@ -1,6 +1,6 @@
 //! `serve`: runs a hub. This is the life of that process.
 
-use crate::app::{self, App};
+use crate::app::{self, App, StartError};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::output;
@@ -33,7 +33,7 @@ pub(crate) struct Serve {
 
 impl Serve {
     pub(crate) fn run(self) -> Result<Exit, CliError> {
-        let loaded = config::load(&self.args, environment(), &app::BACKENDS)?;
+        let loaded = config::load(&self.args, std::env::vars_os(), &app::BACKENDS)?;
         if self.args.print_config {
             output::write(loaded.to_toml().as_bytes(), b"")?;
             return Ok(Exit::Ok);
@@ -42,18 +42,40 @@ impl Serve {
         telemetry::init_logging(&settings.log).map_err(|error| CliError::Failed(error.to_string()))?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
         let runtime = runtime.map_err(|error| CliError::Failed(format!("cannot start: {error}")))?;
-        runtime.block_on(async {
+        let ended = runtime.block_on(async {
             let told = shutdown::signals()
                 .map_err(|error| CliError::Failed(format!("cannot listen for signals: {error}")))?;
-            let app = App::start(settings, system_clock()).await?;
-            app.run(told).await?;
-            Ok(Exit::Ok)
-        })
+            serve(App::start(settings, system_clock()), told).await
+        });
+        // A check of the store that is under way is not waited for: it survives kill -9.
+        runtime.shutdown_background();
+        ended
     }
 }
 
-/// The variables of this process; one that is no text can be none of ours.
-pub(crate) fn environment() -> impl Iterator<Item = (String, String)> {
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+/// Starts a hub and runs it, until told to end: that may be before it has started.
+async fn serve(
+    start: impl Future<Output = Result<App, StartError>>,
+    told: impl Future<Output = ()>,
+) -> Result<Exit, CliError> {
+    tokio::pin!(told);
+    let app = tokio::select! {
+        app = start => app?,
+        () = &mut told => return Ok(Exit::Ok),
+    };
+    app.run(told).await?;
+    Ok(Exit::Ok)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hub_that_is_still_starting_can_be_ended() {
+        let ended = serve(std::future::pending(), std::future::ready(()));
+        let ended = tokio::time::timeout(Duration::from_secs(1), ended).await;
+        assert_eq!(ended.expect("it went on starting").unwrap(), Exit::Ok);
+    }
 }

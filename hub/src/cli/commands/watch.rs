@@ -1,30 +1,34 @@
 //! `watch`: changes, as they are committed.
 
-use super::super::compare;
 use crate::cli::args::HubArgs;
+use crate::cli::compare;
 use crate::cli::entry_view::{EntryJson, JSON_HELP, service_cell, value_cell};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::hub::Hub;
 use crate::cli::live;
+use crate::cli::output::Output;
 use clap::Args;
 use confhub_client::{Client, Status};
 use confhub_proto::{Key, Prefix, ServiceName, wire};
 use serde::Serialize;
+use std::time::Duration;
 
 /// Print each change as it is committed
 ///
 /// Listens as a service would, and stays connected: when the hub goes away, it says so and goes
 /// on as soon as a hub is back, with what changed meanwhile. Changes that come faster than they
-/// can be printed are printed as the state that they led to.
+/// can be printed are printed as the state that they led to. It ends when its token is no longer
+/// accepted; a --token-file is read anew, and whoever renews it keeps the watch alive.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment, after_long_help = format!("\
 Examples:
   confhub watch
   confhub watch --service ad --prefix tenant_config_flag_
-  confhub watch --once --output json | jq .entry.value
+  confhub watch --once --output json | jq 'select(.entry).entry.value'
 
-JSON, one line a change: {{\"change\": \"put\", \"key\", \"entry\"}} or {{\"change\": \"removed\", \"key\"}}.
+JSON, one line a change: {{\"change\": \"put\", \"key\", \"entry\"}} or {{\"change\": \"removed\", \"key\"}};
+when the hub goes away or is back {{\"change\": \"status\", \"status\": \"stale\" | \"ready\", \"reason\"}}.
 {JSON_HELP}"))]
 pub(crate) struct Watch {
     /// The service whose view is watched; without it, shared entries alone
@@ -51,16 +55,29 @@ struct Json<'a> {
     entry: Option<EntryJson>,
 }
 
+#[derive(Serialize)]
+struct StatusJson<'a> {
+    change: &'static str,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+}
+
+/// Time between two questions, while no hub answers, whether the token is still good.
+const RECHECK: Duration = Duration::from_secs(2);
+
 impl Watch {
     pub(crate) async fn run(self) -> Result<Exit, CliError> {
         // A token or an endpoint that is no good is told at once, with its exit code.
-        compare::status(&Hub::connect(&self.hub).await?).await?;
+        self.check().await?;
         let client = live::connect(&self.hub, self.service.as_ref(), &self.prefix).await?;
         let mut left = if self.once { Some(1) } else { self.count };
         let (mut changes, mut status) = (client.changes(), client.watch_status());
         let entries = client.snapshot().len();
         self.hub.output.remark(&format!("Watching {entries} entries; Ctrl-C ends it."));
+        let mut recheck = tokio::time::interval(RECHECK);
         loop {
+            let may_have_expired = self.hub.token_file.is_none() && status.get().is_stale();
             tokio::select! {
                 next = changes.next() => {
                     let next = next.ok_or_else(|| live::ended(&client))?;
@@ -74,9 +91,18 @@ impl Watch {
                         }
                     }
                 }
-                Some(status) = status.next() => self.tell(&status),
+                Some(status) = status.next() => self.tell(&status)?,
+                _ = recheck.tick(), if may_have_expired => match self.check().await {
+                    Err(refused) if refused.exit() == Exit::Denied => return Err(refused),
+                    _ => {}
+                },
             }
         }
+    }
+
+    /// Asks the hub whether it takes our token.
+    async fn check(&self) -> Result<(), CliError> {
+        compare::status(&Hub::connect(&self.hub).await?).await.map(drop)
     }
 
     fn print(&self, client: &Client, key: &Key) -> Result<(), CliError> {
@@ -95,11 +121,20 @@ impl Watch {
         })
     }
 
-    fn tell(&self, status: &Status) {
-        match status {
-            Status::Stale { reason, .. } => self.hub.output.remark(&format!("(waiting for a hub: {reason})")),
-            Status::Ready { .. } => self.hub.output.remark("(connected)"),
-            _ => {}
+    fn tell(&self, status: &Status) -> Result<(), CliError> {
+        let (status, reason, text) = match status {
+            Status::Stale { reason, .. } => {
+                ("stale", Some(&**reason), format!("(waiting for a hub: {reason})"))
+            }
+            Status::Ready { .. } => ("ready", None, "(connected)".to_owned()),
+            _ => return Ok(()),
+        };
+        match self.hub.output {
+            Output::Text => self.hub.output.remark(&text),
+            Output::Json => {
+                self.hub.output.print(&StatusJson { change: "status", status, reason }, String::new)?;
+            }
         }
+        Ok(())
     }
 }

@@ -94,6 +94,9 @@ pub(crate) struct Plan {
     pub(crate) markers: Vec<Address>,
     /// Markers of secrets that the hub does not have.
     pub(crate) absent: Vec<Address>,
+    /// Markers of entries that the hub holds in plain. Nothing mends that but a
+    /// write of the value, which the document does not have.
+    pub(crate) exposed: Vec<(Address, Entry)>,
     /// How many entries are the same.
     pub(crate) unchanged: usize,
 }
@@ -117,11 +120,10 @@ pub(crate) fn compare(
     for (address, item) in document {
         let present = hub.get(address).cloned();
         let Item::Content(content) = item else {
-            let found = present.is_some_and(|entry| entry.is_secret());
-            if found {
-                plan.markers.push(address.clone())
-            } else {
-                plan.absent.push(address.clone())
+            match present {
+                Some(entry) if entry.is_secret() => plan.markers.push(address.clone()),
+                Some(entry) => plan.exposed.push((address.clone(), entry)),
+                None => plan.absent.push(address.clone()),
             }
             continue;
         };
@@ -226,9 +228,14 @@ mod tests {
 
     #[test]
     fn a_marker_writes_nothing_and_removes_nothing() {
-        let document: Document = ["a", "b"].map(|key| (address(key), Item::Marker)).into();
-        let plan = compare(&document, &hub(&[("a", "", 1, true)]), &BTreeMap::new(), |_| true);
+        let document: Document = ["a", "b", "c"].map(|key| (address(key), Item::Marker)).into();
+        let hub = hub(&[("a", "", 1, true), ("c", "hunter2", 1, false)]);
+        let plan = compare(&document, &hub, &BTreeMap::new(), |_| true);
         assert!(plan.steps.is_empty());
         assert_eq!((plan.markers, plan.absent), (vec![address("a")], vec![address("b")]));
+        assert_eq!(
+            plan.exposed.iter().map(|(address, _)| address.clone()).collect::<Vec<_>>(),
+            [address("c")]
+        );
     }
 }

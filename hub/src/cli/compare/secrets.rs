@@ -22,7 +22,9 @@ pub(super) async fn reveal(hub: &Hub, addresses: Vec<Address>) -> Result<BTreeMa
             }
             // Without the right, none can be compared; deleted meanwhile, there is nothing to compare.
             Err(CliError::Hub { status, .. }) if status.code() == tonic::Code::PermissionDenied => break,
-            Err(CliError::Hub { status, .. }) if status.code() == tonic::Code::NotFound => {}
+            // The same for a token of one service whose own, plain entry hides the shared secret.
+            Err(CliError::Hub { status, .. })
+                if matches!(status.code(), tonic::Code::NotFound | tonic::Code::FailedPrecondition) => {}
             Err(error) => return Err(error),
         }
     }

@@ -33,7 +33,7 @@ Examples:
 
 Without --once the hub stays up, and the demo prints what to type next.
 The last line of --once: services, entries, writes, deliveries, p50_ms, max_ms (from sending a
-write to its being applied in a service), restart_updates (entries sent again after a restart).
+write to its being applied in a service), restart_updates (updates sent again after a restart).
 JSON: the same, as one object."
 )]
 pub(crate) struct Demo {

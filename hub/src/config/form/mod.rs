@@ -4,6 +4,7 @@
 mod log;
 mod measure;
 mod place;
+mod switch;
 mod text;
 
 use super::source::Raw;
@@ -11,6 +12,7 @@ use super::source::Raw;
 pub(super) use log::{Filter, Format};
 pub(super) use measure::{Count, Size, Span};
 pub(super) use place::{Address, Location, Routes};
+pub(super) use switch::Switch;
 pub(super) use text::{OptionalPath, OptionalText, Path, Text, Words};
 
 /// A form of values.

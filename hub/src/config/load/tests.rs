@@ -12,8 +12,8 @@ fn flags(line: &[&str]) -> ServeArgs {
     ServeArgs::from_arg_matches(&command.try_get_matches_from(line).unwrap()).unwrap()
 }
 
-fn env(variables: &[(&str, &str)]) -> impl Iterator<Item = (String, String)> {
-    let owned: Vec<_> = variables.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
+fn env(variables: &[(&str, &str)]) -> impl Iterator<Item = (OsString, OsString)> {
+    let owned: Vec<_> = variables.iter().map(|(a, b)| (a.into(), b.into())).collect();
     owned.into_iter()
 }
 
@@ -42,7 +42,7 @@ fn assert_one(mistakes: &[String], parts: &[&str]) {
 #[test]
 fn later_places_win() {
     let file = file(
-        "listen = '1.1.1.1:1'\nhttp = '1.1.1.1:2'\n[times]\nheartbeat = '1s'\ndrain = '2s'\n[log]\nformat = 'json'\n",
+        "listen = '1.1.1.1:1'\nhttp = '1.1.1.1:2'\n[auth]\ndevelopment = true\n[times]\nheartbeat = '1s'\ndrain = '2s'\n[log]\nformat = 'json'\n",
     );
     let path = file.path().to_str().unwrap();
     let variables =
@@ -58,7 +58,7 @@ fn later_places_win() {
     assert_eq!(settings.log.format, LogFormat::Json);
     assert_eq!(settings.times.reconcile, Settings::default().times.reconcile);
     let source = |name: &str| loaded.source(name).unwrap().to_string();
-    assert_eq!(source("times.drain"), format!("file {path}, line 5"));
+    assert_eq!(source("times.drain"), format!("file {path}, line 7"));
     assert_eq!(source("http"), "environment CONFHUB_HTTP");
     assert_eq!(source("times.heartbeat"), "flag --heartbeat");
     assert_eq!(source("limits.streams"), "flag --set");
@@ -107,7 +107,7 @@ fn a_file_with_wrong_syntax_types_or_groups_is_explained() {
     assert_one(&mistakes("listen = \n"), &["syntax", "line 1"]);
     assert_one(&mistakes("a = 1\na = 2\n"), &["syntax", "line 2"]);
     assert_one(&mistakes("times = 5\n"), &["times (", "is a group of settings, not integer"]);
-    assert_one(&mistakes("listen = true\n"), &["listen (", "boolean is wrong"]);
+    assert_one(&mistakes("listen = true\n"), &["listen (", "`true` is wrong"]);
     assert_one(&mistakes("[auth]\naudience = [1]\n"), &["auth.audience", "something else than strings"]);
     assert_one(&mistakes("[tiems]\ndrain = '1s'\n"), &["tiems (", "did you mean `times`?"]);
     assert_one(&mistakes("[log]\nfilter = 'confhub=loud'\n"), &["log.filter", "`confhub=loud`"]);
@@ -136,6 +136,9 @@ fn mistakes_between_settings_are_found() {
     assert_one(&mistakes("auth.issuer = 'https://i'"), &["auth.issuer (file", "`auth.jwks` is not set"]);
     assert_one(&mistakes("auth.jwks = 'keys.json'"), &["auth.jwks (file", "`auth.issuer` is not"]);
     assert_one(&mistakes("auth.audience = ['a']"), &["auth.audience", "no effect without `auth.issuer`"]);
+    assert_one(&mistakes("auth.jwks-refresh = '1m'"), &["auth.jwks-refresh", "no effect without"]);
+    let both = "auth.issuer = 'i'\nauth.jwks = 'keys.json'\nauth.development = true";
+    assert_one(&mistakes(both), &["auth.development", "`auth.issuer` is set"]);
     assert_one(&mistakes("http = '127.0.0.1:7600'"), &["http (", "different ports"]);
     assert_one(&mistakes("limits.tenant-bytes = 10"), &["limits.tenant-bytes", "limits.value-bytes"]);
     assert_one(&mistakes("[backends]\nx_ = 'embeded'"), &["backends", "did you mean `embedded`?"]);
@@ -154,12 +157,55 @@ fn the_environment_has_names_that_are_not_ours() {
         ("CONFHUB_TOKEN", "t"),
         ("CONFHUB_PORT_7600_TCP_ADDR", "10.0.0.1"),
         ("CONFHUB_SERVICE_HOST", "10.0.0.1"),
+        ("CONFHUB_PORT", "tcp://10.0.0.1:7600"),
+        ("CONFHUB_GRPC_PORT", "tcp://10.0.0.1:7600"),
+        ("CONFHUB_GRPC_PORT_7600_TCP", "tcp://10.0.0.1:7600"),
+        ("CONFHUB_GRPC_PORT_7600_TCP_ADDR", "10.0.0.1"),
+        ("CONFHUB_GRPC_SERVICE_HOST", "10.0.0.1"),
+        ("CONFHUB_GRPC_SERVICE_PORT", "7600"),
+        ("CONFHUB_GRPC_SERVICE_PORT_HTTP", "7601"),
         ("PATH", "/bin"),
         ("CONFHUB_BACKENDS", "a_=embedded, a_b_=dynamodb"),
     ];
     let loaded = load(&ServeArgs::default(), env(&variables), &BACKENDS).unwrap();
     let routes: Vec<_> = loaded.settings.backends.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
     assert_eq!(routes, [("a_", "embedded"), ("a_b_", "dynamodb")]);
+}
+
+#[test]
+fn an_empty_variable_takes_no_issuer_away() {
+    let file = file("auth.issuer = 'https://i'\nauth.jwks = 'https://i/k'\n");
+    let args = flags(&["--config", file.path().to_str().unwrap()]);
+    let variables = [("CONFHUB_AUTH_ISSUER", ""), ("CONFHUB_AUTH_JWKS", ""), ("CONFHUB_LISTEN", "")];
+    let loaded = load(&args, env(&variables), &BACKENDS).unwrap();
+    assert_eq!(loaded.settings.auth.issuer.as_deref(), Some("https://i"));
+    assert!(matches!(loaded.source("auth.issuer"), Some(Source::File { .. })));
+    // One that is no setting is a mistake all the same.
+    assert!(load(&args, env(&[("CONFHUB_AUTH_ISSUR", "")]), &BACKENDS).is_err());
+}
+
+#[test]
+fn development_tokens_beyond_this_machine_need_a_word() {
+    for beyond in ["0.0.0.0:7600", "[::]:7600", "10.0.0.1:7600"] {
+        let refused = mistakes(&format!("listen = '{beyond}'"));
+        assert_one(&refused, &["listen (file", beyond, "auth.development = true"]);
+        for leave in ["auth.development = true", "auth.issuer = 'i'\nauth.jwks = 'keys.json'"] {
+            assert!(load_file(&format!("listen = '{beyond}'\n{leave}")).is_ok(), "{beyond} {leave}");
+        }
+    }
+    assert!(load_file("listen = '[::1]:7600'").is_ok());
+}
+
+#[test]
+fn a_variable_that_is_no_text_is_a_mistake_unless_it_is_a_path_or_not_ours() {
+    use std::os::unix::ffi::OsStringExt;
+    let wrong = || OsString::from_vec(vec![b'/', 0xff]);
+    let load = |name: &str| load(&ServeArgs::default(), [(name.into(), wrong())].into_iter(), &BACKENDS);
+    assert!(load("HOME").is_ok());
+    let error = load("CONFHUB_DATA_DIR").unwrap_err().to_string();
+    assert!(error.contains("CONFHUB_DATA_DIR") && error.contains("not UTF-8"), "{error}");
+    let error = load("CONFHUB_CONFIG").unwrap_err().to_string();
+    assert!(error.contains("cannot be read"), "the file is looked for: {error}");
 }
 
 #[test]

@@ -1,0 +1,74 @@
+//! URLs that something precious travels to or comes from: a token, an issuer's
+//! keys. `https`, or plain `http` that stays on this machine.
+//!
+//! It looks at the text alone. Where a name leads is found out when it is dialed.
+
+use http::Uri;
+use std::net::IpAddr;
+
+/// Checks a URL. `plaintext`: `http` may leave this machine.
+///
+/// # Errors
+/// What is wrong, to follow the URL in a sentence.
+pub(crate) fn check(url: &str, plaintext: bool) -> Result<Uri, &'static str> {
+    let uri: Uri = url.parse().map_err(|_| "is no URL")?;
+    let host = uri.host().filter(|host| !host.is_empty()).ok_or("is no URL with a host")?;
+    if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return Err("must not name a user");
+    }
+    match uri.scheme_str() {
+        Some("https") => Ok(uri),
+        Some("http") if plaintext || is_loopback(host) => Ok(uri),
+        Some("http") => Err("is not on this machine, and plain http is for loopback alone: use https"),
+        _ => Err("must start with https:// (or http://, on this machine)"),
+    }
+}
+
+/// The URL as an error repeats it: without what may be a password.
+pub(crate) fn shown(url: &str) -> String {
+    match url.rsplit_once('@') {
+        Some((_, rest)) => format!("…@{rest}"),
+        None => url.to_owned(),
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost")
+        || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_http_stays_on_this_machine() {
+        for good in [
+            "https://idp.example/jwks.json",
+            "http://127.0.0.1:4566/keys",
+            "http://[::1]/keys",
+            "http://localhost:1/",
+            "http://LOCALHOST",
+        ] {
+            assert!(check(good, false).is_ok(), "{good}");
+        }
+        for far in ["http://idp.example/jwks", "http://127.0.0.1.evil.example/", "http://10.0.0.1/"] {
+            assert!(check(far, false).is_err_and(|reason| reason.contains("loopback")), "{far}");
+            assert!(check(far, true).is_ok(), "{far}");
+        }
+        for bad in ["ftp://localhost/", "/jwks.json", "localhost:1", "127.0.0.1:1", "", "https://", "http://"]
+        {
+            assert!(check(bad, true).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_user_is_refused_and_no_password_is_repeated() {
+        for url in ["http://u:p@127.0.0.1", "https://u:p@hub.example", "https://u@hub.example"] {
+            assert_eq!(check(url, true), Err("must not name a user"), "{url}");
+            assert!(!shown(url).contains("u:p") && shown(url).starts_with("…@"), "{url}");
+        }
+        assert_eq!(shown("http://hub"), "http://hub");
+    }
+}
