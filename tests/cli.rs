@@ -202,7 +202,7 @@ async fn bad_input_has_an_exit_code_and_says_what_was_wrong() {
         (&["diff", "/nonexistent"], 1, "/nonexistent"),
         (&["export", "-o", "/nonexistent/x"], 1, "/nonexistent"),
         (&["status", "--endpoint", "nonsense"], 2, "nonsense"),
-        (&["status", "--endpoint", "http://10.0.0.1:1"], 2, "plaintext"),
+        (&["status", "--endpoint", "http://10.0.0.1:1"], 2, "plain http"),
         (&["status", "--token", "garbage"], 5, "confhub token"),
         (&["watch", "--token-file", "/nonexistent"], 1, "/nonexistent"),
     ] {
