@@ -55,6 +55,10 @@ pub enum Closed {
     /// The hub withdrew the right to listen.
     #[error("the hub revoked the right to listen")]
     Revoked,
+    /// The hub says that the token now names another tenant or service. A client
+    /// is one tenant's: what it handed out must not become another's.
+    #[error("the token names another tenant or service than before: build a client for each")]
+    IdentityChanged,
     /// The hub does not take the request, and never will: versions that do not
     /// fit, or an endpoint that is no hub.
     #[error("the hub refused the request: {0}; is this endpoint a hub, and of a version that fits?")]

@@ -54,6 +54,7 @@ pub(crate) async fn start(plan: Plan) -> Result<Client, Error> {
         place,
         backoff: Backoff::new(),
         rng: plan.rng,
+        next_token: None,
         renew_token: false,
     };
     tokio::spawn(worker.run(stopped));

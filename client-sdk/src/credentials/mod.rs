@@ -118,6 +118,23 @@ impl Credentials {
         let limit = limits::TOKEN_TIMEOUT;
         Token::new(&token.map_err(|_| TokenError::new(format!("the source took over {limit:?}")))??)
     }
+
+    /// Waits for a token other than `old`, which is about to expire.
+    pub(crate) async fn newer_than(self, old: Token) -> Token {
+        loop {
+            match self.token(true).await {
+                Ok(token) if token != old => return token,
+                Ok(_) => tracing::debug!("the token is about to expire, and there is no newer one yet"),
+                Err(error) => tracing::warn!(%error, "the token is about to expire"),
+            }
+            tokio::time::sleep(limits::RENEW_INTERVAL).await;
+        }
+    }
+
+    /// Whether there will never be another token.
+    pub(crate) fn are_fixed(&self) -> bool {
+        matches!(self, Self::Fixed(_))
+    }
 }
 
 /// Reads a token file, but no more of it than a token can have.

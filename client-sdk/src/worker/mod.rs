@@ -13,13 +13,13 @@ mod session;
 pub(crate) use place::{Good, Origin, Place};
 
 use crate::backoff::Backoff;
-use crate::credentials::Credentials;
+use crate::credentials::{Credentials, Token};
 use crate::disk::DiskWriter;
 use crate::endpoint::{Address, Endpoints, Round};
 use crate::store::Store;
 use crate::view::View;
-use crate::{Closed, Status};
-use end::{End, Verdict};
+use crate::{Closed, Status, limits};
+use end::{End, Standing, Verdict};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -35,6 +35,8 @@ pub(crate) struct Worker {
     pub(crate) disk: Option<DiskWriter>,
     pub(crate) backoff: Backoff,
     pub(crate) rng: fastrand::Rng,
+    /// A token for the next attempt, got while the last stream was still open.
+    pub(crate) next_token: Option<Token>,
     /// The hub refused the last token, or said that it is about to expire.
     pub(crate) renew_token: bool,
 }
@@ -42,8 +44,10 @@ pub(crate) struct Worker {
 /// How a visit to one address ended.
 struct Visit {
     end: End,
-    /// How long there was a stream.
-    lived: Duration,
+    /// There was a stream: its Welcome had arrived.
+    opened: bool,
+    /// The stream was a success, however it ended.
+    worked: bool,
 }
 
 impl Worker {
@@ -73,13 +77,15 @@ impl Worker {
         loop {
             let pause = match self.endpoints.round(&mut self.rng).await {
                 Round::Try(addresses) => match self.go_round(addresses).await {
-                    Ok(true) => continue,
-                    Ok(false) => self.backoff.next(&mut self.rng),
+                    Ok(pause) => pause,
                     Err(reason) => return reason,
                 },
-                // A quarter more at random, so that all those whom one hub
-                // sent away do not come back together.
-                Round::Wait(pause) => pause.mul_f64(1.0 + self.rng.f64() / 4.0),
+                Round::Wait(pause) => {
+                    self.failed("all hubs are left alone for a while");
+                    // A quarter more at random, so that all those whom one hub
+                    // sent away do not come back together.
+                    pause.mul_f64(1.0 + self.rng.f64() / 4.0)
+                }
                 Round::Unresolved(reason) => {
                     self.failed(&reason);
                     self.backoff.next(&mut self.rng)
@@ -90,31 +96,33 @@ impl Worker {
     }
 
     /// Goes through addresses until one had more to say than that it cannot be
-    /// reached. True: to go on at once; false: after a pause.
-    async fn go_round(&mut self, addresses: Vec<Address>) -> Result<bool, Closed> {
+    /// reached. Returns the pause before the next round.
+    async fn go_round(&mut self, addresses: Vec<Address>) -> Result<Duration, Closed> {
         for address in addresses {
-            let Visit { end, lived } = self.visit(&address).await;
-            let lived = self.backoff.worked(lived);
-            let verdict = end.verdict();
-            if !matches!(verdict, Verdict::Close(_)) {
+            let Visit { end, opened, worked } = self.visit(&address).await;
+            let starting = self.store.status() == Status::Starting;
+            let token_is_fixed = self.credentials.are_fixed();
+            let verdict = end.verdict(Standing { starting, opened, token_is_fixed });
+            if end.is_planned() {
+                tracing::debug!(hub = %address, reason = %end, "the stream has ended");
+            } else if !matches!(verdict, Verdict::Close(_)) {
                 tracing::warn!(hub = %address, reason = %end, "no stream; reads go on from the last good state");
                 self.failed(&end.to_string());
             }
             match verdict {
                 Verdict::Close(reason) => return Err(reason),
-                Verdict::NextAddress => {}
-                Verdict::Again => return Ok(false),
-                Verdict::Elsewhere(pause) => {
-                    self.endpoints.leave(&address, pause);
-                    return Ok(lived);
-                }
-                Verdict::NewToken => {
-                    self.renew_token = true;
-                    return Ok(lived);
-                }
+                Verdict::NextAddress => continue,
+                Verdict::Again => {}
+                Verdict::MuchLater => self.backoff.exhaust(),
+                Verdict::Elsewhere(pause) => self.endpoints.leave(&address, pause),
+                Verdict::NewToken => self.renew_token = true,
             }
+            if worked {
+                return Ok(limits::SPREAD.mul_f64(self.rng.f64()));
+            }
+            break;
         }
-        Ok(false)
+        Ok(self.backoff.next(&mut self.rng))
     }
 
     /// Says that the state is no longer known to be the hub's.

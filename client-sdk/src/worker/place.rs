@@ -34,22 +34,15 @@ pub(crate) struct Good {
 }
 
 impl Place {
-    /// Takes note of whose stream this is. If it is not whose the state is, the
-    /// state is dropped before anything else can be read from it.
-    pub(super) fn welcome(&mut self, origin: Origin, store: &Store) -> Result<(), End> {
-        let moved = self.origin.as_ref().is_some_and(|known| *known != origin);
-        let resumed = self.cursor.is_some();
-        self.origin = Some(origin);
-        if !moved {
-            return Ok(());
+    /// Takes note of whose stream this is. A state never becomes another's.
+    pub(super) fn welcome(&mut self, origin: Origin) -> Result<(), End> {
+        match &self.origin {
+            Some(known) if *known != origin => Err(End::Moved),
+            _ => {
+                self.origin = Some(origin);
+                Ok(())
+            }
         }
-        let empty = Arc::new(State::default());
-        let keys = self.state.changed_keys(&empty);
-        self.state = Arc::clone(&empty);
-        self.cursor = None;
-        store.publish(empty, &Changed { keys, reset: true });
-        // The hub answers a cursor that was the other's; it must not.
-        if resumed { Err(End::Moved) } else { Ok(()) }
     }
 
     /// Goes to the state after `update`, all of it at once, and publishes it.
