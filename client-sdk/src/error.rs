@@ -63,6 +63,10 @@ pub enum Closed {
     /// fit, or an endpoint that is no hub.
     #[error("the hub refused the request: {0}; is this endpoint a hub, and of a version that fits?")]
     Refused(Arc<str>),
+    /// The task of the client panicked. That is a mistake in this crate, or in
+    /// code of the program that it had to call.
+    #[error("the client's own task panicked")]
+    Panicked,
     /// The task of the client is gone, with the runtime that it ran on.
     #[error("the runtime of the client has ended")]
     Runtime,

@@ -10,9 +10,11 @@ pub(crate) use claims::names;
 
 use crate::limits;
 use confhub_proto::limits::TOKEN_BYTES;
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use std::fmt;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::io::AsyncReadExt;
@@ -152,7 +154,8 @@ pub(crate) trait DynTokenSource: Send + Sync {
 
 impl<S: TokenSource> DynTokenSource for S {
     fn dyn_token(&self, renew: bool) -> BoxFuture<'_, Result<String, TokenError>> {
-        Box::pin(self.token(renew))
+        let token = AssertUnwindSafe(async move { self.token(renew).await }).catch_unwind();
+        token.map(|token| token.unwrap_or_else(|_| Err(TokenError::new("the source panicked")))).boxed()
     }
 }
 

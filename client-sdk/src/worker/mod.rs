@@ -145,7 +145,7 @@ struct CloseOnDrop(Arc<Store>);
 
 impl Drop for CloseOnDrop {
     fn drop(&mut self) {
-        self.0.close(Closed::Runtime);
+        self.0.close(if std::thread::panicking() { Closed::Panicked } else { Closed::Runtime });
     }
 }
 

@@ -62,6 +62,10 @@ impl FakeHub {
         *self.net.resolved.lock().unwrap() = hosts.iter().map(|host| address(*host)).collect();
     }
 
+    pub(super) fn net(&self) -> Net {
+        self.net.clone()
+    }
+
     pub(super) fn builder(&self) -> Builder {
         Client::builder()
             .endpoint("http://hub.test:7600")

@@ -43,32 +43,6 @@ async fn a_typed_handle_keeps_the_last_good_value_and_says_so() {
     assert!(client.typed_or("none", 5_u8).error().is_none());
 }
 
-/// Its `Deserialize` panics on one value.
-#[derive(Debug)]
-struct Touchy(u32);
-
-impl<'de> serde::Deserialize<'de> for Touchy {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let value = u32::deserialize(deserializer)?;
-        assert!(value != 13, "no");
-        Ok(Self(value))
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_panic_in_the_programs_own_parsing_is_only_a_bad_value() {
-    let mut hub = FakeHub::new();
-    let (client, call) = hub.connected(hub.builder(), &limits(1, "1")).await;
-    let touchy = client.typed::<Touchy>("limits").unwrap();
-    let mut watch = client.watch("limits");
-    call.update(&between(&limits(1, "1"), &limits(2, "13"))).await;
-    watch.next().await;
-    call.update(&between(&limits(2, "13"), &limits(3, "3"))).await;
-    watch.next().await;
-    tokio::time::sleep(Duration::from_millis(1)).await;
-    assert_eq!((touchy.load().0, client.stats().rejected_values), (3, 1));
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_watch_sees_the_latest_the_same_value_again_and_removal() {
     let mut hub = FakeHub::new();

@@ -4,6 +4,7 @@
 mod fake_hub;
 mod following;
 mod leaving;
+mod panics;
 mod starting;
 mod tokens;
 
