@@ -116,7 +116,8 @@ impl Builder {
     }
 
     /// How long [`connect`](Self::connect) waits for the hub if there is a state
-    /// on disk. Default: 1 s.
+    /// on disk, unless no address takes a connection: then it does not wait.
+    /// Default: 1 s.
     pub fn fallback_after(mut self, limit: Duration) -> Self {
         self.fallback_after = limit;
         self

@@ -2,6 +2,7 @@
 
 use crate::Closed;
 use std::sync::Arc;
+use std::time::SystemTime;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -24,9 +25,9 @@ pub enum Status {
         since: Instant,
         /// Why, for people.
         reason: Arc<str>,
-        /// The state is the one that was found on disk at the start; this
-        /// process has never heard from a hub.
-        from_disk: bool,
+        /// The state is the one that was found on disk at the start, and a hub
+        /// published it at this time; this process has had none from a hub.
+        from_disk: Option<SystemTime>,
     },
     /// The client has ended for good; the state stays as it was.
     Closed {
@@ -61,7 +62,7 @@ impl std::fmt::Display for Status {
             Self::Starting => f.write_str("starting"),
             Self::Ready { .. } => f.write_str("ready"),
             Self::Stale { reason, from_disk, .. } => {
-                let origin = if *from_disk { " (from disk)" } else { "" };
+                let origin = if from_disk.is_some() { " (from disk)" } else { "" };
                 write!(f, "stale{origin}: {reason}")
             }
             Self::Closed { reason } => write!(f, "closed: {reason}"),

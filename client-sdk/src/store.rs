@@ -10,7 +10,9 @@ use crate::{Closed, Status};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use confhub_proto::{Entry, Key, State};
 use std::sync::Arc;
+use std::time::SystemTime;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// State, status and counters of one client.
 #[derive(Debug)]
@@ -18,6 +20,8 @@ pub(crate) struct Store {
     state: ArcSwap<State>,
     status: watch::Sender<Status>,
     last_failure: ArcSwapOption<String>,
+    /// When a hub published the state that was found on disk.
+    saved: ArcSwapOption<SystemTime>,
     pub(crate) followers: Followers,
     pub(crate) counters: Counters,
 }
@@ -35,6 +39,7 @@ impl Store {
             state: ArcSwap::default(),
             status: watch::Sender::new(Status::Starting),
             last_failure: ArcSwapOption::empty(),
+            saved: ArcSwapOption::empty(),
             followers: Followers::default(),
             counters: Counters::default(),
         }
@@ -57,6 +62,40 @@ impl Store {
         if !changed.keys.is_empty() {
             self.followers.tell(&state, changed, &self.counters);
         }
+    }
+
+    /// Has a state from disk ready. It is shown to nobody before
+    /// [`fall_back`](Self::fall_back), since there is no client yet.
+    pub(crate) fn set_saved(&self, state: Arc<State>, hub_time: SystemTime) {
+        self.state.store(state);
+        self.saved.store(Some(Arc::new(hub_time)));
+    }
+
+    /// Drops it again. False: there is none, or the program has it already.
+    pub(crate) fn forget_saved(&self) -> bool {
+        let mut forgotten = false;
+        // Under the lock of the status, as `fall_back` is.
+        self.change_status(|status| {
+            forgotten = *status == Status::Starting && self.saved.swap(None).is_some();
+            None
+        });
+        if forgotten {
+            self.state.store(Arc::default());
+        }
+        forgotten
+    }
+
+    /// Lets the program start with the state from disk, if there is one and the
+    /// hub was not faster after all.
+    pub(crate) fn fall_back(&self) {
+        self.change_status(|status| {
+            let hub_time = *self.saved.load_full().filter(|_| *status == Status::Starting)?;
+            let last = self.last_failure();
+            let reason: Arc<str> =
+                last.map_or("the hub has not answered yet".into(), |last| last.as_str().into());
+            tracing::warn!(%reason, "no hub: starting from the last good state on disk");
+            Some(Status::Stale { since: Instant::now(), reason, from_disk: Some(hub_time) })
+        });
     }
 
     /// A receiver of the status.

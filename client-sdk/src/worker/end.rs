@@ -51,6 +51,9 @@ pub(super) enum End {
     /// The token now names another tenant or service than the state's.
     #[error("{}", Closed::IdentityChanged)]
     Moved,
+    /// The same, but the state was that on disk, which nobody has seen yet.
+    #[error("the state on disk is another tenant's or service's; the hub is asked for all of it")]
+    ForeignFile,
     /// The token was about to expire, and there is a newer one.
     #[error("there is a newer token")]
     Renewed,
@@ -95,7 +98,7 @@ impl End {
             Self::Moved => Verdict::Close(Closed::IdentityChanged),
             Self::TooLarge { .. } | Self::Frame(FrameError::TooLarge { .. }) => Verdict::MuchLater,
             Self::Silent(_) | Self::Protocol(_) | Self::Frame(_) => Verdict::Elsewhere(limits::DISTRUST),
-            Self::Token(_) | Self::Diverged | Self::Renewed => Verdict::Again,
+            Self::Token(_) | Self::Diverged | Self::ForeignFile | Self::Renewed => Verdict::Again,
         }
     }
 

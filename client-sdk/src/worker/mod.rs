@@ -8,9 +8,11 @@
 
 mod end;
 mod place;
+mod saved;
 mod session;
 
 pub(crate) use place::{Good, Origin, Place};
+pub(crate) use saved::Saved;
 
 use crate::backoff::Backoff;
 use crate::credentials::{Credentials, Token};
@@ -33,6 +35,8 @@ pub(crate) struct Worker {
     pub(crate) store: Arc<Store>,
     pub(crate) place: Place,
     pub(crate) disk: Option<DiskWriter>,
+    /// Until it was looked at.
+    pub(crate) saved: Option<Saved>,
     pub(crate) backoff: Backoff,
     pub(crate) rng: fastrand::Rng,
     /// A token for the next attempt, got while the last stream was still open.
@@ -75,6 +79,12 @@ impl Worker {
     /// Connects, again and again.
     async fn follow(&mut self) -> Closed {
         loop {
+            if let Err(error) = self.take_saved().await {
+                tracing::warn!(%error, "cannot connect");
+                self.failed(&error.to_string());
+                sleep(self.backoff.next(&mut self.rng)).await;
+                continue;
+            }
             let pause = match self.endpoints.round(&mut self.rng).await {
                 Round::Try(addresses) => match self.go_round(addresses).await {
                     Ok(pause) => pause,
@@ -88,6 +98,7 @@ impl Worker {
                 }
                 Round::Unresolved(reason) => {
                     self.failed(&reason);
+                    self.store.fall_back();
                     self.backoff.next(&mut self.rng)
                 }
             };
@@ -117,11 +128,13 @@ impl Worker {
                 Verdict::Elsewhere(pause) => self.endpoints.leave(&address, pause),
                 Verdict::NewToken => self.renew_token = true,
             }
-            if worked {
-                return Ok(limits::SPREAD.mul_f64(self.rng.f64()));
-            }
-            break;
+            return Ok(if worked {
+                limits::SPREAD.mul_f64(self.rng.f64())
+            } else {
+                self.backoff.next(&mut self.rng)
+            });
         }
+        self.store.fall_back();
         Ok(self.backoff.next(&mut self.rng))
     }
 
@@ -130,7 +143,7 @@ impl Worker {
         self.store.set_last_failure(why);
         self.store.change_status(|status| match status {
             Status::Ready { .. } => {
-                Some(Status::Stale { since: Instant::now(), reason: why.into(), from_disk: false })
+                Some(Status::Stale { since: Instant::now(), reason: why.into(), from_disk: None })
             }
             Status::Stale { since, reason, from_disk } if **reason != *why => {
                 Some(Status::Stale { since: *since, reason: why.into(), from_disk: *from_disk })

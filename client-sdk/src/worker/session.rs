@@ -80,7 +80,9 @@ impl Worker {
         stream: &mut Follow,
     ) -> Result<std::convert::Infallible, End> {
         let patience = patience(&welcome);
-        self.place.welcome(Origin { tenant: welcome.tenant, service: welcome.service })?;
+        if let Err(end) = self.place.welcome(Origin { tenant: welcome.tenant, service: welcome.service }) {
+            return Err(if self.forget_saved() { End::ForeignFile } else { end });
+        }
         let mut last_frame = Instant::now();
         let mut alarm = pin!(sleep(patience));
         loop {

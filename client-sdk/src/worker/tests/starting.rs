@@ -1,8 +1,9 @@
 //! How clients begin, with and without a hub.
 
 use super::*;
-use crate::{Client, ConfigError, Error};
+use crate::{Client, ConfigError, Error, TokenError, TokenSource};
 use fake_hub::token;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[tokio::test(start_paused = true)]
 async fn without_a_hub_the_last_good_state_on_disk_serves_until_there_is_one() {
@@ -15,7 +16,11 @@ async fn without_a_hub_the_last_good_state_on_disk_serves_until_there_is_one() {
 
     hub.listen(&[]);
     let client = hub.builder().disk(&path).connect().await.unwrap();
-    assert!(matches!(client.status(), Status::Stale { from_disk: true, .. }), "{}", client.status());
+    let from_disk = |status: Status| match status {
+        Status::Stale { from_disk, .. } => from_disk,
+        other => panic!("{other}"),
+    };
+    assert_eq!(from_disk(client.status()), Some(SystemTime::UNIX_EPOCH), "the time of the commit");
     assert_eq!(client.get_as("tenant_config_a"), Ok(Some(3)));
 
     hub.listen(&[2]);
@@ -46,6 +51,78 @@ async fn the_state_of_another_tenant_on_disk_is_as_none() {
     }
     std::fs::write(&path, "damaged").unwrap();
     assert!(hub.builder().disk(&path).connect().await.is_err());
+}
+
+/// A folder with a file `state` that has the state `one(3)` of the tenant `acme`.
+async fn saved() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let mut hub = FakeHub::new();
+    let builder = hub.builder().disk(folder.path().join("state"));
+    let (client, _call) = hub.connected(builder, &one(3)).await;
+    client.close().await;
+    folder
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_no_address_takes_a_connection_the_disk_is_not_waited_for() {
+    let folder = saved().await;
+    let hub = FakeHub::new();
+    hub.listen(&[]);
+    let began = Instant::now();
+    let client = hub.builder().disk(folder.path().join("state")).connect().await.unwrap();
+    assert!(client.status().is_stale() && began.elapsed() < Duration::from_millis(100));
+}
+
+/// Takes its time, and has a token only after some attempts.
+struct Slow(Duration, AtomicUsize);
+
+impl TokenSource for Slow {
+    async fn token(&self, _: bool) -> Result<String, TokenError> {
+        tokio::time::sleep(self.0).await;
+        match self.1.fetch_sub(1, Ordering::SeqCst) {
+            0 => Ok(token("acme")),
+            _ => Err(TokenError::new("not yet")),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_that_a_token_takes_is_not_the_hubs() {
+    let folder = saved().await;
+    let mut hub = FakeHub::new();
+    let slow = Slow(Duration::from_millis(999), AtomicUsize::new(0));
+    let connecting = hub.builder().disk(folder.path().join("state")).token_source(slow).connect();
+    let connecting = tokio::spawn(connecting);
+    let call = hub.call().await;
+    assert_eq!(call.cursor(), Some(one(3).digest()));
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    call.welcome("acme").await;
+    call.heartbeat(one(3).digest()).await;
+    assert!(connecting.await.unwrap().unwrap().status().is_ready());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_comes_late_still_opens_the_disk() {
+    let folder = saved().await;
+    let hub = FakeHub::new();
+    hub.listen(&[]);
+    let slow = Slow(Duration::from_millis(500), AtomicUsize::new(5));
+    let client = hub.builder().disk(folder.path().join("state")).token_source(slow).connect();
+    assert_eq!(client.await.unwrap().get_as("tenant_config_a"), Ok(Some(3)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_the_hub_says_is_anothers_is_not_seen() {
+    let folder = saved().await;
+    let mut hub = FakeHub::new();
+    let connecting = tokio::spawn(hub.builder().disk(folder.path().join("state")).connect());
+    hub.call().await.welcome("other").await;
+    let call = hub.call().await;
+    assert_eq!(call.cursor(), None);
+    call.welcome("other").await;
+    call.update(&Update::reset(&State::default(), SystemTime::UNIX_EPOCH)).await;
+    let client = connecting.await.unwrap().unwrap();
+    assert!(client.status().is_ready() && client.get("tenant_config_a").is_none());
 }
 
 #[tokio::test(start_paused = true)]
