@@ -85,5 +85,8 @@ pub(crate) const PENDING_KEYS: usize = 4_096;
 /// Shortest time between two writes of the state to disk.
 pub(crate) const DISK_INTERVAL: Duration = Duration::from_secs(1);
 
+/// A write to disk is followed by a pause of this many times what it took.
+pub(crate) const DISK_SHARE: u32 = 20;
+
 /// How long the last write to disk may hold up the end of the task.
 pub(crate) const DISK_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);

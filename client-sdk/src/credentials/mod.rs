@@ -6,7 +6,7 @@
 
 mod claims;
 
-pub(crate) use claims::names;
+pub(crate) use claims::Marks;
 
 use crate::limits;
 use confhub_proto::limits::TOKEN_BYTES;
@@ -58,6 +58,12 @@ impl TokenError {
     }
 }
 
+/// What stands before a token in the header.
+const SCHEME: &str = "Bearer ";
+
+/// Longest token, in bytes: hubs count the whole header.
+const LONGEST: usize = TOKEN_BYTES - SCHEME.len();
+
 /// A token that fits into a header.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Token(String);
@@ -68,9 +74,9 @@ impl Token {
         if token.is_empty() {
             return Err(TokenError::new("it is empty"));
         }
-        if token.len() > TOKEN_BYTES {
+        if token.len() > LONGEST {
             let actual = token.len();
-            return Err(TokenError::new(format!("it has {actual} bytes; at most {TOKEN_BYTES} are allowed")));
+            return Err(TokenError::new(format!("it has {actual} bytes; at most {LONGEST} are allowed")));
         }
         if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(TokenError::new("it has characters that no token has"));
@@ -84,7 +90,7 @@ impl Token {
 
     /// The value of the `authorization` header, marked so that it is never shown.
     pub(crate) fn header(&self) -> Result<MetadataValue<Ascii>, TokenError> {
-        let mut value = MetadataValue::try_from(format!("Bearer {}", self.0)).map_err(TokenError::new)?;
+        let mut value = MetadataValue::try_from(format!("{SCHEME}{}", self.0)).map_err(TokenError::new)?;
         value.set_sensitive(true);
         Ok(value)
     }
@@ -167,11 +173,12 @@ mod tests {
     async fn a_file_is_read_each_time_and_its_newline_is_no_part_of_the_token() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let credentials = Credentials::File(file.path().to_owned());
-        for token in ["one", "two"] {
+        for token in ["one", "two", &"t".repeat(LONGEST)] {
             std::fs::write(file.path(), format!("{token}\n")).unwrap();
-            assert_eq!(credentials.token(false).await.unwrap().as_str(), token);
+            let read = credentials.token(false).await.unwrap();
+            assert!(read.as_str() == token && read.header().unwrap().len() <= TOKEN_BYTES);
         }
-        std::fs::write(file.path(), "t".repeat(TOKEN_BYTES + 1)).unwrap();
+        std::fs::write(file.path(), "t".repeat(LONGEST + 1)).unwrap();
         assert!(credentials.token(false).await.is_err());
         let missing = Credentials::File("/nonexistent/token".into());
         assert!(missing.token(false).await.unwrap_err().to_string().contains("/nonexistent/token"));

@@ -46,7 +46,7 @@ impl Worker {
         Ok(())
     }
 
-    fn resume_from(&mut self, Good { origin, state, hub_time }: Good) {
+    fn resume_from(&mut self, Good { origin, state, hub_time, .. }: Good) {
         self.store.set_saved(Arc::clone(&state), hub_time);
         self.place.cursor = Some(state.digest());
         self.place.origin = Some(origin);

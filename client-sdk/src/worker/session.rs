@@ -80,7 +80,8 @@ impl Worker {
         stream: &mut Follow,
     ) -> Result<std::convert::Infallible, End> {
         let patience = patience(&welcome);
-        if let Err(end) = self.place.welcome(Origin { tenant: welcome.tenant, service: welcome.service }) {
+        let origin = Origin { tenant: welcome.tenant, service: welcome.service };
+        if let Err(end) = self.place.welcome(origin, &stream.token) {
             return Err(if self.forget_saved() { End::ForeignFile } else { end });
         }
         let mut last_frame = Instant::now();
