@@ -1,7 +1,7 @@
 //! Coming back is the normal path: nothing is lost, and nothing is sent twice.
 
 use crate::support::{Hub, Proxy, client, has, soon, until_state, until_status};
-use confhub_client::{Client, Status, TokenError, TokenSource};
+use confhub_client::{Client, Status, TokenError, TokenRequest, TokenSource};
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -103,7 +103,7 @@ async fn the_last_handle_ends_the_clients_task() {
     let mut watch = clone.watch("tenant_config_a");
     drop(clone);
     writer.put("tenant_config_a", "2").await.unwrap();
-    soon("the watch keeps it alive", watch.next()).await.unwrap();
+    soon("the watch keeps it alive", watch.changed()).await.unwrap();
     drop(watch);
     assert!(hub.metric("confhub_streams").await > 0.0);
     assert_eq!(handle.load_full(), 2.into(), "the handle keeps it alive");
@@ -119,8 +119,8 @@ struct ShortLived {
 }
 
 impl TokenSource for ShortLived {
-    async fn token(&self, renew: bool) -> Result<String, TokenError> {
-        self.renewed.fetch_add(usize::from(renew), Ordering::SeqCst);
+    async fn token(&self, request: TokenRequest) -> Result<String, TokenError> {
+        self.renewed.fetch_add(usize::from(request.renew), Ordering::SeqCst);
         Ok(self.hub.token_of("acme", None, &[], Duration::from_secs(3)))
     }
 }

@@ -48,7 +48,7 @@ async fn without_a_hub_and_without_a_file_there_is_no_client() {
     let gone = leave_a_state(&disk.path().join("acme.state")).await;
     let none = gone.client(&disk.path().join("none")).connect_timeout(Duration::from_millis(200));
     let error = none.connect().await.unwrap_err();
-    assert!(matches!(&error, Error::Timeout { .. }) && error.retryable(), "{error:?}");
+    assert!(matches!(&error, Error::Timeout { .. }) && error.is_retryable(), "{error:?}");
     assert!(error.to_string().contains(&gone.endpoint), "{error}");
 }
 

@@ -173,6 +173,9 @@ impl Builder {
                 return Err(ConfigError::Zero(name));
             }
         }
+        if self.max_state_bytes == 0 {
+            return Err(ConfigError::Zero("max_state_bytes"));
+        }
         if let Some(path) = &self.disk {
             let refuse = |reason| Err(ConfigError::Disk { path: path.clone(), reason });
             match (path.file_name(), path.parent()) {

@@ -43,7 +43,7 @@
 //!
 //! // The next change of one key; `None` if it is removed.
 //! let mut watch = client.watch("tenant_config_kafka_addr");
-//! let changed = watch.next().await;
+//! let changed = watch.changed().await?;
 //! # let _ = (port, changed);
 //! # Ok(())
 //! # }
@@ -109,6 +109,7 @@ mod store;
 
 mod client;
 mod follow;
+mod snapshot;
 mod value;
 
 #[cfg(test)]
@@ -116,11 +117,14 @@ mod test;
 
 pub use builder::Builder;
 pub use client::Client;
-pub use confhub_proto::{Bytes, Content, Cursor, Entry, Key, ServiceName, State};
-pub use credentials::{TokenError, TokenSource};
+pub use confhub_proto::{
+    Bytes, Content, ContentError, Cursor, CursorError, Entry, EntryError, Key, NameError, ServiceName,
+};
+pub use credentials::{TokenError, TokenRequest, TokenSource};
 pub use endpoint::{Dialer, TcpDialer};
 pub use error::{Closed, ConfigError, Error, ValueError};
 pub use follow::{ChangeStream, Changes, Loaded, Typed, Watch};
+pub use snapshot::Snapshot;
 pub use stats::Stats;
 pub use status::{Status, StatusWatch};
 pub use value::parse;

@@ -32,7 +32,7 @@ pub(crate) struct Plan {
 /// Starts the worker and waits for a first state.
 pub(crate) async fn start(plan: Plan) -> Result<Client, Error> {
     let deadline = Instant::now() + plan.connect_timeout;
-    let store = Arc::new(Store::new());
+    let store = Arc::new(Store::new(plan.view.prefixes.clone()));
     let (stop, stopped) = watch::channel(false);
     let (found, on_disk) = oneshot::channel();
     let writer = |path: &PathBuf| DiskWriter::start(path.clone(), plan.view.clone(), Arc::clone(&store));

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 /// State, status and counters of one client.
 #[derive(Debug)]
 pub(crate) struct Store {
+    prefixes: Vec<String>,
     state: ArcSwap<State>,
     status: watch::Sender<Status>,
     last_failure: ArcSwapOption<String>,
@@ -34,8 +35,10 @@ pub(crate) struct Changed {
 }
 
 impl Store {
-    pub(crate) fn new() -> Self {
+    /// A store of the view with these prefixes; none admit all keys.
+    pub(crate) fn new(prefixes: Vec<String>) -> Self {
         Self {
+            prefixes,
             state: ArcSwap::default(),
             status: watch::Sender::new(Status::Starting),
             last_failure: ArcSwapOption::empty(),
@@ -53,6 +56,22 @@ impl Store {
     /// One entry of the state now.
     pub(crate) fn get(&self, key: &str) -> Option<Arc<Entry>> {
         self.state.load().get(key).map(Arc::clone)
+    }
+
+    /// Says so if somebody is going to wait for what will never come.
+    pub(crate) fn warn_of(&self, key: &str) {
+        if let Some(reason) = self.why_never(key) {
+            tracing::warn!(key, reason, "this key can never have an entry here");
+        }
+    }
+
+    fn why_never(&self, key: &str) -> Option<String> {
+        match Key::new(key) {
+            Err(error) => Some(error.to_string()),
+            Ok(_) if self.prefixes.is_empty() => None,
+            Ok(_) if self.prefixes.iter().any(|prefix| key.starts_with(prefix)) => None,
+            Ok(_) => Some(format!("the client asks for keys with {} alone", self.prefixes.join(", "))),
+        }
     }
 
     /// Makes `state` the one that is read, then tells the followers of what
@@ -145,4 +164,17 @@ impl Store {
 pub(crate) struct Lease {
     pub(crate) store: Arc<Store>,
     pub(crate) stop: watch::Sender<bool>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_can_never_have_an_entry_are_known() {
+        let (all, some) = (Store::new(Vec::new()), Store::new(vec!["a_".to_owned(), "b_".to_owned()]));
+        assert!(all.why_never("a b").is_some_and(|reason| reason.contains("`a b`")));
+        assert!(some.why_never("c_1").is_some_and(|reason| reason.contains("a_, b_")));
+        assert!(all.why_never("c_1").is_none() && some.why_never("b_1").is_none());
+    }
 }

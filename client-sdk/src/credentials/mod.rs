@@ -1,8 +1,8 @@
 //! Where tokens come from.
 //!
-//! A token is asked for on each connect and kept no longer than the attempt, so
-//! a token that is rotated on disk or renewed by a library is picked up when
-//! the hub asks for it. No token is ever logged or shown by `{:?}`.
+//! A token is asked for once an address has taken the connection, and again
+//! before it expires, so one that is rotated on disk or renewed by a library is
+//! picked up in time. No token is ever logged or shown by `{:?}`.
 
 mod claims;
 
@@ -24,25 +24,34 @@ use tonic::metadata::{Ascii, MetadataValue};
 /// service.
 ///
 /// ```
-/// use confhub_client::{TokenError, TokenSource};
+/// use confhub_client::{TokenError, TokenRequest, TokenSource};
 ///
 /// struct Login;
 ///
 /// impl TokenSource for Login {
-///     async fn token(&self, renew: bool) -> Result<String, TokenError> {
-///         // `renew` says that the hub refused the token handed out before.
-///         # let _ = renew;
+///     async fn token(&self, request: TokenRequest) -> Result<String, TokenError> {
+///         if request.renew {
+///             // The hub refused the token handed out before.
+///         }
 ///         Ok("eyJ…".to_owned())
 ///     }
 /// }
 /// ```
 pub trait TokenSource: Send + Sync + 'static {
-    /// A token that is valid now. With `renew`, the hub has refused the last one
-    /// or it is about to expire: a cached one will not do.
+    /// A token that is valid now.
     ///
     /// # Errors
     /// If there is none now; the client tries again after a pause.
-    fn token(&self, renew: bool) -> impl Future<Output = Result<String, TokenError>> + Send;
+    fn token(&self, request: TokenRequest) -> impl Future<Output = Result<String, TokenError>> + Send;
+}
+
+/// What is asked of a [`TokenSource`].
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct TokenRequest {
+    /// The hub has refused the last token, or it is about to expire: a cached
+    /// one will not do.
+    pub renew: bool,
 }
 
 /// There is no token now.
@@ -160,7 +169,7 @@ pub(crate) trait DynTokenSource: Send + Sync {
 
 impl<S: TokenSource> DynTokenSource for S {
     fn dyn_token(&self, renew: bool) -> BoxFuture<'_, Result<String, TokenError>> {
-        let token = AssertUnwindSafe(async move { self.token(renew).await }).catch_unwind();
+        let token = AssertUnwindSafe(async move { self.token(TokenRequest { renew }).await }).catch_unwind();
         token.map(|token| token.unwrap_or_else(|_| Err(TokenError::new("the source panicked")))).boxed()
     }
 }

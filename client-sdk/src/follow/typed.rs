@@ -4,16 +4,31 @@ use super::{FollowKey, Ticket};
 use crate::stats::Counters;
 use crate::store::Lease;
 use crate::{ValueError, value};
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use confhub_proto::Entry;
 use serde::de::DeserializeOwned;
 use std::convert::Infallible;
 use std::fmt;
+use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// A value as [`Typed::load`] lends it.
-pub type Loaded<T> = arc_swap::Guard<Arc<T>>;
+pub struct Loaded<T>(Guard<Arc<T>>);
+
+impl<T> Deref for Loaded<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Loaded<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
 
 /// A handle to one entry's value as a `T`.
 ///
@@ -81,7 +96,7 @@ impl<T> Typed<T> {
     /// work, not for longer: it does not change any more.
     #[must_use]
     pub fn load(&self) -> Loaded<T> {
-        self.0.slot.value.load()
+        Loaded(self.0.slot.value.load())
     }
 
     /// The value, to keep or to send elsewhere.
@@ -148,7 +163,7 @@ impl<T: DeserializeOwned + Send + Sync> FollowKey for Slot<T> {
             (Err(ValueError::Missing { .. }), Some(default)) => self.set(Arc::clone(default)),
             (Err(error), _) => {
                 counters.rejected_values.add_one();
-                tracing::warn!(key = &*self.key, %error, "keeping the last good value");
+                tracing::warn!(error = error.without_value(), "keeping the last good value");
                 self.error.store(Some(Arc::new(error)));
             }
         }
@@ -174,5 +189,5 @@ impl<T> Slot<T> {
 fn parse<T: DeserializeOwned>(key: &Arc<str>, entry: Option<&Arc<Entry>>) -> Result<T, ValueError> {
     let entry = entry.ok_or_else(|| ValueError::Missing { key: Arc::clone(key) })?;
     catch_unwind(AssertUnwindSafe(|| value::parse(entry)))
-        .unwrap_or_else(|_| Err(value::malformed::<T>(entry, "parsing it panicked")))
+        .unwrap_or_else(|_| Err(value::malformed::<T>(entry, (0, 0), "parsing it panicked")))
 }

@@ -61,18 +61,7 @@ impl Watch {
     /// removed. The entry that was there when the watch began is no change:
     /// see [`get`](Self::get).
     ///
-    /// Once the client is closed there are no more changes, and this waits
-    /// forever; [`changed`](Self::changed) says so instead.
-    ///
     /// Cancel safe: nothing is lost if the future is dropped.
-    pub async fn next(&mut self) -> Option<Arc<Entry>> {
-        match self.changed().await {
-            Ok(entry) => entry,
-            Err(_) => std::future::pending().await,
-        }
-    }
-
-    /// Like [`next`](Self::next), but ends when the client does.
     ///
     /// # Errors
     /// If the client is closed and all changes have been returned.

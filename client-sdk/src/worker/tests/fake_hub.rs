@@ -1,7 +1,7 @@
 //! A hub that says exactly what a test tells it to, over in-memory connections.
 
 use crate::credentials::TokenError;
-use crate::{Builder, Client, Dialer, TokenSource};
+use crate::{Builder, Client, Dialer, TokenRequest, TokenSource};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use confhub_proto::wire::{self, frame::Kind, goodbye::Reason};
@@ -165,7 +165,7 @@ pub(super) struct Renewing {
 }
 
 impl TokenSource for Renewing {
-    async fn token(&self, renew: bool) -> Result<String, TokenError> {
+    async fn token(&self, TokenRequest { renew, .. }: TokenRequest) -> Result<String, TokenError> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         let renew = renew && !self.dry.load(Ordering::SeqCst);
         let number = self.renewed.fetch_add(usize::from(renew), Ordering::SeqCst) + usize::from(renew);

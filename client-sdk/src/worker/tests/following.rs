@@ -53,11 +53,11 @@ async fn a_watch_sees_the_latest_the_same_value_again_and_removal() {
     for version in [1, 2] {
         let next = limits(version, "same");
         call.update(&between(&at, &next)).await;
-        assert_eq!(watch.next().await.unwrap().version(), version);
+        assert_eq!(watch.changed().await.unwrap().unwrap().version(), version);
         at = next;
     }
     call.update(&between(&at, &State::default())).await;
-    assert_eq!(watch.next().await, None);
+    assert_eq!(watch.changed().await, Ok(None));
     // Two changes that nobody took merge into the latter.
     call.update(&between(&State::default(), &limits(4, "x"))).await;
     call.update(&between(&limits(4, "x"), &limits(5, "y"))).await;
@@ -65,7 +65,7 @@ async fn a_watch_sees_the_latest_the_same_value_again_and_removal() {
     while client.get("limits").is_none_or(|entry| entry.version() < 5) {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    assert_eq!(watch.next().await.unwrap().version(), 5);
+    assert_eq!(watch.changed().await.unwrap().unwrap().version(), 5);
     client.close().await;
     assert_eq!(watch.changed().await, Err(Closed::ByProgram));
     assert!(status.next().await.is_some_and(|status| status.is_closed()));
@@ -76,7 +76,7 @@ async fn a_lagging_reader_of_changes_gets_every_key_once_however_many() {
     let mut hub = FakeHub::new();
     let (client, call) = hub.connected(hub.builder(), &State::default()).await;
     for count in [10, PENDING_KEYS, PENDING_KEYS + 500] {
-        let before = (*client.snapshot()).clone();
+        let before = State::clone(&client.snapshot().0);
         let mut lagging = client.changes();
         let mut at = before.clone();
         let mut wanted = HashSet::new();

@@ -151,7 +151,7 @@ async fn a_client_never_becomes_another_tenants() {
     call.left().await;
     assert_eq!(welcomed.elapsed(), Duration::ZERO, "before the hub answers the other's cursor");
     assert_eq!(client.ready().await, Err(Closed::IdentityChanged));
-    assert_eq!((**typed.load(), client.get_as("tenant_config_a")), (1, Ok(Some(1))));
+    assert_eq!((*typed.load(), client.get_as("tenant_config_a")), (1, Ok(Some(1))));
 }
 
 #[tokio::test(start_paused = true)]
@@ -181,7 +181,7 @@ async fn the_task_ends_with_the_last_handle() {
     let mut status = client.watch_status();
     drop(client);
     call.update(&between(&one(1), &one(2))).await;
-    while **typed.load() != 2 {
+    while *typed.load() != 2 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     drop(typed);

@@ -1,7 +1,7 @@
 //! Code of the program that runs in the client's task, and panics there.
 
 use super::*;
-use crate::{Client, Dialer, TokenError, TokenSource};
+use crate::{Client, Dialer, TokenError, TokenRequest, TokenSource};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
@@ -85,7 +85,7 @@ impl<T> Once<T> {
 }
 
 impl TokenSource for Once<()> {
-    async fn token(&self, _: bool) -> Result<String, TokenError> {
+    async fn token(&self, _: TokenRequest) -> Result<String, TokenError> {
         self.check();
         Ok("token".to_owned())
     }

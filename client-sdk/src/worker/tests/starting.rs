@@ -1,7 +1,7 @@
 //! How clients begin, with and without a hub.
 
 use super::*;
-use crate::{Client, ConfigError, Error, TokenError, TokenSource};
+use crate::{Client, ConfigError, Error, TokenError, TokenRequest, TokenSource};
 use fake_hub::token;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -77,7 +77,7 @@ async fn when_no_address_takes_a_connection_the_disk_is_not_waited_for() {
 struct Slow(Duration, AtomicUsize);
 
 impl TokenSource for Slow {
-    async fn token(&self, _: bool) -> Result<String, TokenError> {
+    async fn token(&self, _: TokenRequest) -> Result<String, TokenError> {
         tokio::time::sleep(self.0).await;
         match self.1.fetch_sub(1, Ordering::SeqCst) {
             0 => Ok(token("acme")),
@@ -146,7 +146,7 @@ async fn without_hub_and_disk_connect_ends_within_its_bound_and_says_why() {
     let began = Instant::now();
     let error = hub.builder().connect_timeout(Duration::from_secs(3)).connect().await.unwrap_err();
     assert_eq!(began.elapsed().as_secs(), 3);
-    assert!(error.retryable());
+    assert!(error.is_retryable());
     assert!(error.to_string().contains("http://hub.test:7600"), "{error}");
     assert!(error.to_string().contains("refused"), "{error}");
 }
@@ -162,7 +162,7 @@ async fn a_hub_that_denies_is_believed_at_once() {
         let connecting = tokio::spawn(hub.builder().connect());
         hub.call().await.end(status).await;
         let error = connecting.await.unwrap().unwrap_err();
-        assert!(error.to_string().contains(says) && !error.retryable(), "{error}");
+        assert!(error.to_string().contains(says) && !error.is_retryable(), "{error}");
     }
 }
 
@@ -181,6 +181,7 @@ async fn what_is_impossible_is_said_before_anything_is_tried() {
     assert!(matches!(error(good().prefix("")).await, ConfigError::Name(_)));
     assert!(matches!(error(good().endpoint("http://10.0.0.1")).await, ConfigError::Endpoint { .. }));
     assert!(matches!(error(good().connect_timeout(Duration::ZERO)).await, ConfigError::Zero(_)));
+    assert_eq!(error(good().max_state_bytes(0)).await, ConfigError::Zero("max_state_bytes"));
     assert!(matches!(error(good().disk("/nonexistent/folder/state")).await, ConfigError::Disk { .. }));
     let many = (0..17).fold(good(), |builder, number| builder.prefix(format!("p{number}")));
     assert!(error(many).await.to_string().contains("17 prefixes; at most 16"));

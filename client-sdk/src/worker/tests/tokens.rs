@@ -52,7 +52,7 @@ async fn a_stream_is_left_for_a_newer_token_and_not_before_there_is_one() {
     call.goodbye(Reason::TokenExpiring, Duration::ZERO).await;
     tokio::time::sleep(Duration::from_secs(8)).await;
     call.update(&between(&one(1), &one(2))).await;
-    client.watch("tenant_config_a").next().await.unwrap();
+    client.watch("tenant_config_a").changed().await.unwrap();
     assert!(hub.try_call().is_none(), "still on the same stream");
     source.dry.store(false, Ordering::SeqCst);
     let call = hub.call().await;
@@ -60,7 +60,7 @@ async fn a_stream_is_left_for_a_newer_token_and_not_before_there_is_one() {
     call.welcome("acme").await;
     call.heartbeat(one(2).digest()).await;
     call.update(&between(&one(2), &one(3))).await;
-    client.watch("tenant_config_a").next().await.unwrap();
+    client.watch("tenant_config_a").changed().await.unwrap();
     // Nothing was wrong at any time.
     let quiet = tokio::time::timeout(Duration::from_secs(1), status.next()).await;
     assert!(quiet.is_err(), "{quiet:?}");
