@@ -61,19 +61,22 @@ impl Builder {
         self
     }
 
-    /// A token that never changes. Good for tests and tools; it will expire.
+    /// A token that never changes. Good for tests and tools; it will expire. If
+    /// it is refused, [`connect`](Self::connect) says so at once.
     pub fn token(mut self, token: impl Into<String>) -> Self {
         self.credentials = Some(Credentials::Fixed(token.into()));
         self
     }
 
-    /// A file with the token, read anew for each connection.
+    /// A file with the token, read anew for each connection, and before the
+    /// token of the present one expires.
     pub fn token_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.credentials = Some(Credentials::File(path.into()));
         self
     }
 
-    /// A source that is asked for a token for each connection.
+    /// A source that is asked for a token for each connection, and before the
+    /// token of the present one expires.
     pub fn token_source(mut self, source: impl TokenSource) -> Self {
         let source: Arc<dyn DynTokenSource> = Arc::new(source);
         self.credentials = Some(Credentials::Source(source));
