@@ -73,6 +73,20 @@ async fn when_no_address_takes_a_connection_the_disk_is_not_waited_for() {
     assert!(client.status().is_stale() && began.elapsed() < Duration::from_millis(100));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_hub_that_hangs_is_waited_for_as_long_as_the_program_said() {
+    let folder = saved().await;
+    let mut hub = FakeHub::new();
+    let wait = Duration::from_millis(700);
+    let began = Instant::now();
+    let connecting = hub.builder().disk(folder.path().join("state")).fallback_after(wait).connect();
+    let connecting = tokio::spawn(connecting);
+    let _hangs = hub.call().await;
+    let client = connecting.await.unwrap().unwrap();
+    assert!(client.status().is_stale() && began.elapsed() >= wait && began.elapsed() < wait * 2);
+    assert_eq!(client.get_as("tenant_config_a"), Ok(Some(3)));
+}
+
 /// Takes its time, and has a token only after some attempts.
 struct Slow(Duration, AtomicUsize);
 
