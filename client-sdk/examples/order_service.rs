@@ -137,7 +137,7 @@ async fn order(
     Json(order): Json<Order>,
 ) -> Result<(StatusCode, Json<Accepted>), Refusal> {
     let tenant = tenant_of(&tenants, &headers)?;
-    if !**tenant.open.load() {
+    if !*tenant.open.load() {
         return Err(refuse(StatusCode::SERVICE_UNAVAILABLE, "this shop takes no orders at the moment"));
     }
     let limits = tenant.limits.load();

@@ -45,7 +45,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             println!("  the last good value, since {error}");
         }
         tokio::select! {
-            _ = watch.next() => {}
+            changed = watch.changed() => drop(changed?),
             _ = tokio::signal::ctrl_c() => break,
         }
     }

@@ -30,19 +30,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("{}; watching `{key}`; Ctrl-C ends", client.status());
     loop {
         tokio::select! {
-            entry = watch.next() => match entry {
+            entry = watch.changed() => match entry? {
                 Some(entry) => println!("{key} = {}", String::from_utf8_lossy(entry.value())),
                 None => println!("{key} is gone"),
             },
             Some(changes) = changes.next() => {
                 println!("{} keys changed, now at {}", changes.keys.len(), changes.cursor);
             }
-            Some(status) = status.next() => {
-                println!("{status}");
-                if status.is_closed() {
-                    return Ok(());
-                }
-            }
+            Some(status) = status.next() => println!("{status}"),
             _ = tokio::signal::ctrl_c() => break,
         }
     }

@@ -27,6 +27,11 @@ impl Backoff {
         pause
     }
 
+    /// Makes the next pauses the longest ones.
+    pub(crate) fn exhaust(&mut self) {
+        self.bound = *limits::BACKOFF.end();
+    }
+
     /// Ends the run if a stream that was there for `lived` counts as a success:
     /// it does if it outlived the pauses that led to it. So a hub that restarts
     /// now and then is found again at once, and one that drops every stream as

@@ -61,19 +61,22 @@ impl Builder {
         self
     }
 
-    /// A token that never changes. Good for tests and tools; it will expire.
+    /// A token that never changes. Good for tests and tools; it will expire. If
+    /// it is refused, [`connect`](Self::connect) says so at once.
     pub fn token(mut self, token: impl Into<String>) -> Self {
         self.credentials = Some(Credentials::Fixed(token.into()));
         self
     }
 
-    /// A file with the token, read anew for each connection.
+    /// A file with the token, read anew for each connection, and before the
+    /// token of the present one expires.
     pub fn token_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.credentials = Some(Credentials::File(path.into()));
         self
     }
 
-    /// A source that is asked for a token for each connection.
+    /// A source that is asked for a token for each connection, and before the
+    /// token of the present one expires.
     pub fn token_source(mut self, source: impl TokenSource) -> Self {
         let source: Arc<dyn DynTokenSource> = Arc::new(source);
         self.credentials = Some(Credentials::Source(source));
@@ -116,7 +119,8 @@ impl Builder {
     }
 
     /// How long [`connect`](Self::connect) waits for the hub if there is a state
-    /// on disk. Default: 1 s.
+    /// on disk, unless no address takes a connection: then it does not wait.
+    /// Default: 1 s.
     pub fn fallback_after(mut self, limit: Duration) -> Self {
         self.fallback_after = limit;
         self
@@ -171,6 +175,9 @@ impl Builder {
             if time.is_zero() {
                 return Err(ConfigError::Zero(name));
             }
+        }
+        if self.max_state_bytes == 0 {
+            return Err(ConfigError::Zero("max_state_bytes"));
         }
         if let Some(path) = &self.disk {
             let refuse = |reason| Err(ConfigError::Disk { path: path.clone(), reason });

@@ -2,9 +2,10 @@
 
 use crate::store::Lease;
 use crate::{
-    Builder, ChangeStream, Closed, Entry, Stats, Status, StatusWatch, Typed, ValueError, Watch, value,
+    Builder, ChangeStream, Closed, Entry, Snapshot, Stats, Status, StatusWatch, Typed, ValueError, Watch,
+    value,
 };
-use confhub_proto::{Cursor, State};
+use confhub_proto::Cursor;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 
@@ -61,15 +62,18 @@ impl Client {
 
     /// The same with a default, which is the value while there is no entry, and
     /// until there was a first one that is a `T`. Tells a value that is none by
-    /// [`Typed::error`].
+    /// [`Typed::error`]. A key that can never be in this view is logged.
     #[must_use]
     pub fn typed_or<T: DeserializeOwned + Send + Sync + 'static>(&self, key: &str, default: T) -> Typed<T> {
+        self.lease.store.warn_of(key);
         Typed::with_default(Arc::clone(&self.lease), key, default)
     }
 
-    /// Follows one key, which need not exist yet.
+    /// Follows one key, which need not exist yet. One that can never be in this
+    /// view is logged.
     #[must_use]
     pub fn watch(&self, key: &str) -> Watch {
+        self.lease.store.warn_of(key);
         Watch::new(Arc::clone(&self.lease), key)
     }
 
@@ -82,8 +86,8 @@ impl Client {
     /// The state now: many keys at one moment. It does not change any more, and
     /// costs nothing to take.
     #[must_use]
-    pub fn snapshot(&self) -> Arc<State> {
-        self.lease.store.snapshot()
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot(self.lease.store.snapshot())
     }
 
     /// The digest of the state now. Two clients of one view with the same cursor

@@ -20,6 +20,7 @@ pub enum Error {
     Config(#[from] ConfigError),
     /// Neither the hub nor the disk had a state in time.
     #[error("no state after {after:?} from {endpoints}; the last attempt: {last}")]
+    #[non_exhaustive]
     Timeout {
         /// How long was waited: see `Builder::connect_timeout`.
         after: Duration,
@@ -37,7 +38,7 @@ impl Error {
     /// Whether the same call may succeed later without a change of settings or
     /// rights.
     #[must_use]
-    pub fn retryable(&self) -> bool {
+    pub fn is_retryable(&self) -> bool {
         matches!(self, Self::Timeout { .. })
     }
 }
@@ -55,21 +56,21 @@ pub enum Closed {
     /// The hub withdrew the right to listen.
     #[error("the hub revoked the right to listen")]
     Revoked,
+    /// The hub says that the token now names another tenant or service. A client
+    /// is one tenant's: what it handed out must not become another's.
+    #[error("the token names another tenant or service than before: build a client for each")]
+    IdentityChanged,
     /// The hub does not take the request, and never will: versions that do not
     /// fit, or an endpoint that is no hub.
     #[error("the hub refused the request: {0}; is this endpoint a hub, and of a version that fits?")]
     Refused(Arc<str>),
+    /// The task of the client panicked. That is a mistake in this crate, or in
+    /// code of the program that it had to call.
+    #[error("the client's own task panicked")]
+    Panicked,
     /// The task of the client is gone, with the runtime that it ran on.
     #[error("the runtime of the client has ended")]
     Runtime,
-}
-
-impl Closed {
-    /// Always false: see [`Error::retryable`].
-    #[must_use]
-    pub fn retryable(&self) -> bool {
-        false
-    }
 }
 
 /// What the builder was told is impossible. Nothing was tried.
@@ -84,6 +85,7 @@ pub enum ConfigError {
     NoToken,
     /// An endpoint that is not one.
     #[error("endpoint `{endpoint}` {reason}")]
+    #[non_exhaustive]
     Endpoint {
         /// The endpoint.
         endpoint: String,
@@ -92,6 +94,7 @@ pub enum ConfigError {
     },
     /// Too many of something.
     #[error("{actual} {what}; at most {limit} are allowed")]
+    #[non_exhaustive]
     TooMany {
         /// Of what.
         what: &'static str,
@@ -103,11 +106,12 @@ pub enum ConfigError {
     /// A service or a prefix outside the alphabet.
     #[error(transparent)]
     Name(#[from] NameError),
-    /// A time of zero.
-    #[error("`.{0}` must be longer than zero")]
+    /// A limit of zero.
+    #[error("`.{0}` must be more than zero")]
     Zero(&'static str),
     /// The file for the last good state cannot be one.
     #[error("the state file `{}` {reason}", path.display())]
+    #[non_exhaustive]
     Disk {
         /// The file.
         path: PathBuf,
@@ -123,18 +127,21 @@ pub enum ConfigError {
 pub enum ValueError {
     /// There is no entry.
     #[error("there is no entry `{key}` in this view")]
+    #[non_exhaustive]
     Missing {
         /// The key asked for.
         key: Arc<str>,
     },
     /// The entry is a secret: its value is never streamed.
     #[error("`{key}` is a secret, which is never streamed: ask the hub to reveal it")]
+    #[non_exhaustive]
     Secret {
         /// The key.
         key: Key,
     },
     /// The value does not parse as the type asked for.
     #[error("`{key}` version {version} ({content_type}) is no {expected}: {reason}")]
+    #[non_exhaustive]
     Malformed {
         /// The key.
         key: Key,
@@ -144,16 +151,24 @@ pub enum ValueError {
         content_type: Arc<str>,
         /// Name of the type asked for.
         expected: &'static str,
-        /// What the parser says.
+        /// Where, from 1 on; 0: unknown.
+        line: usize,
+        /// Where in the line.
+        column: usize,
+        /// What the parser says. It may quote the value.
         reason: Arc<str>,
     },
 }
 
 impl ValueError {
-    /// Always false: a value changes by being written, not by being asked for
-    /// again. See [`Error::retryable`].
-    #[must_use]
-    pub fn retryable(&self) -> bool {
-        false
+    /// The same for a log, where a value has no place: what a parser says may
+    /// quote it.
+    pub(crate) fn without_value(&self) -> String {
+        match self {
+            Self::Malformed { key, version, content_type, expected, line, column, .. } => format!(
+                "`{key}` version {version} ({content_type}) is no {expected}, from line {line} column {column} on"
+            ),
+            other => other.to_string(),
+        }
     }
 }

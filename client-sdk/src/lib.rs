@@ -43,7 +43,7 @@
 //!
 //! // The next change of one key; `None` if it is removed.
 //! let mut watch = client.watch("tenant_config_kafka_addr");
-//! let changed = watch.next().await;
+//! let changed = watch.changed().await?;
 //! # let _ = (port, changed);
 //! # Ok(())
 //! # }
@@ -59,10 +59,13 @@
 //! - **Reads go on.** Without a hub the last good state is served, and
 //!   [`Status::Stale`] says since when and why. The client comes back by itself,
 //!   with pauses that grow and are drawn at random, to any of the addresses that
-//!   its endpoints resolve to, and resumes where it was: an unchanged state is
-//!   not sent again.
+//!   its endpoints resolve to then, and resumes where it was: an unchanged state
+//!   is not sent again.
 //! - **A start without a hub**, with [`Builder::disk`]: from the last good state
-//!   on disk, if it is whole and this tenant's.
+//!   on disk, if it is whole and this tenant's. [`Status::Stale`] says how old it
+//!   is.
+//! - **Your code cannot break it.** It calls token sources, dialers and parsers
+//!   under no lock, and their panics are failures of an attempt or of a value.
 //! - **Fixed cost.** One task and one connection per client. Nobody who follows
 //!   changes has a queue: a reader that lags gets several changes as one.
 //!
@@ -79,7 +82,9 @@
 //! |---|---|
 //! | the builder was told something impossible | [`Error::Config`], at once |
 //! | neither hub nor disk has a state | [`Error::Timeout`], with the last reason |
-//! | the hub refuses or revokes the right to listen | [`Error::Closed`], [`Status::Closed`]: for good |
+//! | the hub refuses the caller at the start | [`Error::Closed`] |
+//! | the hub revokes the right to listen | [`Status::Closed`]: for good |
+//! | the token comes to name another tenant | [`Closed::IdentityChanged`]: for good |
 //! | the hub is lost later | no error: [`Status::Stale`] until it is back |
 //! | a value is not what the program expects | [`ValueError`]; a [`Typed`] handle keeps the last good one |
 //!
@@ -109,6 +114,7 @@ mod store;
 
 mod client;
 mod follow;
+mod snapshot;
 mod value;
 
 #[cfg(test)]
@@ -116,11 +122,14 @@ mod test;
 
 pub use builder::Builder;
 pub use client::Client;
-pub use confhub_proto::{Bytes, Content, Cursor, Entry, Key, ServiceName, State};
-pub use credentials::{TokenError, TokenSource};
+pub use confhub_proto::{
+    Bytes, Content, ContentError, Cursor, CursorError, Entry, EntryError, Key, NameError, ServiceName,
+};
+pub use credentials::{TokenError, TokenRequest, TokenSource};
 pub use endpoint::{Dialer, TcpDialer};
 pub use error::{Closed, ConfigError, Error, ValueError};
 pub use follow::{ChangeStream, Changes, Loaded, Typed, Watch};
+pub use snapshot::Snapshot;
 pub use stats::Stats;
 pub use status::{Status, StatusWatch};
 pub use value::parse;

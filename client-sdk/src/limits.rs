@@ -21,9 +21,21 @@ pub(crate) const RESOLVE_TIMEOUT: Duration = Duration::from_secs(3);
 /// since there may be another address.
 pub(crate) const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long a hub may take from the request to its Welcome. It may have to load
-/// the tenant from its backends first.
-pub(crate) const WELCOME_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a hub may take from the request to its Welcome. Well below
+/// `CONNECT_TIMEOUT`, so that a start gets past a hub that hangs. One that has to
+/// load the tenant first goes on doing so, and answers the next attempt.
+pub(crate) const WELCOME_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The next attempt after a stream that worked comes within this time at random,
+/// so that all clients of a hub that is gone do not arrive at the next one in
+/// the same instant.
+pub(crate) const SPREAD: Duration = Duration::from_millis(250);
+
+/// How long an address is left alone that was silent or broke the protocol.
+pub(crate) const DISTRUST: Duration = Duration::from_secs(3);
+
+/// Pause between two requests for a token newer than the one about to expire.
+pub(crate) const RENEW_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How long a source may take to hand out a token.
 pub(crate) const TOKEN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -72,6 +84,9 @@ pub(crate) const PENDING_KEYS: usize = 4_096;
 
 /// Shortest time between two writes of the state to disk.
 pub(crate) const DISK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A write to disk is followed by a pause of this many times what it took.
+pub(crate) const DISK_SHARE: u32 = 20;
 
 /// How long the last write to disk may hold up the end of the task.
 pub(crate) const DISK_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -3,17 +3,18 @@
 
 use crate::backoff::Backoff;
 use crate::credentials::Credentials;
-use crate::disk::{self, DiskWriter};
+use crate::disk::DiskWriter;
 use crate::endpoint::Endpoints;
-use crate::store::{Changed, Lease, Store};
+use crate::store::{Lease, Store};
 use crate::view::View;
-use crate::worker::{Good, Place, Worker};
-use crate::{Client, Closed, Error, Status};
-use std::path::{Path, PathBuf};
+use crate::worker::{Place, Saved, Worker};
+use crate::{Client, Error, Status};
+use std::future::pending;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::sync::{oneshot, watch};
+use tokio::time::{Instant, sleep, timeout_at};
 
 /// A checked description of a client.
 pub(crate) struct Plan {
@@ -30,101 +31,59 @@ pub(crate) struct Plan {
 
 /// Starts the worker and waits for a first state.
 pub(crate) async fn start(plan: Plan) -> Result<Client, Error> {
-    let began = Instant::now();
-    let store = Arc::new(Store::new());
-    let mut place = Place { max_bytes: plan.max_state_bytes, ..Place::default() };
-    let good = match &plan.disk {
-        Some(path) => load(path, &plan).await,
-        None => None,
-    };
-    let from_disk = good.is_some();
-    if let Some(Good { origin, state, .. }) = good {
-        // Not visible to anyone yet: the status says that we are starting.
-        store.publish(Arc::clone(&state), &Changed { keys: Vec::new(), reset: true });
-        place = Place { cursor: Some(state.digest()), state, origin: Some(origin), ..place };
-    }
+    let deadline = Instant::now() + plan.connect_timeout;
+    let store = Arc::new(Store::new(plan.view.prefixes.clone()));
     let (stop, stopped) = watch::channel(false);
-    let lease = Arc::new(Lease { store: Arc::clone(&store), stop });
+    let (found, on_disk) = oneshot::channel();
+    let writer = |path: &PathBuf| DiskWriter::start(path.clone(), plan.view.clone(), Arc::clone(&store));
     let worker = Worker {
-        disk: plan.disk.map(|path| DiskWriter::start(path, plan.view.clone(), Arc::clone(&store))),
+        disk: plan.disk.as_ref().map(writer),
+        saved: plan.disk.map(|path| Saved { path, found }),
         view: plan.view,
         credentials: plan.credentials,
         endpoints: plan.endpoints,
-        store,
-        place,
+        store: Arc::clone(&store),
+        place: Place { max_bytes: plan.max_state_bytes, ..Place::default() },
         backoff: Backoff::new(),
         rng: plan.rng,
+        next_token: None,
         renew_token: false,
     };
     tokio::spawn(worker.run(stopped));
-    let patience =
-        if from_disk { plan.fallback_after.min(plan.connect_timeout) } else { plan.connect_timeout };
-    match timeout_at(began + patience, first_state(&lease.store)).await {
-        Ok(outcome) => outcome?,
-        Err(_) if from_disk => fall_back(&lease.store)?,
-        Err(_) => {
-            let last = lease.store.last_failure().map(|last| (*last).clone());
-            return Err(Error::Timeout {
+    let lease = Arc::new(Lease { store: Arc::clone(&store), stop });
+    let patience = async {
+        match on_disk.await {
+            Ok(()) => sleep(plan.fallback_after).await,
+            // There is none to fall back to.
+            Err(_) => pending().await,
+        }
+    };
+    let first = async {
+        tokio::select! {
+            () = first_state(&store) => return,
+            () = patience => store.fall_back(),
+        }
+        first_state(&store).await;
+    };
+    if timeout_at(deadline, first).await.is_err() {
+        store.fall_back();
+    }
+    match store.status() {
+        Status::Starting => {
+            let last = store.last_failure().map(|last| (*last).clone());
+            Err(Error::Timeout {
                 after: plan.connect_timeout,
                 endpoints: plan.shown_endpoints,
                 last: last.unwrap_or_else(|| "it has not ended yet".to_owned()),
-            });
+            })
         }
-    }
-    Ok(Client::new(lease))
-}
-
-/// The state on disk, if it is this client's. Why it is not is logged here.
-async fn load(path: &Path, plan: &Plan) -> Option<Good> {
-    // Without a token nobody knows whose state may be read.
-    let token = match timeout(plan.fallback_after, plan.credentials.token(false)).await {
-        Ok(Ok(token)) => token,
-        Ok(Err(error)) => {
-            tracing::warn!(path = %path.display(), %error, "not using the state on disk");
-            return None;
-        }
-        Err(_) => {
-            tracing::warn!(path = %path.display(), error = "no token in time", "not using the state on disk");
-            return None;
-        }
-    };
-    let (file, view, max_bytes) = (path.to_owned(), plan.view.clone(), plan.max_state_bytes);
-    let loaded = tokio::task::spawn_blocking(move || disk::load(&file, &view, &token, max_bytes));
-    match loaded.await {
-        Ok(Ok(good)) => good,
-        Ok(Err(error)) => {
-            tracing::warn!(path = %path.display(), %error, "not using the state on disk");
-            None
-        }
-        Err(error) => {
-            tracing::error!(path = %path.display(), %error, "not using the state on disk");
-            None
-        }
+        Status::Closed { reason } => Err(reason.into()),
+        _ => Ok(Client::new(lease)),
     }
 }
 
-async fn first_state(store: &Store) -> Result<(), Closed> {
-    let mut status = store.watch_status();
-    let there = status.wait_for(|status| *status != Status::Starting).await;
-    match &*there.map_err(|_| Closed::Runtime)? {
-        Status::Closed { reason } => Err(reason.clone()),
-        _ => Ok(()),
-    }
-}
-
-/// Goes on with the state from disk, unless the hub was faster after all.
-fn fall_back(store: &Store) -> Result<(), Closed> {
-    let last = store.last_failure();
-    let reason = last.map_or_else(|| "the hub has not answered yet".into(), |last| last.as_str().into());
-    store.change_status(|status| match status {
-        Status::Starting => {
-            tracing::warn!(%reason, "no hub: starting from the last good state on disk");
-            Some(Status::Stale { since: Instant::now(), reason, from_disk: true })
-        }
-        _ => None,
-    });
-    match store.status() {
-        Status::Closed { reason } => Err(reason),
-        _ => Ok(()),
-    }
+/// Waits until there is a state, or there will never be one.
+async fn first_state(store: &Store) {
+    // The store has the sender, so there is no error.
+    let _ = store.watch_status().wait_for(|status| *status != Status::Starting).await;
 }

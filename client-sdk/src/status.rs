@@ -2,6 +2,7 @@
 
 use crate::Closed;
 use std::sync::Arc;
+use std::time::SystemTime;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -13,22 +14,25 @@ pub enum Status {
     /// No state yet.
     Starting,
     /// Connected, and the state is the hub's.
+    #[non_exhaustive]
     Ready {
         /// Since when.
         since: Instant,
     },
     /// The state is the last good one: the hub cannot be reached, or has not
     /// yet confirmed that the state is current.
+    #[non_exhaustive]
     Stale {
         /// Since when.
         since: Instant,
         /// Why, for people.
         reason: Arc<str>,
-        /// The state is the one that was found on disk at the start; this
-        /// process has never heard from a hub.
-        from_disk: bool,
+        /// The state is the one that was found on disk at the start, and a hub
+        /// published it at this time; this process has had none from a hub.
+        from_disk: Option<SystemTime>,
     },
     /// The client has ended for good; the state stays as it was.
+    #[non_exhaustive]
     Closed {
         /// Why.
         reason: Closed,
@@ -61,7 +65,7 @@ impl std::fmt::Display for Status {
             Self::Starting => f.write_str("starting"),
             Self::Ready { .. } => f.write_str("ready"),
             Self::Stale { reason, from_disk, .. } => {
-                let origin = if *from_disk { " (from disk)" } else { "" };
+                let origin = if from_disk.is_some() { " (from disk)" } else { "" };
                 write!(f, "stale{origin}: {reason}")
             }
             Self::Closed { reason } => write!(f, "closed: {reason}"),
@@ -98,11 +102,34 @@ impl StatusWatch {
     /// # Errors
     /// If the client ends before.
     pub async fn wait_for(&mut self, mut accept: impl FnMut(&Status) -> bool) -> Result<Status, Closed> {
-        let wanted = |status: &Status| accept(status) || status.is_closed();
-        let status = self.0.wait_for(wanted).await.map_err(|_| Closed::Runtime)?.clone();
-        match &status {
-            Status::Closed { reason } if !accept(&status) => Err(reason.clone()),
-            _ => Ok(status),
+        loop {
+            // A copy: what `accept` does must not happen under a lock.
+            let status = self.0.borrow_and_update().clone();
+            match status {
+                status if accept(&status) => return Ok(status),
+                Status::Closed { reason } => return Err(reason),
+                _ => self.0.changed().await.map_err(|_| Closed::Runtime)?,
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::sync_channel;
+    use std::time::Duration;
+
+    #[test]
+    fn what_is_waited_with_runs_under_no_lock() {
+        let sender = watch::Sender::new(Status::Starting);
+        let mut status = StatusWatch::new(sender.subscribe());
+        let (done, end) = sync_channel(1);
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let accept = |_: &Status| !sender.send_if_modified(|_| false);
+            done.send(runtime.block_on(status.wait_for(accept)))
+        });
+        assert_eq!(end.recv_timeout(Duration::from_secs(10)), Ok(Ok(Status::Starting)));
     }
 }

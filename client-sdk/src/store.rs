@@ -10,14 +10,19 @@ use crate::{Closed, Status};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use confhub_proto::{Entry, Key, State};
 use std::sync::Arc;
+use std::time::SystemTime;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// State, status and counters of one client.
 #[derive(Debug)]
 pub(crate) struct Store {
+    prefixes: Vec<String>,
     state: ArcSwap<State>,
     status: watch::Sender<Status>,
     last_failure: ArcSwapOption<String>,
+    /// When a hub published the state that was found on disk.
+    saved: ArcSwapOption<SystemTime>,
     pub(crate) followers: Followers,
     pub(crate) counters: Counters,
 }
@@ -30,11 +35,14 @@ pub(crate) struct Changed {
 }
 
 impl Store {
-    pub(crate) fn new() -> Self {
+    /// A store of the view with these prefixes; none admit all keys.
+    pub(crate) fn new(prefixes: Vec<String>) -> Self {
         Self {
+            prefixes,
             state: ArcSwap::default(),
             status: watch::Sender::new(Status::Starting),
             last_failure: ArcSwapOption::empty(),
+            saved: ArcSwapOption::empty(),
             followers: Followers::default(),
             counters: Counters::default(),
         }
@@ -50,6 +58,22 @@ impl Store {
         self.state.load().get(key).map(Arc::clone)
     }
 
+    /// Says so if somebody is going to wait for what will never come.
+    pub(crate) fn warn_of(&self, key: &str) {
+        if let Some(reason) = self.why_never(key) {
+            tracing::warn!(key, reason, "this key can never have an entry here");
+        }
+    }
+
+    fn why_never(&self, key: &str) -> Option<String> {
+        match Key::new(key) {
+            Err(error) => Some(error.to_string()),
+            Ok(_) if self.prefixes.is_empty() => None,
+            Ok(_) if self.prefixes.iter().any(|prefix| key.starts_with(prefix)) => None,
+            Ok(_) => Some(format!("the client asks for keys with {} alone", self.prefixes.join(", "))),
+        }
+    }
+
     /// Makes `state` the one that is read, then tells the followers of what
     /// changed. In this order: who is told must find it.
     pub(crate) fn publish(&self, state: Arc<State>, changed: &Changed) {
@@ -57,6 +81,40 @@ impl Store {
         if !changed.keys.is_empty() {
             self.followers.tell(&state, changed, &self.counters);
         }
+    }
+
+    /// Has a state from disk ready. It is shown to nobody before
+    /// [`fall_back`](Self::fall_back), since there is no client yet.
+    pub(crate) fn set_saved(&self, state: Arc<State>, hub_time: SystemTime) {
+        self.state.store(state);
+        self.saved.store(Some(Arc::new(hub_time)));
+    }
+
+    /// Drops it again. False: there is none, or the program has it already.
+    pub(crate) fn forget_saved(&self) -> bool {
+        let mut forgotten = false;
+        // Under the lock of the status, as `fall_back` is.
+        self.change_status(|status| {
+            forgotten = *status == Status::Starting && self.saved.swap(None).is_some();
+            None
+        });
+        if forgotten {
+            self.state.store(Arc::default());
+        }
+        forgotten
+    }
+
+    /// Lets the program start with the state from disk, if there is one and the
+    /// hub was not faster after all.
+    pub(crate) fn fall_back(&self) {
+        self.change_status(|status| {
+            let hub_time = *self.saved.load_full().filter(|_| *status == Status::Starting)?;
+            let last = self.last_failure();
+            let reason: Arc<str> =
+                last.map_or("the hub has not answered yet".into(), |last| last.as_str().into());
+            tracing::warn!(%reason, "no hub: starting from the last good state on disk");
+            Some(Status::Stale { since: Instant::now(), reason, from_disk: Some(hub_time) })
+        });
     }
 
     /// A receiver of the status.
@@ -106,4 +164,17 @@ impl Store {
 pub(crate) struct Lease {
     pub(crate) store: Arc<Store>,
     pub(crate) stop: watch::Sender<bool>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_can_never_have_an_entry_are_known() {
+        let (all, some) = (Store::new(Vec::new()), Store::new(vec!["a_".to_owned(), "b_".to_owned()]));
+        assert!(all.why_never("a b").is_some_and(|reason| reason.contains("`a b`")));
+        assert!(some.why_never("c_1").is_some_and(|reason| reason.contains("a_, b_")));
+        assert!(all.why_never("c_1").is_none() && some.why_never("b_1").is_none());
+    }
 }

@@ -21,16 +21,19 @@ pub fn parse<T: DeserializeOwned>(entry: &Entry) -> Result<T, ValueError> {
     {
         return Ok(value);
     }
-    serde_json::from_slice(entry.value()).map_err(|error| malformed::<T>(entry, &error.to_string()))
+    serde_json::from_slice(entry.value())
+        .map_err(|error| malformed::<T>(entry, (error.line(), error.column()), &error.to_string()))
 }
 
-/// The error of an entry that is no `T`.
-pub(crate) fn malformed<T>(entry: &Entry, reason: &str) -> ValueError {
+/// The error of an entry that is no `T`, at a line and a column.
+pub(crate) fn malformed<T>(entry: &Entry, (line, column): (usize, usize), reason: &str) -> ValueError {
     ValueError::Malformed {
         key: entry.key().clone(),
         version: entry.version(),
         content_type: entry.content_type().into(),
         expected: std::any::type_name::<T>(),
+        line,
+        column,
         reason: reason.into(),
     }
 }
@@ -84,6 +87,9 @@ mod tests {
     #[test]
     fn the_error_names_key_version_and_expected_type() {
         let error = parse::<u32>(&entry("tenant_config_max", 7, "many", Content::TEXT)).unwrap_err();
+        let quoting = parse::<u32>(&entry("k", 1, "\n\"hunter2\"", Content::JSON)).unwrap_err();
+        assert!(quoting.to_string().contains("hunter2") && !quoting.without_value().contains("hunter2"));
+        assert!(quoting.without_value().contains("line 2"), "{}", quoting.without_value());
         let error = error.to_string();
         assert!(error.contains("`tenant_config_max` version 7 (text/plain"), "{error}");
         assert!(error.contains("u32"), "{error}");

@@ -1,7 +1,7 @@
 //! The SDK against a hub.
 
 use super::{Hub, soon};
-use confhub_client::{Builder, Client, State, Status};
+use confhub_client::{Builder, Client, Snapshot, Status};
 
 /// A client of a tenant, described but not connected.
 pub fn client(hub: &Hub, tenant: &str) -> Builder {
@@ -9,7 +9,7 @@ pub fn client(hub: &Hub, tenant: &str) -> Builder {
 }
 
 /// Waits until a client's state is as wanted.
-pub async fn until_state(client: &Client, what: &str, wanted: impl Fn(&State) -> bool) {
+pub async fn until_state(client: &Client, what: &str, wanted: impl Fn(&Snapshot) -> bool) {
     let mut changes = client.changes();
     let reached = async {
         while !wanted(&client.snapshot()) {
@@ -25,6 +25,6 @@ pub async fn until_status(client: &Client, what: &str, wanted: impl Fn(&Status) 
 }
 
 /// Whether the value of a key is this text.
-pub fn has(state: &State, key: &str, value: &str) -> bool {
+pub fn has(state: &Snapshot, key: &str, value: &str) -> bool {
     state.get(key).is_some_and(|entry| entry.value() == value.as_bytes())
 }

@@ -1,18 +1,20 @@
 //! Where tokens come from.
 //!
-//! A token is asked for on each connect and kept no longer than the attempt, so
-//! a token that is rotated on disk or renewed by a library is picked up when
-//! the hub asks for it. No token is ever logged or shown by `{:?}`.
+//! A token is asked for once an address has taken the connection, and again
+//! before it expires, so one that is rotated on disk or renewed by a library is
+//! picked up in time. No token is ever logged or shown by `{:?}`.
 
 mod claims;
 
-pub(crate) use claims::names;
+pub(crate) use claims::Marks;
 
 use crate::limits;
 use confhub_proto::limits::TOKEN_BYTES;
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use std::fmt;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::io::AsyncReadExt;
@@ -22,25 +24,34 @@ use tonic::metadata::{Ascii, MetadataValue};
 /// service.
 ///
 /// ```
-/// use confhub_client::{TokenError, TokenSource};
+/// use confhub_client::{TokenError, TokenRequest, TokenSource};
 ///
 /// struct Login;
 ///
 /// impl TokenSource for Login {
-///     async fn token(&self, renew: bool) -> Result<String, TokenError> {
-///         // `renew` says that the hub refused the token handed out before.
-///         # let _ = renew;
+///     async fn token(&self, request: TokenRequest) -> Result<String, TokenError> {
+///         if request.renew {
+///             // The hub refused the token handed out before.
+///         }
 ///         Ok("eyJ…".to_owned())
 ///     }
 /// }
 /// ```
 pub trait TokenSource: Send + Sync + 'static {
-    /// A token that is valid now. With `renew`, the hub has refused the last one
-    /// or it is about to expire: a cached one will not do.
+    /// A token that is valid now.
     ///
     /// # Errors
     /// If there is none now; the client tries again after a pause.
-    fn token(&self, renew: bool) -> impl Future<Output = Result<String, TokenError>> + Send;
+    fn token(&self, request: TokenRequest) -> impl Future<Output = Result<String, TokenError>> + Send;
+}
+
+/// What is asked of a [`TokenSource`].
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct TokenRequest {
+    /// The hub has refused the last token, or it is about to expire: a cached
+    /// one will not do.
+    pub renew: bool,
 }
 
 /// There is no token now.
@@ -56,6 +67,12 @@ impl TokenError {
     }
 }
 
+/// What stands before a token in the header.
+const SCHEME: &str = "Bearer ";
+
+/// Longest token, in bytes: hubs count the whole header.
+const LONGEST: usize = TOKEN_BYTES - SCHEME.len();
+
 /// A token that fits into a header.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Token(String);
@@ -66,9 +83,9 @@ impl Token {
         if token.is_empty() {
             return Err(TokenError::new("it is empty"));
         }
-        if token.len() > TOKEN_BYTES {
+        if token.len() > LONGEST {
             let actual = token.len();
-            return Err(TokenError::new(format!("it has {actual} bytes; at most {TOKEN_BYTES} are allowed")));
+            return Err(TokenError::new(format!("it has {actual} bytes; at most {LONGEST} are allowed")));
         }
         if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(TokenError::new("it has characters that no token has"));
@@ -82,7 +99,7 @@ impl Token {
 
     /// The value of the `authorization` header, marked so that it is never shown.
     pub(crate) fn header(&self) -> Result<MetadataValue<Ascii>, TokenError> {
-        let mut value = MetadataValue::try_from(format!("Bearer {}", self.0)).map_err(TokenError::new)?;
+        let mut value = MetadataValue::try_from(format!("{SCHEME}{}", self.0)).map_err(TokenError::new)?;
         value.set_sensitive(true);
         Ok(value)
     }
@@ -118,6 +135,23 @@ impl Credentials {
         let limit = limits::TOKEN_TIMEOUT;
         Token::new(&token.map_err(|_| TokenError::new(format!("the source took over {limit:?}")))??)
     }
+
+    /// Waits for a token other than `old`, which is about to expire.
+    pub(crate) async fn newer_than(self, old: Token) -> Token {
+        loop {
+            match self.token(true).await {
+                Ok(token) if token != old => return token,
+                Ok(_) => tracing::debug!("the token is about to expire, and there is no newer one yet"),
+                Err(error) => tracing::warn!(%error, "the token is about to expire"),
+            }
+            tokio::time::sleep(limits::RENEW_INTERVAL).await;
+        }
+    }
+
+    /// Whether there will never be another token.
+    pub(crate) fn are_fixed(&self) -> bool {
+        matches!(self, Self::Fixed(_))
+    }
 }
 
 /// Reads a token file, but no more of it than a token can have.
@@ -135,7 +169,8 @@ pub(crate) trait DynTokenSource: Send + Sync {
 
 impl<S: TokenSource> DynTokenSource for S {
     fn dyn_token(&self, renew: bool) -> BoxFuture<'_, Result<String, TokenError>> {
-        Box::pin(self.token(renew))
+        let token = AssertUnwindSafe(async move { self.token(TokenRequest { renew }).await }).catch_unwind();
+        token.map(|token| token.unwrap_or_else(|_| Err(TokenError::new("the source panicked")))).boxed()
     }
 }
 
@@ -147,11 +182,12 @@ mod tests {
     async fn a_file_is_read_each_time_and_its_newline_is_no_part_of_the_token() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let credentials = Credentials::File(file.path().to_owned());
-        for token in ["one", "two"] {
+        for token in ["one", "two", &"t".repeat(LONGEST)] {
             std::fs::write(file.path(), format!("{token}\n")).unwrap();
-            assert_eq!(credentials.token(false).await.unwrap().as_str(), token);
+            let read = credentials.token(false).await.unwrap();
+            assert!(read.as_str() == token && read.header().unwrap().len() <= TOKEN_BYTES);
         }
-        std::fs::write(file.path(), "t".repeat(TOKEN_BYTES + 1)).unwrap();
+        std::fs::write(file.path(), "t".repeat(LONGEST + 1)).unwrap();
         assert!(credentials.token(false).await.is_err());
         let missing = Credentials::File("/nonexistent/token".into());
         assert!(missing.token(false).await.unwrap_err().to_string().contains("/nonexistent/token"));

@@ -11,6 +11,7 @@
 //! The updates are those that a hub would send (`confhub_proto::frame`), so the
 //! file is read by what reads the stream, with the same checks.
 
+use crate::credentials::Marks;
 use crate::worker::{Good, Origin};
 use confhub_proto::frame::{Assembler, FrameError, split};
 use confhub_proto::{State, Update, wire};
@@ -34,6 +35,14 @@ struct Header {
     requested_service: String,
     #[prost(string, repeated, tag = "4")]
     prefixes: Vec<String>,
+    /// Who issued the token that the state was got with.
+    #[prost(string, tag = "5")]
+    issuer: String,
+    /// Where that token names the tenant, and where the service.
+    #[prost(string, repeated, tag = "6")]
+    tenant_claims: Vec<String>,
+    #[prost(string, repeated, tag = "7")]
+    service_claims: Vec<String>,
 }
 
 /// What a file says.
@@ -69,6 +78,9 @@ pub(super) fn encode(good: &Good, requested_service: &str, prefixes: &[String]) 
         service: good.origin.service.clone(),
         requested_service: requested_service.to_owned(),
         prefixes: prefixes.to_vec(),
+        issuer: good.marks.issuer.clone(),
+        tenant_claims: good.marks.tenant.clone(),
+        service_claims: good.marks.service.clone(),
     };
     let mut payload = header.encode_length_delimited_to_vec();
     for frame in split(&Update::reset(&good.state, good.hub_time)) {
@@ -112,9 +124,10 @@ pub(super) fn decode(bytes: &[u8], max_bytes: usize) -> Result<Saved, FormatErro
         return Err(FormatError::Content("the state is not the one that it names"));
     }
     let origin = Origin { tenant: header.tenant, service: header.service };
+    let marks = Marks { issuer: header.issuer, tenant: header.tenant_claims, service: header.service_claims };
     let hub_time: SystemTime = update.commit.hub_time;
     Ok(Saved {
-        good: Good { origin, state: Arc::new(state), hub_time },
+        good: Good { origin, marks: Arc::new(marks), state: Arc::new(state), hub_time },
         requested_service: header.requested_service,
         prefixes: header.prefixes,
     })

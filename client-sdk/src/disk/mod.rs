@@ -12,9 +12,9 @@ mod writer;
 
 pub(crate) use writer::DiskWriter;
 
-use crate::credentials::{Token, names};
+use crate::credentials::Token;
 use crate::view::View;
-use crate::worker::Good;
+use crate::worker::{Good, Origin};
 use format::{FormatError, Saved};
 use std::io;
 use std::path::Path;
@@ -28,7 +28,7 @@ pub(crate) enum Refused {
     Format(#[from] FormatError),
     #[error("it has the state of another service or of other prefixes")]
     OtherView,
-    #[error("no claim of the token names its tenant or its service, so it may be somebody else's")]
+    #[error("the token does not name its tenant or its service where the token that it was got with did")]
     OtherIdentity,
 }
 
@@ -48,10 +48,10 @@ pub(crate) fn load(
     if requested_service != view.service || prefixes != view.prefixes {
         return Err(Refused::OtherView);
     }
+    let (Origin { tenant, service }, marks) = (&good.origin, &good.marks);
     // The service is the program's own wish, unless a token once overruled it.
-    let service = &good.origin.service;
-    let service_is_mine = *service == requested_service || names(token.as_str(), service);
-    if !names(token.as_str(), &good.origin.tenant) || !service_is_mine {
+    let asked_for = *service == requested_service;
+    if !marks.name_tenant(token, tenant) || !marks.name_service(token, service, asked_for) {
         return Err(Refused::OtherIdentity);
     }
     Ok(Some(good))

@@ -1,4 +1,5 @@
 use super::*;
+use crate::credentials::Marks;
 use crate::test::entry;
 use crate::worker::Origin;
 use base64::Engine;
@@ -14,12 +15,16 @@ fn token(claims: &str) -> Token {
     Token::new(&format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims))).unwrap()
 }
 
+/// A state that was got with a token that names tenant and service.
 fn good(tenant: &str, service: &str) -> Good {
     let mut state = State::default();
     state.put(entry("tenant_config_limits", 3, r#"{"max":7}"#, Content::JSON));
     state.put(entry("tenant_config_banner", 1, "hello", Content::TEXT));
     let origin = Origin { tenant: tenant.to_owned(), service: service.to_owned() };
-    Good { origin, state: Arc::new(state), hub_time: SystemTime::UNIX_EPOCH + Duration::from_secs(9) }
+    let token = token(&format!(r#"{{"custom:tenantId":"{tenant}","custom:service":"{service}"}}"#));
+    let marks = Arc::new(Marks::of(&token, tenant, service));
+    let hub_time = SystemTime::UNIX_EPOCH + Duration::from_secs(9);
+    Good { origin, marks, state: Arc::new(state), hub_time }
 }
 
 fn view() -> View {
@@ -77,11 +82,17 @@ fn a_valid_checksum_over_nonsense_is_refused_too() {
 }
 
 #[test]
-fn a_state_over_the_limit_is_refused() {
+fn a_state_of_tiny_entries_at_the_limit_is_read_and_one_over_it_is_not() {
+    let mut tiny = good("acme", "checkout");
+    let all = (0..9_999).map(|number| entry(&format!("k{number}"), u64::MAX, "", "x"));
+    tiny.state = Arc::new(all.collect());
+    let limit = tiny.state.bytes();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state");
-    fs::write(&path, bytes(&good("acme", "checkout"))).unwrap();
-    assert!(load(&path, &view(), &token(r#"{"t":"acme"}"#), 16).is_err());
+    fs::write(&path, bytes(&tiny)).unwrap();
+    let load = |limit| load(&path, &view(), &token(r#"{"custom:tenantId":"acme"}"#), limit);
+    assert_eq!(load(limit).unwrap().unwrap().state.len(), 9_999);
+    assert!(load(limit - 1).is_err());
 }
 
 #[test]
@@ -94,6 +105,12 @@ fn anothers_state_is_refused() {
     fs::write(&path, bytes(&good("acme", "billing"))).unwrap();
     let names_both = token(r#"{"custom:tenantId":"acme","custom:service":"billing"}"#);
     assert!(load(&path, &view(), &names_both, LIMIT).unwrap().is_some());
+    let other_issuer = token(r#"{"custom:tenantId":"acme","custom:service":"billing","iss":"x"}"#);
+    let other_claim = token(r#"{"custom:tenantId":"acme2","sub":"acme","custom:service":"billing"}"#);
+    let other_service = token(r#"{"custom:tenantId":"acme","custom:service":"checkout"}"#);
+    for other in [other_issuer, other_claim, other_service] {
+        assert!(matches!(load(&path, &view(), &other, LIMIT), Err(Refused::OtherIdentity)));
+    }
     for other in [View::new(Some("checkout"), &[], ""), View::new(None, &view().prefixes, "")] {
         let refused = load(&path, &other.unwrap(), &names_both, LIMIT);
         assert!(matches!(refused, Err(Refused::OtherView)));
@@ -104,8 +121,12 @@ fn anothers_state_is_refused() {
 fn the_file_is_the_owners_alone_and_leftovers_go() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state");
-    fs::write(folder.path().join(".state.abc123.tmp"), "half").unwrap();
-    fs::write(folder.path().join("state.tmp"), "not ours").unwrap();
+    let long_ago = SystemTime::now() - Duration::from_secs(3_600);
+    for name in [".state.abc123.tmp", "state.tmp", ".state.b.abc123.tmp", ".state.abc12_.tmp"] {
+        let file = fs::File::create(folder.path().join(name)).unwrap();
+        file.set_modified(long_ago).unwrap();
+    }
+    fs::write(folder.path().join(".state.abc456.tmp"), "being written").unwrap();
     file::replace(&path, b"one").unwrap();
     file::replace(&path, b"two").unwrap();
     assert_eq!(file::read(&path, LIMIT).unwrap().unwrap(), b"two");
@@ -118,7 +139,8 @@ fn the_file_is_the_owners_alone_and_leftovers_go() {
     let mut names: Vec<_> =
         fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
-    assert_eq!(names, ["state", "state.tmp"]);
+    let left = [".state.abc12_.tmp", ".state.abc456.tmp", ".state.b.abc123.tmp", "state", "state.tmp"];
+    assert_eq!(names, left, "only what is ours and abandoned goes");
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! Writes states to disk beside the worker, which never waits for it.
 //!
-//! One write is in flight at most, and at most one begins each second; of the
-//! states offered in between the latest is written. The last one offered is
-//! written before the client's task ends. A disk that is full or gone costs a
-//! warning and a count, nothing else: the state in memory is what matters.
+//! One write is in flight at most. At most one begins each second, or in twenty
+//! times what the last one took, so that a large state on a slow disk is not
+//! written all the time; of the states offered in between the latest is written.
+//! The last one offered is written before the client's task ends. A disk that is
+//! full or gone costs a warning and a count, nothing else: the state in memory is
+//! what matters.
 
 use super::{file, format};
 use crate::limits;
@@ -12,9 +14,10 @@ use crate::view::View;
 use crate::worker::Good;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 /// Takes states to be written.
 #[derive(Debug)]
@@ -58,13 +61,19 @@ async fn write_all(
     // After the sender is gone this still returns what was not yet seen.
     while offered.changed().await.is_ok() {
         let Some(good) = offered.borrow_and_update().clone() else { continue };
+        let began = Instant::now();
         write(path.clone(), Arc::clone(&view), good, &store).await;
         tokio::select! {
-            () = sleep(limits::DISK_INTERVAL) => {}
+            () = sleep(pause(began.elapsed())) => {}
             // No pause before the last one.
             () = gone(offered.clone()) => {}
         }
     }
+}
+
+/// How long to pause after a write that took so long.
+fn pause(took: Duration) -> Duration {
+    limits::DISK_INTERVAL.max(took * limits::DISK_SHARE)
 }
 
 async fn write(path: PathBuf, view: Arc<View>, good: Arc<Good>, store: &Store) {
@@ -86,5 +95,16 @@ async fn write(path: PathBuf, view: Arc<View>, good: Arc<Good>, store: &Store) {
 async fn gone(mut offered: watch::Receiver<Option<Arc<Good>>>) {
     while offered.changed().await.is_ok() {
         offered.borrow_and_update();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longer_a_write_takes_the_rarer_it_is() {
+        assert_eq!(pause(Duration::from_millis(1)), limits::DISK_INTERVAL);
+        assert_eq!(pause(Duration::from_secs(3)), Duration::from_secs(60));
     }
 }

@@ -1,9 +1,11 @@
 //! The network, as an argument.
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 
@@ -57,10 +59,17 @@ pub(crate) trait DynDialer: Send + Sync {
 
 impl<D: Dialer> DynDialer for D {
     fn dyn_dial(&self, address: SocketAddr) -> BoxFuture<'_, io::Result<Box<dyn Io>>> {
-        Box::pin(async move { Ok(Box::new(self.dial(address).await?) as Box<dyn Io>) })
+        guarded(async move { Ok(Box::new(self.dial(address).await?) as Box<dyn Io>) })
     }
 
     fn dyn_resolve<'a>(&'a self, host: &'a str, port: u16) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
-        Box::pin(self.resolve(host, port))
+        guarded(async move { self.resolve(host, port).await })
     }
+}
+
+/// A panic in the program's own dialer is a network that does not work: it must
+/// not end the worker.
+fn guarded<'a, T: 'a>(work: impl Future<Output = io::Result<T>> + Send + 'a) -> BoxFuture<'a, io::Result<T>> {
+    let work = AssertUnwindSafe(work).catch_unwind();
+    work.map(|done| done.unwrap_or_else(|_| Err(io::Error::other("the dialer panicked")))).boxed()
 }

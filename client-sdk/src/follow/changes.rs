@@ -15,6 +15,7 @@ use std::task::{Context, Poll};
 
 /// What changed since the last item.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Changes {
     /// Keys whose entries are new, changed or gone; each once, in no order.
     pub keys: Vec<Key>,

@@ -55,26 +55,30 @@ struct Ticket {
 }
 
 impl Followers {
-    /// Adds the follower of `key` that `make` makes. No change falls between
-    /// what `make` reads from the store and the first one that is told.
-    fn add<F: FollowKey + 'static, E>(
+    /// Adds a follower of `key`, if what it knows `is_current`: no change falls
+    /// between that and the first one that is told. `None`: it is outdated.
+    fn add<F: FollowKey + 'static>(
         &self,
-        key: &str,
-        make: impl FnOnce() -> Result<Arc<F>, E>,
-    ) -> Result<(Arc<F>, Ticket), E> {
+        key: &Arc<str>,
+        follower: &Arc<F>,
+        is_current: impl FnOnce() -> bool,
+    ) -> Option<Ticket> {
         let mut registry = self.lock();
-        let follower = make()?;
-        let ticket = Ticket { id: registry.next_id(), key: Some(key.into()) };
+        if !is_current() {
+            return None;
+        }
+        let ticket = Ticket { id: registry.next_id(), key: Some(Arc::clone(key)) };
         if registry.closed {
             follower.close();
         } else {
-            let key = ticket.key.clone().unwrap_or_default();
-            registry.by_key.entry(key).or_default().push((ticket.id, Arc::clone(&follower) as _));
+            let all = registry.by_key.entry(Arc::clone(key)).or_default();
+            all.push((ticket.id, Arc::clone(follower) as _));
         }
-        Ok((follower, ticket))
+        Some(ticket)
     }
 
-    /// Adds a follower of everything, in the same manner.
+    /// Adds a follower of everything. No change falls between what `make` reads
+    /// from the store and the first one that is told.
     fn add_to_all(&self, make: impl FnOnce() -> Arc<Pending>) -> (Arc<Pending>, Ticket) {
         let mut registry = self.lock();
         let pending = make();

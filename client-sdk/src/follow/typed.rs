@@ -4,16 +4,31 @@ use super::{FollowKey, Ticket};
 use crate::stats::Counters;
 use crate::store::Lease;
 use crate::{ValueError, value};
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use confhub_proto::Entry;
 use serde::de::DeserializeOwned;
 use std::convert::Infallible;
 use std::fmt;
+use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// A value as [`Typed::load`] lends it.
-pub type Loaded<T> = arc_swap::Guard<Arc<T>>;
+pub struct Loaded<T>(Guard<Arc<T>>);
+
+impl<T> Deref for Loaded<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Loaded<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
 
 /// A handle to one entry's value as a `T`.
 ///
@@ -41,28 +56,38 @@ struct Slot<T> {
 impl<T: DeserializeOwned + Send + Sync + 'static> Typed<T> {
     /// Fails if the entry is missing or no `T`.
     pub(crate) fn new(lease: Arc<Lease>, key: &str) -> Result<Self, ValueError> {
-        Self::add(lease, key, Slot::new)
+        Self::follow(lease, key, Slot::new)
     }
 
     /// Cannot fail: there is a value in any case.
     pub(crate) fn with_default(lease: Arc<Lease>, key: &str, default: T) -> Self {
-        let make = |key: &_, entry: Option<&_>| Ok::<_, Infallible>(Slot::with_default(key, entry, default));
-        match Self::add(lease, key, make) {
+        let default = Arc::new(default);
+        let make = |key: &_, entry: Option<&_>| {
+            Ok::<_, Infallible>(Slot::with_default(key, entry, Arc::clone(&default)))
+        };
+        match Self::follow(lease, key, make) {
             Ok(typed) => typed,
             Err(never) => match never {},
         }
     }
 
-    fn add<E>(
+    /// Parses with no lock held, since what is parsed is the program's own code,
+    /// and once more if the entry changed meanwhile.
+    fn follow<E>(
         lease: Arc<Lease>,
         key: &str,
-        make: impl FnOnce(&Arc<str>, Option<&Arc<Entry>>) -> Result<Slot<T>, E>,
+        make: impl Fn(&Arc<str>, Option<&Arc<Entry>>) -> Result<Slot<T>, E>,
     ) -> Result<Self, E> {
         let key: Arc<str> = key.into();
-        let store = &lease.store;
-        let make = || make(&key, store.get(&key).as_ref()).map(Arc::new);
-        let (slot, ticket) = store.followers.add(&key, make)?;
-        Ok(Self(Arc::new(Inner { lease, slot, ticket })))
+        let read = || lease.store.get(&key);
+        loop {
+            let entry = read();
+            let slot = Arc::new(make(&key, entry.as_ref())?);
+            let is_current = || read().map(|now| now.digest()) == entry.map(|parsed| parsed.digest());
+            if let Some(ticket) = lease.store.followers.add(&key, &slot, is_current) {
+                return Ok(Self(Arc::new(Inner { lease, slot, ticket })));
+            }
+        }
     }
 }
 
@@ -71,7 +96,7 @@ impl<T> Typed<T> {
     /// work, not for longer: it does not change any more.
     #[must_use]
     pub fn load(&self) -> Loaded<T> {
-        self.0.slot.value.load()
+        Loaded(self.0.slot.value.load())
     }
 
     /// The value, to keep or to send elsewhere.
@@ -120,8 +145,7 @@ impl<T: DeserializeOwned> Slot<T> {
         Ok(Self { key: Arc::clone(key), value, error: ArcSwapOption::empty(), default: None })
     }
 
-    fn with_default(key: &Arc<str>, entry: Option<&Arc<Entry>>, default: T) -> Self {
-        let default = Arc::new(default);
+    fn with_default(key: &Arc<str>, entry: Option<&Arc<Entry>>, default: Arc<T>) -> Self {
         let (value, error) = match parse(key, entry) {
             Ok(value) => (Arc::new(value), None),
             // Having no entry is what the default is for.
@@ -134,25 +158,29 @@ impl<T: DeserializeOwned> Slot<T> {
 
 impl<T: DeserializeOwned + Send + Sync> FollowKey for Slot<T> {
     fn tell(&self, entry: Option<&Arc<Entry>>, counters: &Counters) {
-        let error = match (parse(&self.key, entry), &self.default) {
-            (Ok(value), _) => {
-                self.value.store(Arc::new(value));
-                None
-            }
-            (Err(ValueError::Missing { .. }), Some(default)) => {
-                self.value.store(Arc::clone(default));
-                None
-            }
+        match (parse(&self.key, entry), &self.default) {
+            (Ok(value), _) => self.set(Arc::new(value)),
+            (Err(ValueError::Missing { .. }), Some(default)) => self.set(Arc::clone(default)),
             (Err(error), _) => {
                 counters.rejected_values.add_one();
-                tracing::warn!(key = &*self.key, %error, "keeping the last good value");
-                Some(Arc::new(error))
+                tracing::warn!(error = error.without_value(), "keeping the last good value");
+                self.error.store(Some(Arc::new(error)));
             }
-        };
-        self.error.store(error);
+        }
     }
 
     fn close(&self) {}
+}
+
+impl<T> Slot<T> {
+    fn set(&self, value: Arc<T>) {
+        let old = self.value.swap(value);
+        self.error.store(None);
+        // A panic in the program's own `Drop` must not end the worker either.
+        if catch_unwind(AssertUnwindSafe(|| drop(old))).is_err() {
+            tracing::error!(key = &*self.key, "dropping the value before this one panicked");
+        }
+    }
 }
 
 /// Parses an entry. A panic in the program's own `Deserialize` is an error of
@@ -161,5 +189,5 @@ impl<T: DeserializeOwned + Send + Sync> FollowKey for Slot<T> {
 fn parse<T: DeserializeOwned>(key: &Arc<str>, entry: Option<&Arc<Entry>>) -> Result<T, ValueError> {
     let entry = entry.ok_or_else(|| ValueError::Missing { key: Arc::clone(key) })?;
     catch_unwind(AssertUnwindSafe(|| value::parse(entry)))
-        .unwrap_or_else(|_| Err(value::malformed::<T>(entry, "parsing it panicked")))
+        .unwrap_or_else(|_| Err(value::malformed::<T>(entry, (0, 0), "parsing it panicked")))
 }

@@ -5,7 +5,6 @@ use crate::stats::Counters;
 use crate::store::Lease;
 use crate::{Closed, Status};
 use confhub_proto::{Digest, Entry};
-use std::convert::Infallible;
 use std::sync::Arc;
 use tokio::sync::Notify;
 
@@ -19,7 +18,7 @@ pub struct Watch {
     lease: Arc<Lease>,
     key: Arc<str>,
     bell: Arc<Bell>,
-    ticket: Ticket,
+    ticket: Option<Ticket>,
     /// The entry that was returned last, or was there at the beginning.
     seen: Option<Digest>,
 }
@@ -40,13 +39,10 @@ impl FollowKey for Bell {
 
 impl Watch {
     pub(crate) fn new(lease: Arc<Lease>, key: &str) -> Self {
-        let made = lease.store.followers.add(key, || Ok::<_, Infallible>(Arc::new(Bell::default())));
-        let (bell, ticket) = match made {
-            Ok(made) => made,
-            Err(never) => match never {},
-        };
-        let seen = lease.store.get(key).map(|entry| entry.digest());
-        Self { lease, key: key.into(), bell, ticket, seen }
+        let (key, bell) = (key.into(), Arc::default());
+        let ticket = lease.store.followers.add(&key, &bell, || true);
+        let seen = lease.store.get(&key).map(|entry| entry.digest());
+        Self { lease, key, bell, ticket, seen }
     }
 
     /// The key.
@@ -65,18 +61,7 @@ impl Watch {
     /// removed. The entry that was there when the watch began is no change:
     /// see [`get`](Self::get).
     ///
-    /// Once the client is closed there are no more changes, and this waits
-    /// forever; [`changed`](Self::changed) says so instead.
-    ///
     /// Cancel safe: nothing is lost if the future is dropped.
-    pub async fn next(&mut self) -> Option<Arc<Entry>> {
-        match self.changed().await {
-            Ok(entry) => entry,
-            Err(_) => std::future::pending().await,
-        }
-    }
-
-    /// Like [`next`](Self::next), but ends when the client does.
     ///
     /// # Errors
     /// If the client is closed and all changes have been returned.
@@ -98,6 +83,6 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.lease.store.followers.forget(&self.ticket);
+        self.ticket.iter().for_each(|ticket| self.lease.store.followers.forget(ticket));
     }
 }

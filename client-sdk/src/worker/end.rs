@@ -1,9 +1,9 @@
 //! How streams end, and what follows from it. The one place that knows what a
 //! status code means to a client.
 
-use crate::Closed;
 use crate::credentials;
 use crate::endpoint::chain;
+use crate::{Closed, limits};
 use confhub_proto::frame::FrameError;
 use confhub_proto::wire;
 use std::error::Error;
@@ -45,12 +45,29 @@ pub(super) enum End {
         /// The limit in bytes.
         limit: usize,
     },
-    /// The state is not the hub's. It was dropped, or its cursor was.
+    /// The state is not the hub's; its cursor was dropped.
     #[error("the state differs from the hub's and is asked for anew")]
     Diverged,
     /// The token now names another tenant or service than the state's.
-    #[error("the token names another tenant or service than before; the state is asked for anew")]
+    #[error("{}", Closed::IdentityChanged)]
     Moved,
+    /// The same, but the state was that on disk, which nobody has seen yet.
+    #[error("the state on disk is another tenant's or service's; the hub is asked for all of it")]
+    ForeignFile,
+    /// The token was about to expire, and there is a newer one.
+    #[error("there is a newer token")]
+    Renewed,
+}
+
+/// How things stood when an attempt ended.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Standing {
+    /// The program does not have the client yet: `connect` can still fail.
+    pub(super) starting: bool,
+    /// A Welcome had arrived, so it is a hub that speaks, and no proxy.
+    pub(super) opened: bool,
+    /// There will never be another token.
+    pub(super) token_is_fixed: bool,
 }
 
 /// What follows.
@@ -60,8 +77,10 @@ pub(super) enum Verdict {
     Close(Closed),
     /// The next address of this round.
     NextAddress,
-    /// A new round, after a pause.
+    /// A new round.
     Again,
+    /// A new round after one of the longest pauses.
+    MuchLater,
     /// A new round without this address for a while.
     Elsewhere(Duration),
     /// A new round with a new token.
@@ -69,22 +88,30 @@ pub(super) enum Verdict {
 }
 
 impl End {
-    pub(super) fn verdict(&self) -> Verdict {
+    pub(super) fn verdict(&self, standing: Standing) -> Verdict {
         use wire::goodbye::Reason;
         match self {
-            Self::Unreachable(_) | Self::Broken(_) => Verdict::NextAddress,
-            Self::Status(status) => after(status),
+            Self::Unreachable(_) | Self::Broken(_) => another(standing),
+            Self::Status(status) => after(status, standing),
             Self::Goodbye(Reason::Revoked, _) => Verdict::Close(Closed::Revoked),
-            Self::Goodbye(Reason::TokenExpiring, _) => Verdict::NewToken,
             Self::Goodbye(_, retry_after) => Verdict::Elsewhere(*retry_after),
-            Self::Token(_)
-            | Self::Silent(_)
-            | Self::Protocol(_)
-            | Self::Frame(_)
-            | Self::TooLarge { .. }
-            | Self::Diverged
-            | Self::Moved => Verdict::Again,
+            Self::Moved => Verdict::Close(Closed::IdentityChanged),
+            Self::TooLarge { .. } | Self::Frame(FrameError::TooLarge { .. }) => Verdict::MuchLater,
+            Self::Silent(_) | Self::Protocol(_) | Self::Frame(_) => Verdict::Elsewhere(limits::DISTRUST),
+            Self::Token(_) | Self::Diverged | Self::ForeignFile | Self::Renewed => Verdict::Again,
         }
+    }
+
+    /// Whether what arrived could not be used. To come back soon would be to
+    /// get the same again.
+    pub(super) fn is_fault(&self) -> bool {
+        matches!(self, Self::Protocol(_) | Self::Frame(_) | Self::TooLarge { .. } | Self::Diverged)
+    }
+
+    /// Whether the stream ended as agreed. Until the next attempt fails, nothing
+    /// is wrong.
+    pub(super) fn is_planned(&self) -> bool {
+        matches!(self, Self::Goodbye(..) | Self::Renewed)
     }
 }
 
@@ -99,17 +126,32 @@ impl From<tonic::Status> for End {
     }
 }
 
-fn after(status: &tonic::Status) -> Verdict {
+/// A client that a program relies on is not closed by these codes alone: a proxy
+/// that is set up wrongly for a minute sends them too.
+fn after(status: &tonic::Status, standing: Standing) -> Verdict {
+    let Standing { starting, opened, token_is_fixed } = standing;
     match status.code() {
-        Code::PermissionDenied => Verdict::Close(Closed::Denied(status.message().into())),
-        Code::InvalidArgument | Code::Unimplemented => {
+        Code::PermissionDenied if starting || opened => {
+            Verdict::Close(Closed::Denied(status.message().into()))
+        }
+        Code::InvalidArgument | Code::Unimplemented if starting => {
             Verdict::Close(Closed::Refused(format!("{:?}: {}", status.code(), status.message()).into()))
+        }
+        Code::PermissionDenied | Code::InvalidArgument | Code::Unimplemented => Verdict::MuchLater,
+        Code::Unauthenticated if starting && token_is_fixed => {
+            Verdict::Close(Closed::Denied(status.message().into()))
         }
         Code::Unauthenticated => Verdict::NewToken,
         // This hub cannot serve now; another one may.
-        Code::Unavailable | Code::ResourceExhausted => Verdict::NextAddress,
+        Code::Unavailable | Code::ResourceExhausted => another(standing),
         _ => Verdict::Again,
     }
+}
+
+/// While no stream was opened the round is young, and its addresses are good.
+/// The addresses of a round that led to a stream may be hours old.
+fn another(standing: Standing) -> Verdict {
+    if standing.opened { Verdict::Again } else { Verdict::NextAddress }
 }
 
 fn words(reason: wire::goodbye::Reason) -> &'static str {
@@ -129,7 +171,7 @@ mod tests {
     use tonic::Status;
 
     fn verdict(status: Status) -> Verdict {
-        End::from(status).verdict()
+        End::from(status).verdict(Standing { starting: true, ..Standing::default() })
     }
 
     #[test]
@@ -147,9 +189,23 @@ mod tests {
         assert!(matches!(verdict(Status::unimplemented("x")), Verdict::Close(Closed::Refused(_))));
         assert_eq!(verdict(Status::unauthenticated("x")), Verdict::NewToken);
         assert_eq!(verdict(Status::unavailable("x")), Verdict::NextAddress);
+        let fixed = Standing { starting: true, token_is_fixed: true, opened: false };
+        let refused = End::from(Status::unauthenticated("x"));
+        assert_eq!(refused.verdict(fixed), Verdict::Close(Closed::Denied("x".into())));
         for code in [Code::Internal, Code::Unknown, Code::Cancelled, Code::NotFound, Code::DataLoss, Code::Ok]
         {
             assert_eq!(verdict(Status::new(code, "x")), Verdict::Again, "{code:?}");
         }
+    }
+
+    #[test]
+    fn a_client_in_use_is_closed_by_nobody_but_a_hub() {
+        for code in [Code::PermissionDenied, Code::InvalidArgument, Code::Unimplemented] {
+            let end = End::from(Status::new(code, "x"));
+            assert_eq!(end.verdict(Standing::default()), Verdict::MuchLater, "{code:?}");
+        }
+        let welcomed = Standing { opened: true, ..Standing::default() };
+        let denied = End::from(Status::permission_denied("x"));
+        assert_eq!(denied.verdict(welcomed), Verdict::Close(Closed::Denied("x".into())));
     }
 }

@@ -8,18 +8,20 @@
 
 mod end;
 mod place;
+mod saved;
 mod session;
 
 pub(crate) use place::{Good, Origin, Place};
+pub(crate) use saved::Saved;
 
 use crate::backoff::Backoff;
-use crate::credentials::Credentials;
+use crate::credentials::{Credentials, Token};
 use crate::disk::DiskWriter;
 use crate::endpoint::{Address, Endpoints, Round};
 use crate::store::Store;
 use crate::view::View;
-use crate::{Closed, Status};
-use end::{End, Verdict};
+use crate::{Closed, Status, limits};
+use end::{End, Standing, Verdict};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -33,8 +35,12 @@ pub(crate) struct Worker {
     pub(crate) store: Arc<Store>,
     pub(crate) place: Place,
     pub(crate) disk: Option<DiskWriter>,
+    /// Until it was looked at.
+    pub(crate) saved: Option<Saved>,
     pub(crate) backoff: Backoff,
     pub(crate) rng: fastrand::Rng,
+    /// A token for the next attempt, got while the last stream was still open.
+    pub(crate) next_token: Option<Token>,
     /// The hub refused the last token, or said that it is about to expire.
     pub(crate) renew_token: bool,
 }
@@ -42,8 +48,10 @@ pub(crate) struct Worker {
 /// How a visit to one address ended.
 struct Visit {
     end: End,
-    /// How long there was a stream.
-    lived: Duration,
+    /// There was a stream: its Welcome had arrived.
+    opened: bool,
+    /// The stream was a success, however it ended.
+    worked: bool,
 }
 
 impl Worker {
@@ -71,17 +79,26 @@ impl Worker {
     /// Connects, again and again.
     async fn follow(&mut self) -> Closed {
         loop {
+            if let Err(error) = self.take_saved().await {
+                tracing::warn!(%error, "cannot connect");
+                self.failed(&error.to_string());
+                sleep(self.backoff.next(&mut self.rng)).await;
+                continue;
+            }
             let pause = match self.endpoints.round(&mut self.rng).await {
                 Round::Try(addresses) => match self.go_round(addresses).await {
-                    Ok(true) => continue,
-                    Ok(false) => self.backoff.next(&mut self.rng),
+                    Ok(pause) => pause,
                     Err(reason) => return reason,
                 },
-                // A quarter more at random, so that all those whom one hub
-                // sent away do not come back together.
-                Round::Wait(pause) => pause.mul_f64(1.0 + self.rng.f64() / 4.0),
+                Round::Wait(pause) => {
+                    self.failed("all hubs are left alone for a while");
+                    // A quarter more at random, so that all those whom one hub
+                    // sent away do not come back together.
+                    pause.mul_f64(1.0 + self.rng.f64() / 4.0)
+                }
                 Round::Unresolved(reason) => {
                     self.failed(&reason);
+                    self.store.fall_back();
                     self.backoff.next(&mut self.rng)
                 }
             };
@@ -90,31 +107,35 @@ impl Worker {
     }
 
     /// Goes through addresses until one had more to say than that it cannot be
-    /// reached. True: to go on at once; false: after a pause.
-    async fn go_round(&mut self, addresses: Vec<Address>) -> Result<bool, Closed> {
+    /// reached. Returns the pause before the next round.
+    async fn go_round(&mut self, addresses: Vec<Address>) -> Result<Duration, Closed> {
         for address in addresses {
-            let Visit { end, lived } = self.visit(&address).await;
-            let lived = self.backoff.worked(lived);
-            let verdict = end.verdict();
-            if !matches!(verdict, Verdict::Close(_)) {
+            let Visit { end, opened, worked } = self.visit(&address).await;
+            let starting = self.store.status() == Status::Starting;
+            let token_is_fixed = self.credentials.are_fixed();
+            let verdict = end.verdict(Standing { starting, opened, token_is_fixed });
+            if end.is_planned() {
+                tracing::debug!(hub = %address, reason = %end, "the stream has ended");
+            } else if !matches!(verdict, Verdict::Close(_)) {
                 tracing::warn!(hub = %address, reason = %end, "no stream; reads go on from the last good state");
                 self.failed(&end.to_string());
             }
             match verdict {
                 Verdict::Close(reason) => return Err(reason),
-                Verdict::NextAddress => {}
-                Verdict::Again => return Ok(false),
-                Verdict::Elsewhere(pause) => {
-                    self.endpoints.leave(&address, pause);
-                    return Ok(lived);
-                }
-                Verdict::NewToken => {
-                    self.renew_token = true;
-                    return Ok(lived);
-                }
+                Verdict::NextAddress => continue,
+                Verdict::Again => {}
+                Verdict::MuchLater => self.backoff.exhaust(),
+                Verdict::Elsewhere(pause) => self.endpoints.leave(&address, pause),
+                Verdict::NewToken => self.renew_token = true,
             }
+            return Ok(if worked {
+                limits::SPREAD.mul_f64(self.rng.f64())
+            } else {
+                self.backoff.next(&mut self.rng)
+            });
         }
-        Ok(false)
+        self.store.fall_back();
+        Ok(self.backoff.next(&mut self.rng))
     }
 
     /// Says that the state is no longer known to be the hub's.
@@ -122,7 +143,7 @@ impl Worker {
         self.store.set_last_failure(why);
         self.store.change_status(|status| match status {
             Status::Ready { .. } => {
-                Some(Status::Stale { since: Instant::now(), reason: why.into(), from_disk: false })
+                Some(Status::Stale { since: Instant::now(), reason: why.into(), from_disk: None })
             }
             Status::Stale { since, reason, from_disk } if **reason != *why => {
                 Some(Status::Stale { since: *since, reason: why.into(), from_disk: *from_disk })
@@ -137,7 +158,7 @@ struct CloseOnDrop(Arc<Store>);
 
 impl Drop for CloseOnDrop {
     fn drop(&mut self) {
-        self.0.close(Closed::Runtime);
+        self.0.close(if std::thread::panicking() { Closed::Panicked } else { Closed::Runtime });
     }
 }
 

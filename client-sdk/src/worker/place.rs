@@ -1,6 +1,7 @@
 //! Where the client is: whose state it has, which, and how it gets to the next.
 
 use super::end::End;
+use crate::credentials::{Marks, Token};
 use crate::store::{Changed, Store};
 use confhub_proto::{Cursor, Digest, Entry, Key, State, Update};
 use std::sync::Arc;
@@ -22,6 +23,8 @@ pub(crate) struct Place {
     pub(crate) cursor: Option<Cursor>,
     /// `None`: there is no state yet.
     pub(crate) origin: Option<Origin>,
+    /// How the token of the stream names the origin.
+    pub(crate) marks: Arc<Marks>,
     pub(crate) max_bytes: usize,
 }
 
@@ -29,27 +32,22 @@ pub(crate) struct Place {
 #[derive(Debug)]
 pub(crate) struct Good {
     pub(crate) origin: Origin,
+    pub(crate) marks: Arc<Marks>,
     pub(crate) state: Arc<State>,
     pub(crate) hub_time: SystemTime,
 }
 
 impl Place {
-    /// Takes note of whose stream this is. If it is not whose the state is, the
-    /// state is dropped before anything else can be read from it.
-    pub(super) fn welcome(&mut self, origin: Origin, store: &Store) -> Result<(), End> {
-        let moved = self.origin.as_ref().is_some_and(|known| *known != origin);
-        let resumed = self.cursor.is_some();
-        self.origin = Some(origin);
-        if !moved {
-            return Ok(());
+    /// Takes note of whose stream this is. A state never becomes another's.
+    pub(super) fn welcome(&mut self, origin: Origin, token: &Token) -> Result<(), End> {
+        match &self.origin {
+            Some(known) if *known != origin => Err(End::Moved),
+            _ => {
+                self.marks = Arc::new(Marks::of(token, &origin.tenant, &origin.service));
+                self.origin = Some(origin);
+                Ok(())
+            }
         }
-        let empty = Arc::new(State::default());
-        let keys = self.state.changed_keys(&empty);
-        self.state = Arc::clone(&empty);
-        self.cursor = None;
-        store.publish(empty, &Changed { keys, reset: true });
-        // The hub answers a cursor that was the other's; it must not.
-        if resumed { Err(End::Moved) } else { Ok(()) }
     }
 
     /// Goes to the state after `update`, all of it at once, and publishes it.
@@ -76,7 +74,7 @@ impl Place {
     /// The state just committed, with whose it is.
     pub(super) fn good(&self, hub_time: SystemTime) -> Option<Good> {
         let origin = self.origin.clone()?;
-        Some(Good { origin, state: Arc::clone(&self.state), hub_time })
+        Some(Good { origin, marks: Arc::clone(&self.marks), state: Arc::clone(&self.state), hub_time })
     }
 
     /// Compares with the hub's own word on where this stream is. True: the

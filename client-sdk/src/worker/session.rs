@@ -2,12 +2,15 @@
 
 use super::end::End;
 use super::{Origin, Visit, Worker};
+use crate::credentials::Token;
 use crate::endpoint::{Address, open};
 use crate::{Status, limits};
 use confhub_proto::frame::Assembler;
 use confhub_proto::wire::config_service_client::ConfigServiceClient;
-use confhub_proto::wire::{self, frame::Kind};
+use confhub_proto::wire::{self, frame::Kind, goodbye::Reason};
 use confhub_proto::{Digest, Update};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use std::pin::pin;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
@@ -20,34 +23,53 @@ struct Opened {
     welcome: wire::Welcome,
 }
 
+/// What is known of the stream at hand.
+struct Follow {
+    assembler: Assembler,
+    /// The state is known to be the hub's.
+    confirmed: bool,
+    /// The one that the stream was opened with.
+    token: Token,
+    /// On the way to a newer one, since this one is about to expire.
+    renewal: Option<BoxFuture<'static, Token>>,
+}
+
 impl Worker {
     /// Opens a stream at `address` and follows it to its end.
     pub(super) async fn visit(&mut self, address: &Address) -> Visit {
         self.store.counters.attempts.add_one();
-        let Opened { frames, welcome } = match self.open(address).await {
+        let (Opened { frames, welcome }, token) = match self.open(address).await {
             Ok(opened) => opened,
-            Err(end) => return Visit { end, lived: Duration::ZERO },
+            Err(end) => return Visit { end, opened: false, worked: false },
         };
         self.store.counters.streams.add_one();
-        self.renew_token = false;
         let opened_at = Instant::now();
-        let end = match self.follow_stream(frames, welcome).await {
+        let assembler = Assembler::new(self.place.max_bytes);
+        let mut stream = Follow { assembler, confirmed: false, token, renewal: None };
+        let end = match self.follow_stream(frames, welcome, &mut stream).await {
             Ok(never) => match never {},
             Err(end) => end,
         };
-        Visit { end, lived: opened_at.elapsed() }
+        let good = stream.confirmed && !end.is_fault();
+        Visit { opened: true, worked: good && self.backoff.worked(opened_at.elapsed()), end }
     }
 
-    async fn open(&self, address: &Address) -> Result<Opened, End> {
-        let token = self.credentials.token(self.renew_token).await?;
-        let mut request = Request::new(self.view.request(self.place.cursor));
-        request.metadata_mut().insert("authorization", token.header()?);
+    /// Dials first: no token is asked for that nobody would take.
+    async fn open(&mut self, address: &Address) -> Result<(Opened, Token), End> {
         let channel = open(address, self.endpoints.dialer());
         let limit = limits::DIAL_TIMEOUT;
         let channel = timeout(limit, channel).await.map_err(|_| no_answer("the dial", limit))?;
         let channel = channel.map_err(End::Unreachable)?;
+        let token = match self.next_token.take() {
+            Some(token) => token,
+            None => self.credentials.token(self.renew_token).await?,
+        };
+        self.renew_token = false;
+        let mut request = Request::new(self.view.request(self.place.cursor));
+        request.metadata_mut().insert("authorization", token.header()?);
         let limit = limits::WELCOME_TIMEOUT;
-        timeout(limit, subscribe(channel, request)).await.map_err(|_| no_answer("the request", limit))?
+        let opened = timeout(limit, subscribe(channel, request)).await;
+        Ok((opened.map_err(|_| no_answer("the request", limit))??, token))
     }
 
     /// Applies frames until the stream ends.
@@ -55,11 +77,13 @@ impl Worker {
         &mut self,
         mut frames: Streaming<wire::Frame>,
         welcome: wire::Welcome,
+        stream: &mut Follow,
     ) -> Result<std::convert::Infallible, End> {
         let patience = patience(&welcome);
         let origin = Origin { tenant: welcome.tenant, service: welcome.service };
-        self.place.welcome(origin, &self.store)?;
-        let mut stream = Follow { assembler: Assembler::new(self.place.max_bytes), confirmed: false };
+        if let Err(end) = self.place.welcome(origin, &stream.token) {
+            return Err(if self.forget_saved() { End::ForeignFile } else { end });
+        }
         let mut last_frame = Instant::now();
         let mut alarm = pin!(sleep(patience));
         loop {
@@ -68,6 +92,11 @@ impl Worker {
                 // for so long that the alarm has gone off too.
                 biased;
                 frame = frames.message() => frame?,
+                token = renewed(&mut stream.renewal) => {
+                    self.next_token = Some(token);
+                    self.renew_token = false;
+                    return Err(End::Renewed);
+                }
                 () = &mut alarm => {
                     if last_frame.elapsed() >= patience {
                         return Err(End::Silent(patience));
@@ -82,7 +111,7 @@ impl Worker {
             let frame = frame.ok_or(End::Protocol("the stream ended without a status"))?;
             // A kind that this version does not know is not meant for it.
             if let Some(kind) = frame.kind {
-                self.take(kind, &mut stream)?;
+                self.take(kind, stream)?;
             }
         }
     }
@@ -101,6 +130,13 @@ impl Worker {
                 if self.place.heartbeat(hub, &self.store)? {
                     self.confirm(stream);
                 }
+            }
+            Kind::Goodbye(goodbye) if goodbye.reason() == Reason::TokenExpiring => {
+                // The stream is good until the token has expired, so there is
+                // time to get another one.
+                self.renew_token = true;
+                let newer = self.credentials.clone().newer_than(stream.token.clone());
+                stream.renewal.get_or_insert_with(|| newer.boxed());
             }
             Kind::Goodbye(goodbye) => {
                 let retry_after = goodbye.retry_after.and_then(|wait| Duration::try_from(wait).ok());
@@ -125,15 +161,19 @@ impl Worker {
             return;
         }
         tracing::info!(entries = self.place.state.len(), cursor = %self.place.state.digest(), "ready");
-        self.store.change_status(|_| Some(Status::Ready { since: Instant::now() }));
+        self.store.change_status(|status| {
+            let lost = !status.is_ready();
+            lost.then(|| Status::Ready { since: Instant::now() })
+        });
     }
 }
 
-/// What is known of the stream at hand.
-struct Follow {
-    assembler: Assembler,
-    /// The state is known to be the hub's.
-    confirmed: bool,
+/// The newer token, if one is on the way.
+async fn renewed(renewal: &mut Option<BoxFuture<'static, Token>>) -> Token {
+    match renewal {
+        Some(renewal) => renewal.await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Sends the request and waits for the Welcome.

@@ -43,7 +43,7 @@ pub(crate) fn failed(endpoint: &str, error: Error) -> CliError {
 /// Why a client has ended.
 pub(crate) fn ended(client: &Client) -> CliError {
     match client.status() {
-        Status::Closed { reason } => CliError::Ended(reason),
+        Status::Closed { reason, .. } => CliError::Ended(reason),
         _ => CliError::Ended(Closed::Runtime),
     }
 }

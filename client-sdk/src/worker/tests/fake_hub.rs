@@ -1,7 +1,7 @@
 //! A hub that says exactly what a test tells it to, over in-memory connections.
 
 use crate::credentials::TokenError;
-use crate::{Builder, Client, Dialer, TokenSource};
+use crate::{Builder, Client, Dialer, TokenRequest, TokenSource};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use confhub_proto::wire::{self, frame::Kind, goodbye::Reason};
@@ -10,6 +10,7 @@ use futures_util::future::{BoxFuture, Ready, ready};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 use tokio::io::DuplexStream;
@@ -29,6 +30,7 @@ pub(super) struct FakeHub {
 #[derive(Clone)]
 pub(super) struct Net {
     addresses: Arc<Mutex<Vec<SocketAddr>>>,
+    resolved: Arc<Mutex<Vec<SocketAddr>>>,
     calls: mpsc::Sender<Call>,
 }
 
@@ -43,8 +45,9 @@ pub(super) struct Call {
 impl FakeHub {
     pub(super) fn new() -> Self {
         let (sender, calls) = mpsc::channel(16);
-        let net = Net { addresses: Arc::default(), calls: sender };
+        let net = Net { addresses: Arc::default(), resolved: Arc::default(), calls: sender };
         let hub = Self { calls, net };
+        hub.resolve_to(&[1, 2]);
         hub.listen(&[1]);
         hub
     }
@@ -52,6 +55,15 @@ impl FakeHub {
     /// Sets the addresses that accept connections, by their last byte.
     pub(super) fn listen(&self, hosts: &[u8]) {
         *self.net.addresses.lock().unwrap() = hosts.iter().map(|host| address(*host)).collect();
+    }
+
+    /// Sets what the name stands for.
+    pub(super) fn resolve_to(&self, hosts: &[u8]) {
+        *self.net.resolved.lock().unwrap() = hosts.iter().map(|host| address(*host)).collect();
+    }
+
+    pub(super) fn net(&self) -> Net {
+        self.net.clone()
     }
 
     pub(super) fn builder(&self) -> Builder {
@@ -143,12 +155,21 @@ pub(super) fn state(entries: &[Arc<Entry>]) -> State {
     entries.iter().cloned().collect()
 }
 
-/// Hands out `fresh` when asked to renew, and `stale` until then.
-pub(super) struct Renewing;
+/// Hands out `token-0` until it is asked to renew, then `token-1`, and so on.
+#[derive(Clone, Default)]
+pub(super) struct Renewing {
+    pub(super) asked: Arc<AtomicUsize>,
+    pub(super) renewed: Arc<AtomicUsize>,
+    /// Has nothing newer than what it handed out.
+    pub(super) dry: Arc<AtomicBool>,
+}
 
 impl TokenSource for Renewing {
-    async fn token(&self, renew: bool) -> Result<String, TokenError> {
-        Ok(if renew { "fresh" } else { "stale" }.to_owned())
+    async fn token(&self, TokenRequest { renew, .. }: TokenRequest) -> Result<String, TokenError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let renew = renew && !self.dry.load(Ordering::SeqCst);
+        let number = self.renewed.fetch_add(usize::from(renew), Ordering::SeqCst) + usize::from(renew);
+        Ok(format!("token-{number}"))
     }
 }
 
@@ -174,7 +195,7 @@ impl Dialer for Net {
     }
 
     fn resolve(&self, _: &str, _: u16) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + Send {
-        let resolved: Ready<_> = ready(Ok(vec![address(1), address(2)]));
+        let resolved: Ready<_> = ready(Ok(self.resolved.lock().unwrap().clone()));
         resolved
     }
 }

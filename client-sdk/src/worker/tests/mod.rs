@@ -3,10 +3,13 @@
 
 mod fake_hub;
 mod following;
+mod leaving;
+mod panics;
 mod starting;
+mod tokens;
 
 use crate::test::entry;
-use crate::{Closed, Content, Status};
+use crate::{Closed, Content, Status, limits};
 use confhub_proto::wire::goodbye::Reason;
 use confhub_proto::wire::{self, frame::Kind};
 use confhub_proto::{Commit, Digest, State, Update};
@@ -112,30 +115,13 @@ async fn a_hub_that_drains_is_left_at_once_and_for_as_long_as_it_asks() {
     call.goodbye(Reason::Drain, Duration::from_secs(40)).await;
     let second = hub.call().await;
     assert_ne!(second.address, first);
-    assert_eq!(left_at.elapsed(), Duration::ZERO, "no pause after a stream that lived");
+    assert!(left_at.elapsed() <= limits::SPREAD, "no long pause after a stream that lived");
     // Now only the first is there, but it asked for 40 seconds.
     hub.listen(&[if first == address(1) { 1 } else { 2 }]);
     second.end(tonic::Status::unavailable("gone")).await;
     let third = hub.call().await;
     assert_eq!(third.address, first);
     assert!(began.elapsed() >= Duration::from_secs(50), "{:?}", began.elapsed());
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_refused_token_is_renewed() {
-    let mut hub = FakeHub::new();
-    let connecting = tokio::spawn(hub.builder().token_source(Renewing).connect());
-    let call = hub.call().await;
-    assert_eq!(call.token, "Bearer stale");
-    call.end(tonic::Status::unauthenticated("expired")).await;
-    let call = hub.call().await;
-    assert_eq!(call.token, "Bearer fresh");
-    call.welcome("acme").await;
-    call.update(&Update::reset(&one(1), SystemTime::UNIX_EPOCH)).await;
-    let client = connecting.await.unwrap().unwrap();
-    call.goodbye(Reason::TokenExpiring, Duration::ZERO).await;
-    let call = hub.call().await;
-    assert_eq!((call.token.as_str(), call.cursor()), ("Bearer fresh", Some(client.cursor())));
 }
 
 #[tokio::test(start_paused = true)]
@@ -154,22 +140,18 @@ async fn a_withdrawn_right_closes_for_good() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_tenants_stream_never_mixes_with_the_state() {
+async fn a_client_never_becomes_another_tenants() {
     let mut hub = FakeHub::new();
     let (client, call) = hub.connected(hub.builder(), &one(1)).await;
+    let typed = client.typed::<u64>("tenant_config_a").unwrap();
     call.end(tonic::Status::unavailable("restart")).await;
     let call = hub.call().await;
     let welcomed = Instant::now();
     call.welcome("other").await;
     call.left().await;
     assert_eq!(welcomed.elapsed(), Duration::ZERO, "before the hub answers the other's cursor");
-    let call = hub.call().await;
-    assert_eq!(call.cursor(), None);
-    assert!(client.get("tenant_config_a").is_none(), "dropped");
-    call.welcome("other").await;
-    call.update(&Update::reset(&one(5), SystemTime::UNIX_EPOCH)).await;
-    client.ready().await.unwrap();
-    assert_eq!(client.get_as("tenant_config_a"), Ok(Some(5)));
+    assert_eq!(client.ready().await, Err(Closed::IdentityChanged));
+    assert_eq!((*typed.load(), client.get_as("tenant_config_a")), (1, Ok(Some(1))));
 }
 
 #[tokio::test(start_paused = true)]
@@ -199,7 +181,7 @@ async fn the_task_ends_with_the_last_handle() {
     let mut status = client.watch_status();
     drop(client);
     call.update(&between(&one(1), &one(2))).await;
-    while **typed.load() != 2 {
+    while *typed.load() != 2 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     drop(typed);

@@ -1,8 +1,9 @@
 //! How clients begin, with and without a hub.
 
 use super::*;
-use crate::{Client, ConfigError, Error};
+use crate::{Client, ConfigError, Error, TokenError, TokenRequest, TokenSource};
 use fake_hub::token;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[tokio::test(start_paused = true)]
 async fn without_a_hub_the_last_good_state_on_disk_serves_until_there_is_one() {
@@ -15,7 +16,11 @@ async fn without_a_hub_the_last_good_state_on_disk_serves_until_there_is_one() {
 
     hub.listen(&[]);
     let client = hub.builder().disk(&path).connect().await.unwrap();
-    assert!(matches!(client.status(), Status::Stale { from_disk: true, .. }), "{}", client.status());
+    let from_disk = |status: Status| match status {
+        Status::Stale { from_disk, .. } => from_disk,
+        other => panic!("{other}"),
+    };
+    assert_eq!(from_disk(client.status()), Some(SystemTime::UNIX_EPOCH), "the time of the commit");
     assert_eq!(client.get_as("tenant_config_a"), Ok(Some(3)));
 
     hub.listen(&[2]);
@@ -48,6 +53,92 @@ async fn the_state_of_another_tenant_on_disk_is_as_none() {
     assert!(hub.builder().disk(&path).connect().await.is_err());
 }
 
+/// A folder with a file `state` that has the state `one(3)` of the tenant `acme`.
+async fn saved() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let mut hub = FakeHub::new();
+    let builder = hub.builder().disk(folder.path().join("state"));
+    let (client, _call) = hub.connected(builder, &one(3)).await;
+    client.close().await;
+    folder
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_no_address_takes_a_connection_the_disk_is_not_waited_for() {
+    let folder = saved().await;
+    let hub = FakeHub::new();
+    hub.listen(&[]);
+    let began = Instant::now();
+    let client = hub.builder().disk(folder.path().join("state")).connect().await.unwrap();
+    assert!(client.status().is_stale() && began.elapsed() < Duration::from_millis(100));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hub_that_hangs_is_waited_for_as_long_as_the_program_said() {
+    let folder = saved().await;
+    let mut hub = FakeHub::new();
+    let wait = Duration::from_millis(700);
+    let began = Instant::now();
+    let connecting = hub.builder().disk(folder.path().join("state")).fallback_after(wait).connect();
+    let connecting = tokio::spawn(connecting);
+    let _hangs = hub.call().await;
+    let client = connecting.await.unwrap().unwrap();
+    assert!(client.status().is_stale() && began.elapsed() >= wait && began.elapsed() < wait * 2);
+    assert_eq!(client.get_as("tenant_config_a"), Ok(Some(3)));
+}
+
+/// Takes its time, and has a token only after some attempts.
+struct Slow(Duration, AtomicUsize);
+
+impl TokenSource for Slow {
+    async fn token(&self, _: TokenRequest) -> Result<String, TokenError> {
+        tokio::time::sleep(self.0).await;
+        match self.1.fetch_sub(1, Ordering::SeqCst) {
+            0 => Ok(token("acme")),
+            _ => Err(TokenError::new("not yet")),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_that_a_token_takes_is_not_the_hubs() {
+    let folder = saved().await;
+    let mut hub = FakeHub::new();
+    let slow = Slow(Duration::from_millis(999), AtomicUsize::new(0));
+    let connecting = hub.builder().disk(folder.path().join("state")).token_source(slow).connect();
+    let connecting = tokio::spawn(connecting);
+    let call = hub.call().await;
+    assert_eq!(call.cursor(), Some(one(3).digest()));
+    tokio::time::sleep(Duration::from_millis(900)).await;
+    call.welcome("acme").await;
+    call.heartbeat(one(3).digest()).await;
+    assert!(connecting.await.unwrap().unwrap().status().is_ready());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_comes_late_still_opens_the_disk() {
+    let folder = saved().await;
+    let hub = FakeHub::new();
+    hub.listen(&[]);
+    let slow = Slow(Duration::from_millis(500), AtomicUsize::new(5));
+    let client = hub.builder().disk(folder.path().join("state")).token_source(slow).connect();
+    assert_eq!(client.await.unwrap().get_as("tenant_config_a"), Ok(Some(3)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_the_hub_says_is_anothers_is_not_seen() {
+    let folder = saved().await;
+    let mut hub = FakeHub::new();
+    let connecting = tokio::spawn(hub.builder().disk(folder.path().join("state")).connect());
+    hub.call().await.welcome("other").await;
+    let call = hub.call().await;
+    assert_eq!(call.cursor(), None);
+    call.welcome("other").await;
+    call.update(&Update::reset(&State::default(), SystemTime::UNIX_EPOCH)).await;
+    let client = connecting.await.unwrap().unwrap();
+    assert!(client.status().is_ready() && client.get("tenant_config_a").is_none());
+}
+
 #[tokio::test(start_paused = true)]
 async fn many_updates_cost_one_write_a_second() {
     let folder = tempfile::tempdir().unwrap();
@@ -69,7 +160,7 @@ async fn without_hub_and_disk_connect_ends_within_its_bound_and_says_why() {
     let began = Instant::now();
     let error = hub.builder().connect_timeout(Duration::from_secs(3)).connect().await.unwrap_err();
     assert_eq!(began.elapsed().as_secs(), 3);
-    assert!(error.retryable());
+    assert!(error.is_retryable());
     assert!(error.to_string().contains("http://hub.test:7600"), "{error}");
     assert!(error.to_string().contains("refused"), "{error}");
 }
@@ -85,7 +176,7 @@ async fn a_hub_that_denies_is_believed_at_once() {
         let connecting = tokio::spawn(hub.builder().connect());
         hub.call().await.end(status).await;
         let error = connecting.await.unwrap().unwrap_err();
-        assert!(error.to_string().contains(says) && !error.retryable(), "{error}");
+        assert!(error.to_string().contains(says) && !error.is_retryable(), "{error}");
     }
 }
 
@@ -104,6 +195,7 @@ async fn what_is_impossible_is_said_before_anything_is_tried() {
     assert!(matches!(error(good().prefix("")).await, ConfigError::Name(_)));
     assert!(matches!(error(good().endpoint("http://10.0.0.1")).await, ConfigError::Endpoint { .. }));
     assert!(matches!(error(good().connect_timeout(Duration::ZERO)).await, ConfigError::Zero(_)));
+    assert_eq!(error(good().max_state_bytes(0)).await, ConfigError::Zero("max_state_bytes"));
     assert!(matches!(error(good().disk("/nonexistent/folder/state")).await, ConfigError::Disk { .. }));
     let many = (0..17).fold(good(), |builder, number| builder.prefix(format!("p{number}")));
     assert!(error(many).await.to_string().contains("17 prefixes; at most 16"));
