@@ -109,7 +109,7 @@ async fn an_apply_is_all_or_nothing() {
         (r#"{"put": {"key": "tenant_config_a", "value": 1, "expected_version": 9}}"#, 4, "version 1"),
         (
             r#"{"put": {"key": "tenant_config_b", "value": 1}}, {"put": {"key": "other_b", "value": 1}}"#,
-            1,
+            2,
             "other_b",
         ),
         (
@@ -186,11 +186,11 @@ async fn bad_input_has_an_exit_code_and_says_what_was_wrong() {
     let long = "x".repeat(300);
     let large = "x".repeat(65 * 1024);
     for (args, code, named) in [
-        (&["put", "nobody_has_this", "1"][..], 1, "tenant_config_"),
+        (&["put", "nobody_has_this", "1"][..], 2, "tenant_config_"),
         (&["put", "tenant_config_a b", "1"], 2, "tenant_config_a b"),
         (&["put", &long, "1"], 2, "256"),
         (&["put", "--service", "a/b", KEY, "1"], 2, "a/b"),
-        (&["put", KEY, &large], 1, "65536"),
+        (&["put", KEY, &large], 2, "65536"),
         (&["put", KEY, "@/nonexistent"], 1, "/nonexistent"),
         (&["put", KEY, "2", "--expect-version", "7"], 4, "version 1"),
         (&["put", KEY, "2", "--expect-version", "0"], 4, "version 1"),
@@ -202,7 +202,7 @@ async fn bad_input_has_an_exit_code_and_says_what_was_wrong() {
         (&["diff", "/nonexistent"], 1, "/nonexistent"),
         (&["export", "-o", "/nonexistent/x"], 1, "/nonexistent"),
         (&["status", "--endpoint", "nonsense"], 2, "nonsense"),
-        (&["status", "--endpoint", "http://10.0.0.1:1"], 2, "plaintext"),
+        (&["status", "--endpoint", "http://10.0.0.1:1"], 2, "plain http"),
         (&["status", "--token", "garbage"], 5, "confhub token"),
         (&["watch", "--token-file", "/nonexistent"], 1, "/nonexistent"),
     ] {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 /// Settings of the OpenTelemetry demo shop (Apache-2.0).
-const SERVICES: &str = include_str!("../data/otel-demo.services.json");
+const SERVICES: &str = include_str!("../../hub/demo/otel-demo.services.json");
 
 /// One setting.
 #[derive(Debug, Clone)]

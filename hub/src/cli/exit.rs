@@ -17,7 +17,7 @@ pub(crate) enum Exit {
     Conflict = 4,
     /// No valid token, or a token without the right.
     Denied = 5,
-    /// No hub answered.
+    /// No hub answered, or it cannot serve just now.
     Unreachable = 6,
     /// `diff` found differences, or could not compare everything.
     Different = 7,
@@ -32,7 +32,7 @@ Exit codes:
   3  no such entry or version
   4  conflict: the entry does not have the expected version
   5  no valid token, or not allowed
-  6  no hub answered
+  6  no hub answered, or it cannot serve just now
   7  `diff` found differences, or secrets that it could not compare";
 
 impl Exit {

@@ -176,7 +176,7 @@ async fn a_diff_is_green_only_if_it_has_compared_everything() {
     let ignoring = &["diff", "--ignore-secrets", &shop];
     assert_eq!(scene.run("acme", &[Role::Writer], ignoring).await, Exit::Different);
 
-    // A secret that somebody has made again in plain.
+    // A secret that somebody has deleted and written again in plain.
     let exported = scene.file("exported.json", "");
     assert_eq!(scene.operator(&["export", "-o", &exported]).await, Exit::Ok);
     assert_eq!(scene.operator(&["diff", &exported]).await, Exit::Ok);

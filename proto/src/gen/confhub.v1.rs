@@ -617,7 +617,9 @@ pub mod config_service_client {
         }
         /// Streams the caller's view at one moment as a single update (`reset` on its
         /// first frame, `commit` on its last), then ends with OK. It is a stream so
-        /// that a state of any size fits below every message limit.
+        /// that a state of any size fits below every message limit. It shows what the
+        /// hub is streaming at that moment; a write acknowledged just before may follow
+        /// a moment later, while Get reads the store.
         pub async fn get_snapshot(
             &mut self,
             request: impl tonic::IntoRequest<super::GetSnapshotRequest>,
