@@ -1,10 +1,12 @@
 //! URLs that something precious travels to or comes from: a token, an issuer's
 //! keys. `https`, or plain `http` that stays on this machine.
 //!
-//! It looks at the text alone. Where a name leads is found out when it is dialed.
+//! A text may say this machine and its name lead elsewhere: whoever dials plain
+//! `http` resolves with [`resolve_here`].
 
 use http::Uri;
-use std::net::IpAddr;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 
 /// Checks a URL. `plaintext`: `http` may leave this machine.
 ///
@@ -29,6 +31,19 @@ pub(crate) fn shown(url: &str) -> String {
     match url.rsplit_once('@') {
         Some((_, rest)) => format!("…@{rest}"),
         None => url.to_owned(),
+    }
+}
+
+/// The addresses of a host on this machine, whatever else the resolver says.
+///
+/// # Errors
+/// If it has none here.
+pub(crate) async fn resolve_here(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let found = tokio::net::lookup_host((host, port)).await?;
+    let here: Vec<_> = found.filter(|address| address.ip().is_loopback()).collect();
+    match here.is_empty() {
+        true => Err(io::Error::other(format!("`{host}` is not this machine: use https"))),
+        false => Ok(here),
     }
 }
 
@@ -61,6 +76,15 @@ mod tests {
         {
             assert!(check(bad, true).is_err(), "{bad}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_a_name_leads_to_is_looked_at() {
+        assert!(
+            resolve_here("localhost", 1).await.is_ok_and(|all| all.iter().all(|one| one.ip().is_loopback()))
+        );
+        let error = resolve_here("192.0.2.1", 1).await.unwrap_err().to_string();
+        assert!(error.contains("192.0.2.1` is not this machine"), "{error}");
     }
 
     #[test]

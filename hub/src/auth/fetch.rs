@@ -8,19 +8,42 @@ use super::KeysError;
 use crate::config::JwksLocation;
 use crate::limits;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use http::Uri;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::TokioExecutor;
 use std::error::Error;
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::task::{Context, Poll};
 
 /// Plain on loopback, where no root certificates are needed.
 pub(super) enum HttpClient {
-    Plain(Client<HttpConnector, Empty<Bytes>>),
+    Plain(Client<HttpConnector<Here>, Empty<Bytes>>),
     Tls(Client<HttpsConnector<HttpConnector>, Empty<Bytes>>),
+}
+
+/// Resolves a name to this machine or not at all.
+#[derive(Clone)]
+pub(super) struct Here;
+
+impl tower::Service<Name> for Here {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = std::io::Error;
+    type Future = BoxFuture<'static, std::io::Result<Self::Response>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        // The connector puts the port in.
+        Box::pin(async move { Ok(crate::url::resolve_here(name.as_str(), 0).await?.into_iter()) })
+    }
 }
 
 /// Where a key set is read from.
@@ -92,7 +115,7 @@ impl HttpClient {
         // A connection is used once in minutes: none is kept.
         builder.pool_max_idle_per_host(0);
         if uri.scheme_str() == Some("http") {
-            return Ok(Self::Plain(builder.build(HttpConnector::new())));
+            return Ok(Self::Plain(builder.build(HttpConnector::new_with_resolver(Here))));
         }
         let connector = HttpsConnectorBuilder::new().with_native_roots().map_err(KeysError::Roots)?;
         Ok(Self::Tls(builder.build(connector.https_only().enable_http1().build())))
@@ -146,6 +169,17 @@ mod tests {
         assert!(place.read().await.unwrap_err().to_string().contains("keys.json"));
         std::fs::write(&path, vec![b' '; limits::JWKS_BYTES + 1]).unwrap();
         assert!(place.read().await.unwrap_err().to_string().contains("more than"));
+    }
+
+    #[tokio::test]
+    async fn plain_http_leads_to_this_machine_by_name_too() {
+        use tower::Service;
+        let resolve = |name: &str| Here.call(name.parse().unwrap());
+        assert!(resolve("localhost").await.unwrap().all(|address| address.ip().is_loopback()));
+        assert!(resolve("192.0.2.1").await.is_err());
+        let place = Place::new(&JwksLocation::Url("http://localhost:1/jwks".to_owned())).unwrap();
+        let error = place.read().await.unwrap_err().to_string();
+        assert!(error.contains("refused"), "{error}");
     }
 
     #[tokio::test]

@@ -236,13 +236,7 @@ fn endpoint(text: &str, allow_plaintext: bool) -> Result<Endpoint, CliError> {
 /// Connects to this machine alone, wherever the resolver says that a name leads.
 async fn dial_loopback(uri: Uri) -> io::Result<TokioIo<TcpStream>> {
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-    let found = tokio::net::lookup_host((host, uri.port_u16().unwrap_or(80))).await?;
-    let here: Vec<_> = found.filter(|address| address.ip().is_loopback()).collect();
-    if here.is_empty() {
-        return Err(io::Error::other(format!(
-            "`{host}` is not this machine; use https, or --allow-plaintext"
-        )));
-    }
+    let here = url::resolve_here(host, uri.port_u16().unwrap_or(80)).await?;
     let stream = TcpStream::connect(here.as_slice()).await?;
     stream.set_nodelay(true)?;
     Ok(TokioIo::new(stream))

@@ -94,7 +94,7 @@ pub fn main() -> ExitCode {
 fn operate(operator: Operator) -> Result<Exit, CliError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| CliError::Failed(format!("cannot start: {error}")))?;
-    runtime.block_on(operator.run())
+    runtime.block_on(operator.run(&mut std::io::stdout()))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use super::demo::stage::Stage;
 use super::error::CliError;
 use super::exit::Exit;
 use super::hub::Hub;
+use super::output::Out;
 use super::{Cli, Command};
 use crate::auth::{DevClaims, DevIssuer, Role};
 use clap::Parser;
@@ -38,7 +39,10 @@ impl Scene {
         let endpoint = self.stage.endpoint();
         let fixed = ["--endpoint", &endpoint, "--token", &token, "--output", "json"];
         let line = ["confhub"].into_iter().chain(line.iter().copied()).chain(fixed);
-        run(line).await.unwrap_or_else(|error| error.exit())
+        run(line).await.unwrap_or_else(|error| {
+            eprintln!("{error}");
+            error.exit()
+        })
     }
 
     /// Waits until this many streams are open.
@@ -60,10 +64,20 @@ impl Scene {
 
 /// Runs a command line of a client.
 async fn run<'a>(line: impl IntoIterator<Item = &'a str>) -> Result<Exit, CliError> {
+    print(line, &mut Vec::new()).await
+}
+
+/// The same, and keeps what it prints.
+async fn print<'a>(line: impl IntoIterator<Item = &'a str>, out: Out<'_>) -> Result<Exit, CliError> {
     match Cli::try_parse_from(line).unwrap().command {
-        Command::Operator(operator) => operator.run().await,
+        Command::Operator(operator) => operator.run(out).await,
         other => panic!("{other:?} is no client of a hub"),
     }
+}
+
+/// JSON, a document a line.
+fn lines(printed: &[u8]) -> Vec<serde_json::Value> {
+    printed.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
 }
 
 const SHOP: &str = r#"{
@@ -205,7 +219,9 @@ async fn a_watch_ends_when_its_token_is_no_longer_accepted() {
             ["confhub", "watch", "--once", "--output", "json", "--endpoint", &endpoint, "--token", &token];
         let line = line.map(ToOwned::to_owned);
         tokio::spawn(async move {
-            run(line.iter().map(String::as_str)).await.unwrap_or_else(|error| error.exit())
+            let mut out = Vec::new();
+            let ended = print(line.iter().map(String::as_str), &mut out).await;
+            (ended.unwrap_or_else(|error| error.exit()), lines(&out))
         })
     };
     let patience = Duration::from_secs(30);
@@ -215,7 +231,11 @@ async fn a_watch_ends_when_its_token_is_no_longer_accepted() {
     scene.stage.restart().await.unwrap();
     scene.streams(1).await;
     assert_eq!(scene.operator(&["put", "tenant_config_x", "1"]).await, Exit::Ok);
-    assert_eq!(tokio::time::timeout(patience, survivor).await.unwrap().unwrap(), Exit::Ok);
+    let (ended, told) = tokio::time::timeout(patience, survivor).await.unwrap().unwrap();
+    assert_eq!(ended, Exit::Ok);
+    let stands: Vec<_> = told.iter().filter_map(|line| line["status"].as_str()).collect();
+    assert_eq!((stands.first(), stands.last()), (Some(&"stale"), Some(&"ready")), "{told:?}");
+    assert_eq!(told.last().unwrap()["entry"]["key"], "tenant_config_x");
 
     // With another key, the hub takes none of the tokens that it took before.
     scene.streams(0).await;
@@ -223,6 +243,7 @@ async fn a_watch_ends_when_its_token_is_no_longer_accepted() {
     scene.streams(1).await;
     std::fs::remove_file(DevIssuer::path(scene.stage.folder())).unwrap();
     scene.stage.restart().await.unwrap();
-    assert_eq!(tokio::time::timeout(patience, refused).await.unwrap().unwrap(), Exit::Denied);
+    let (ended, _) = tokio::time::timeout(patience, refused).await.unwrap().unwrap();
+    assert_eq!(ended, Exit::Denied);
     scene.stage.close().await.unwrap();
 }

@@ -6,7 +6,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::file;
 use crate::cli::hub::Hub;
-use crate::cli::output::{table, table_text};
+use crate::cli::output::{Out, table, table_text};
 use clap::Args;
 use confhub_proto::{limits, wire};
 use prost::Message;
@@ -58,7 +58,7 @@ struct Line {
 }
 
 impl Apply {
-    pub(crate) async fn run(self) -> Result<Exit, CliError> {
+    pub(crate) async fn run(self, out: Out<'_>) -> Result<Exit, CliError> {
         let (name, bytes) = file::read_or_stdin(&self.file, DOCUMENT_BYTES)?;
         let request = wire::ApplyRequest { changes: document::changes(&name, &bytes)? };
         if request.encoded_len() > limits::REQUEST_BYTES {
@@ -77,7 +77,7 @@ impl Apply {
             version,
         };
         let json = Json { versions: changes.into_iter().zip(answer.versions).map(line).collect() };
-        self.hub.output.print(&json, || {
+        self.hub.output.print(out, &json, || {
             let mut table = table(["KEY", "SERVICE", "VERSION"]);
             for line in &json.versions {
                 let service = line.service.as_deref().unwrap_or("(shared)");

@@ -27,7 +27,7 @@ impl Completions {
         // Into memory first: the generator panics where it cannot write.
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut command, name, &mut script);
-        output::write(&script, b"")?;
+        output::write(&mut std::io::stdout(), &script, b"")?;
         Ok(Exit::Ok)
     }
 }

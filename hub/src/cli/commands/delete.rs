@@ -5,6 +5,7 @@ use crate::cli::args::HubArgs;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::hub::Hub;
+use crate::cli::output::Out;
 use clap::Args;
 use confhub_proto::{ServiceName, wire};
 
@@ -36,7 +37,7 @@ pub(crate) struct Delete {
 }
 
 impl Delete {
-    pub(crate) async fn run(self) -> Result<Exit, CliError> {
+    pub(crate) async fn run(self, out: Out<'_>) -> Result<Exit, CliError> {
         let key = key(&self.key)?;
         let hub = Hub::connect(&self.hub).await?;
         let request = wire::DeleteRequest {
@@ -46,7 +47,7 @@ impl Delete {
         };
         let answer = hub.write(&format!("delete `{key}`"), hub.admin().delete(request)).await?;
         let written = Written::new(&key, self.service.as_ref(), answer.version);
-        self.hub.output.print(&written, || written.text("deleted as"))?;
+        self.hub.output.print(out, &written, || written.text("deleted as"))?;
         Ok(Exit::Ok)
     }
 }

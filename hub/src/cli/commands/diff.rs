@@ -8,7 +8,7 @@ use crate::cli::entry_view::EntryJson;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::hub::Hub;
-use crate::cli::output::shown;
+use crate::cli::output::{Out, shown};
 use clap::Args;
 use confhub_proto::{Content, Prefix, wire};
 use serde::Serialize;
@@ -86,7 +86,7 @@ struct ContentJson {
 }
 
 impl Diff {
-    pub(crate) async fn run(self) -> Result<Exit, CliError> {
+    pub(crate) async fn run(self, out: Out<'_>) -> Result<Exit, CliError> {
         let files = Files::open(&self.files, self.prefix.clone())?;
         let hub = Hub::connect(&self.hub).await?;
         let routes = Routes::new(&compare::status(&hub).await?);
@@ -97,7 +97,7 @@ impl Diff {
         let mut document = files.document(&routes)?;
         document.retain(|address, _| within(&address.key));
         let plan = compare::with_hub(&hub, &document, within).await?;
-        self.hub.output.print(&json(&plan), || text(&plan))?;
+        self.hub.output.print(out, &json(&plan), || text(&plan))?;
         if !plan.uncertain.is_empty() {
             self.hub.output.remark(&format!(
                 "Not compared, since the token lacks the role secret-reader: {}.",

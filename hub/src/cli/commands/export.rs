@@ -6,7 +6,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::file;
 use crate::cli::hub::Hub;
-use crate::cli::output::{self, Output};
+use crate::cli::output::{self, Out, Output};
 use clap::Args;
 use confhub_proto::{Entry, Prefix};
 use std::path::PathBuf;
@@ -39,7 +39,7 @@ pub(crate) struct Export {
 }
 
 impl Export {
-    pub(crate) async fn run(self) -> Result<Exit, CliError> {
+    pub(crate) async fn run(self, out: Out<'_>) -> Result<Exit, CliError> {
         let hub = Hub::connect(&self.hub).await?;
         let entries = hub.list(self.prefix.iter().map(ToString::to_string).collect()).await?;
         let text = document::export(&entries).map_err(|error| CliError::Failed(error.to_string()))?;
@@ -47,7 +47,7 @@ impl Export {
         let said = format!("{} entries, {secrets} of them secrets without their values", entries.len());
         match &self.file {
             None => {
-                output::write(&text, b"")?;
+                output::write(out, &text, b"")?;
                 self.hub.output.remark(&said);
             }
             Some(path) => {
@@ -55,7 +55,7 @@ impl Export {
                 let json = serde_json::json!({
                     "file": path.display().to_string(), "entries": entries.len(), "secrets": secrets,
                 });
-                Output::print(self.hub.output, &json, || format!("{}: {said}", path.display()))?;
+                Output::print(self.hub.output, out, &json, || format!("{}: {said}", path.display()))?;
             }
         }
         Ok(Exit::Ok)

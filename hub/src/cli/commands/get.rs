@@ -6,7 +6,7 @@ use crate::cli::entry_view::{EntryJson, JSON_HELP, modified_cell, service_cell, 
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::hub::Hub;
-use crate::cli::output::{self, Output, table, table_text};
+use crate::cli::output::{self, Out, Output, table, table_text};
 use clap::Args;
 use confhub_proto::{ServiceName, limits, wire};
 use serde::Serialize;
@@ -49,7 +49,7 @@ struct Json<'a> {
 }
 
 impl Get {
-    pub(crate) async fn run(self) -> Result<Exit, CliError> {
+    pub(crate) async fn run(self, out: Out<'_>) -> Result<Exit, CliError> {
         if self.raw && self.keys.len() != 1 {
             return Err(CliError::Usage("--raw prints one value: name one key".to_owned()));
         }
@@ -62,7 +62,7 @@ impl Get {
         }
         let hub = Hub::connect(&self.hub).await?;
         let (entries, missing) = self.fetch(&hub, &keys).await?;
-        self.print(&entries, &missing)?;
+        self.print(out, &entries, &missing)?;
         match missing.is_empty() {
             true => Ok(Exit::Ok),
             false => Err(CliError::Missing { keys: missing }),
@@ -96,13 +96,13 @@ impl Get {
         Ok((entries, missing))
     }
 
-    fn print(&self, entries: &[wire::Entry], missing: &[String]) -> Result<(), CliError> {
+    fn print(&self, out: Out<'_>, entries: &[wire::Entry], missing: &[String]) -> Result<(), CliError> {
         if self.raw {
             return match entries.first() {
                 Some(entry) if entry.secret && !self.reveal => {
                     Err(CliError::Usage(format!("`{}` is a secret: --reveal asks for its value", entry.key)))
                 }
-                Some(entry) => output::write(&entry.value, b""),
+                Some(entry) => output::write(out, &entry.value, b""),
                 None => Ok(()),
             };
         }
@@ -110,7 +110,7 @@ impl Get {
             return Ok(());
         }
         let json = Json { entries: entries.iter().map(|entry| self.json(entry)).collect(), missing };
-        self.hub.output.print(&json, || {
+        self.hub.output.print(out, &json, || {
             let mut table = table(["KEY", "SERVICE", "VERSION", "MODIFIED", "TYPE", "VALUE"]);
             for entry in entries {
                 table.add_row(vec![

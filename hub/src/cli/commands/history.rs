@@ -6,7 +6,7 @@ use crate::cli::entry_view::{EntryJson, JSON_HELP, modified_cell, value_cell};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::hub::Hub;
-use crate::cli::output::{escaped, table, table_text};
+use crate::cli::output::{Out, escaped, table, table_text};
 use clap::Args;
 use confhub_proto::{Key, ServiceName, wire};
 use serde::Serialize;
@@ -72,7 +72,7 @@ impl History {
         }
     }
 
-    pub(crate) async fn run(self) -> Result<Exit, CliError> {
+    pub(crate) async fn run(self, out: Out<'_>) -> Result<Exit, CliError> {
         let key = key(&self.key)?;
         let hub = Hub::connect(&self.hub).await?;
         let kept = self.fetch(&hub, &key).await?;
@@ -96,7 +96,7 @@ impl History {
                 })
                 .collect(),
         };
-        self.hub.output.print(&json, || {
+        self.hub.output.print(out, &json, || {
             let mut table = table(["VERSION", "MODIFIED", "AUTHOR", "TYPE", "VALUE"]);
             for (entry, deleted, author) in revisions {
                 let value = if deleted { "(deleted)".to_owned() } else { value_cell(entry) };

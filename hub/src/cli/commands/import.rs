@@ -5,7 +5,7 @@ use crate::cli::compare::{self, Difference, Files, Plan, Routes, Step};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::hub::Hub;
-use crate::cli::output::Output;
+use crate::cli::output::{Out, Output};
 use crate::cli::progress;
 use clap::Args;
 use confhub_proto::{Prefix, wire};
@@ -93,7 +93,7 @@ struct ChangeJson {
 }
 
 impl Import {
-    pub(crate) async fn run(self) -> Result<Exit, CliError> {
+    pub(crate) async fn run(self, out: Out<'_>) -> Result<Exit, CliError> {
         let files = Files::open(&self.files, self.prefix.clone())?;
         let hub = Hub::connect(&self.hub).await?;
         let output = self.hub.output;
@@ -119,11 +119,11 @@ impl Import {
         if !self.dry_run {
             send(&hub, batches, output).await?;
         }
-        self.print(&plan, &imported)?;
+        self.print(out, &plan, &imported)?;
         Ok(Exit::Ok)
     }
 
-    fn print(&self, plan: &Plan, imported: &Imported) -> Result<(), CliError> {
+    fn print(&self, out: Out<'_>, plan: &Plan, imported: &Imported) -> Result<(), CliError> {
         let steps = plan.steps.iter().chain(&plan.uncertain);
         let change = |step: &Step, difference| ChangeJson {
             difference,
@@ -133,7 +133,7 @@ impl Import {
         let known = plan.steps.iter().map(|step| change(step, step.difference.as_str()));
         let changes = known.chain(plan.uncertain.iter().map(|step| change(step, "unknown"))).collect();
         let json = Json { imported, dry_run: self.dry_run, changes };
-        self.hub.output.print(&json, || {
+        self.hub.output.print(out, &json, || {
             let mut text = String::new();
             if self.dry_run {
                 steps.for_each(|step| text += &format!("{} {}\n", step.difference.sign(), step.address));

@@ -22,7 +22,7 @@ pub(crate) use token::Token;
 
 use super::error::CliError;
 use super::exit::Exit;
-use super::output::Output;
+use super::output::{Out, Output};
 use clap::Subcommand;
 use confhub_proto::{Key, ServiceName};
 use serde::Serialize;
@@ -45,19 +45,19 @@ pub(crate) enum Operator {
 
 impl Operator {
     /// Runs it.
-    pub(crate) async fn run(self) -> Result<Exit, CliError> {
+    pub(crate) async fn run(self, out: Out<'_>) -> Result<Exit, CliError> {
         match self {
-            Self::Get(get) => get.run().await,
-            Self::Put(put) => put.run().await,
-            Self::Delete(delete) => delete.run().await,
-            Self::Apply(apply) => apply.run().await,
-            Self::Import(import) => import.run().await,
-            Self::Export(export) => export.run().await,
-            Self::Diff(diff) => diff.run().await,
-            Self::Watch(watch) => watch.run().await,
-            Self::History(history) => history.run().await,
-            Self::Rollback(rollback) => rollback.run().await,
-            Self::Status(status) => status.run().await,
+            Self::Get(get) => get.run(out).await,
+            Self::Put(put) => put.run(out).await,
+            Self::Delete(delete) => delete.run(out).await,
+            Self::Apply(apply) => apply.run(out).await,
+            Self::Import(import) => import.run(out).await,
+            Self::Export(export) => export.run(out).await,
+            Self::Diff(diff) => diff.run(out).await,
+            Self::Watch(watch) => watch.run(out).await,
+            Self::History(history) => history.run(out).await,
+            Self::Rollback(rollback) => rollback.run(out).await,
+            Self::Status(status) => status.run(out).await,
         }
     }
 

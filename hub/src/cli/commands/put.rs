@@ -5,6 +5,7 @@ use crate::cli::args::HubArgs;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::hub::Hub;
+use crate::cli::output::Out;
 use crate::cli::value;
 use clap::Args;
 use confhub_proto::{Content, ServiceName, limits, wire};
@@ -50,7 +51,7 @@ pub(crate) struct Put {
 }
 
 impl Put {
-    pub(crate) async fn run(self) -> Result<Exit, CliError> {
+    pub(crate) async fn run(self, out: Out<'_>) -> Result<Exit, CliError> {
         let key = key(&self.key)?;
         if self.secret && value::is_typed(&self.value) {
             self.hub.output.remark(
@@ -77,7 +78,7 @@ impl Put {
         };
         let answer = hub.write(&format!("put `{key}`"), hub.admin().put(request)).await?;
         let written = Written::new(&key, self.service.as_ref(), answer.version);
-        self.hub.output.print(&written, || written.text("is now"))?;
+        self.hub.output.print(out, &written, || written.text("is now"))?;
         Ok(Exit::Ok)
     }
 }

@@ -5,6 +5,7 @@ use crate::cli::args::HubArgs;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::hub::Hub;
+use crate::cli::output::Out;
 use clap::Args;
 use confhub_proto::{ServiceName, wire};
 
@@ -40,7 +41,7 @@ pub(crate) struct Rollback {
 }
 
 impl Rollback {
-    pub(crate) async fn run(self) -> Result<Exit, CliError> {
+    pub(crate) async fn run(self, out: Out<'_>) -> Result<Exit, CliError> {
         let key = key(&self.key)?;
         let hub = Hub::connect(&self.hub).await?;
         let request = wire::RollbackRequest {
@@ -52,9 +53,9 @@ impl Rollback {
         let call = format!("roll `{key}` back to version {}", self.to);
         let answer = hub.write(&call, hub.admin().rollback(request)).await?;
         let written = Written::new(&key, self.service.as_ref(), answer.version);
-        self.hub
-            .output
-            .print(&written, || written.text(&format!("has the content of version {} again, as", self.to)))?;
+        self.hub.output.print(out, &written, || {
+            written.text(&format!("has the content of version {} again, as", self.to))
+        })?;
         Ok(Exit::Ok)
     }
 }

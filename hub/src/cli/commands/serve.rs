@@ -35,7 +35,7 @@ impl Serve {
     pub(crate) fn run(self) -> Result<Exit, CliError> {
         let loaded = config::load(&self.args, std::env::vars_os(), &app::BACKENDS)?;
         if self.args.print_config {
-            output::write(loaded.to_toml().as_bytes(), b"")?;
+            output::write(&mut std::io::stdout(), loaded.to_toml().as_bytes(), b"")?;
             return Ok(Exit::Ok);
         }
         let settings = loaded.settings;

@@ -5,7 +5,7 @@ use crate::cli::compare;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::hub::Hub;
-use crate::cli::output::{escaped, table, table_text};
+use crate::cli::output::{Out, escaped, table, table_text};
 use clap::Args;
 use confhub_proto::wire;
 use serde::Serialize;
@@ -67,14 +67,14 @@ struct BackendJson<'a> {
 }
 
 impl Status {
-    pub(crate) async fn run(self) -> Result<Exit, CliError> {
+    pub(crate) async fn run(self, out: Out<'_>) -> Result<Exit, CliError> {
         let hub = Hub::connect(&self.hub).await?;
         let health = health(&hub).await?;
         let asked = Instant::now();
         let status = compare::status(&hub).await?;
         let round_trip = asked.elapsed();
         let json = json(&hub, health, round_trip, &status);
-        self.hub.output.print(&json, || text(&json))?;
+        self.hub.output.print(out, &json, || text(&json))?;
         let well =
             health == ServingStatus::Serving && json.backends.iter().all(|backend| backend.error.is_none());
         Ok(if well { Exit::Ok } else { Exit::Failure })

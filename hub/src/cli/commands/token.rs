@@ -97,7 +97,7 @@ impl Token {
             subject: &claims.subject,
             expires_at: prost_types::Timestamp::from(now + claims.ttl).to_string(),
         };
-        self.output.print(&json, || token.clone())?;
+        self.output.print(&mut std::io::stdout(), &json, || token.clone())?;
         self.output.remark("A development token: anyone who can read the hub's data folder can sign one.");
         Ok(Exit::Ok)
     }

@@ -7,7 +7,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::hub::Hub;
 use crate::cli::live;
-use crate::cli::output::Output;
+use crate::cli::output::{Out, Output};
 use clap::Args;
 use confhub_client::{Client, Status};
 use confhub_proto::{Key, Prefix, ServiceName, wire};
@@ -67,7 +67,7 @@ struct StatusJson<'a> {
 const RECHECK: Duration = Duration::from_secs(2);
 
 impl Watch {
-    pub(crate) async fn run(self) -> Result<Exit, CliError> {
+    pub(crate) async fn run(self, out: Out<'_>) -> Result<Exit, CliError> {
         // A token or an endpoint that is no good is told at once, with its exit code.
         self.check().await?;
         let client = live::connect(&self.hub, self.service.as_ref(), &self.prefix).await?;
@@ -84,14 +84,14 @@ impl Watch {
                     let mut keys = next.keys;
                     keys.sort();
                     for key in keys {
-                        self.print(&client, &key)?;
+                        self.print(out, &client, &key)?;
                         left = left.map(|left| left - 1);
                         if left == Some(0) {
                             return Ok(Exit::Ok);
                         }
                     }
                 }
-                Some(status) = status.next() => self.tell(&status)?,
+                Some(status) = status.next() => self.tell(out, &status)?,
                 _ = recheck.tick(), if may_have_expired => match self.check().await {
                     Err(refused) if refused.exit() == Exit::Denied => return Err(refused),
                     _ => {}
@@ -105,14 +105,14 @@ impl Watch {
         compare::status(&Hub::connect(&self.hub).await?).await.map(drop)
     }
 
-    fn print(&self, client: &Client, key: &Key) -> Result<(), CliError> {
+    fn print(&self, out: Out<'_>, client: &Client, key: &Key) -> Result<(), CliError> {
         let entry = client.get(key.as_str()).map(|entry| wire::Entry::from(&*entry));
         let json = Json {
             change: if entry.is_some() { "put" } else { "removed" },
             key: key.as_str(),
             entry: entry.as_ref().map(EntryJson::from),
         };
-        self.hub.output.print(&json, || match &entry {
+        self.hub.output.print(out, &json, || match &entry {
             Some(entry) => {
                 let (version, service) = (entry.version, service_cell(&entry.service));
                 format!("{key}  {service}  version {version}  {}", value_cell(entry))
@@ -121,7 +121,7 @@ impl Watch {
         })
     }
 
-    fn tell(&self, status: &Status) -> Result<(), CliError> {
+    fn tell(&self, out: Out<'_>, status: &Status) -> Result<(), CliError> {
         let (status, reason, text) = match status {
             Status::Stale { reason, .. } => {
                 ("stale", Some(&**reason), format!("(waiting for a hub: {reason})"))
@@ -132,7 +132,7 @@ impl Watch {
         match self.hub.output {
             Output::Text => self.hub.output.remark(&text),
             Output::Json => {
-                self.hub.output.print(&StatusJson { change: "status", status, reason }, String::new)?;
+                self.hub.output.print(out, &StatusJson { change: "status", status, reason }, String::new)?;
             }
         }
         Ok(())

@@ -65,7 +65,7 @@ impl Demo {
             () = &mut told => None,
         };
         if let Some((fleet, figures)) = story {
-            self.output.print(&figures, || format!("\n{}", figures.line()))?;
+            self.output.print(&mut std::io::stdout(), &figures, || format!("\n{}", figures.line()))?;
             if !self.once {
                 tokio::select! {
                     stayed = stay::for_good(&stage, &fleet, self.output) => stayed?,
@@ -82,7 +82,7 @@ impl Demo {
 /// A line of the story.
 fn say(output: Output, line: &str) -> Result<(), CliError> {
     match output {
-        Output::Text => output::write(line.as_bytes(), b"\n"),
+        Output::Text => output::write(&mut std::io::stdout(), line.as_bytes(), b"\n"),
         Output::Json => Ok(()),
     }
 }
