@@ -136,7 +136,7 @@ async fn a_thousand_changes_at_full_speed_are_all_applied() {
     }
     soon("all writes", writers.join_all()).await;
     // 100 writes of each writer to 20 keys.
-    let all = |state: &State| state.len() == 200 && state.iter().all(|entry| entry.version() == 5);
+    let all = |state: &Snapshot| state.len() == 200 && state.iter().all(|entry| entry.version() == 5);
     until_state(&client, "the last change", all).await;
     let mut seen = HashSet::new();
     while seen.len() < 200 {
