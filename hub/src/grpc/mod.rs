@@ -1,7 +1,7 @@
 //! The wire's edge: what a call asks, and what goes back.
 //!
 //! `Subscribe` and `GetSnapshot` are answered with frames that were encoded
-//! once for all ([`body`]); every other method is tonic's. The auth layer stands
+//! once for all (`body`); every other method is tonic's. The auth layer stands
 //! in front of all of them and leaves an `Identity` in the request, from which
 //! alone the tenant is read.
 

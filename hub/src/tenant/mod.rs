@@ -1,7 +1,7 @@
 //! One owner for each loaded tenant.
 //!
 //! A tenant is loaded when somebody first listens, and dropped when nobody has
-//! for a while. In between its [`owner`] alone changes what the hub holds of
+//! for a while. In between its `owner` alone changes what the hub holds of
 //! it: hints and sweeps only ask the owner to read again. [`Tenants`] is the
 //! handle that everyone else has; it answers "follow this view from this
 //! cursor" in one step, with no gap.
