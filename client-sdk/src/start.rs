@@ -29,9 +29,12 @@ pub(crate) struct Plan {
     pub(crate) rng: fastrand::Rng,
 }
 
+/// As long as anyone waits for a start; a clock cannot count much further.
+const LONGEST_START: Duration = Duration::from_secs(30 * 24 * 3_600);
+
 /// Starts the worker and waits for a first state.
 pub(crate) async fn start(plan: Plan) -> Result<Client, Error> {
-    let deadline = Instant::now() + plan.connect_timeout;
+    let deadline = Instant::now() + plan.connect_timeout.min(LONGEST_START);
     let store = Arc::new(Store::new(plan.view.prefixes.clone()));
     let (stop, stopped) = watch::channel(false);
     let (found, on_disk) = oneshot::channel();

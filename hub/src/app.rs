@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::config::Settings;
 use crate::grpc::{Connections, Edge, VERSION};
 use crate::http::Health;
-use crate::limits::CALLS;
+use crate::limits::{BULK_READS, CALLS};
 use crate::metrics::Metrics;
 use crate::source::{Feed, Hints, feed};
 use crate::tenant::Tenants;
@@ -127,6 +127,7 @@ impl App {
             metrics,
             started: Instant::now(),
             calls: Arc::new(Semaphore::new(CALLS)),
+            bulk_reads: Arc::new(Semaphore::new(BULK_READS)),
             watch: Arc::default(),
         };
         Ok(Self { settings, addresses, grpc, http, authenticator, edge: Arc::new(edge), hints })

@@ -33,9 +33,14 @@ pub const TENANTS: usize = STREAMS;
 /// few seconds at 2 Mbit/s; a reader that takes longer than this has stopped.
 pub const STALLED: Duration = Duration::from_secs(60);
 
-/// Most writes and lists under way at a time. Each holds a request of up to 4 MiB
-/// or the list of a tenant's entries; a disk commits hundreds of writes at once.
+/// Most single calls under way at a time. Each holds a request of up to 4 MiB or
+/// an answer of up to 3 MiB; a disk commits hundreds of writes at once.
 pub const CALLS: usize = 512;
+
+/// Most reads of a whole tenant (`List`, `GetSnapshot`) under way at a time: each
+/// may hold a copy of it. Apart from the calls above, so that readers never take
+/// a writer's place.
+pub const BULK_READS: usize = 64;
 
 /// Versions of a key that are kept.
 pub const HISTORY_VERSIONS: usize = 100;

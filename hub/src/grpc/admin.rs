@@ -14,7 +14,6 @@ use std::iter::Peekable;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 use wire::admin_service_server::AdminService;
@@ -96,7 +95,6 @@ impl AdminService for Edge {
     async fn list(&self, request: Request<wire::ListRequest>) -> Result<Response<Self::ListStream>, Status> {
         let (identity, asked) = caller(request)?;
         let prefixes = self.prefixes(&asked.prefixes)?;
-        let call = self.call()?;
         let mut entries = Vec::new();
         for backend in self.router.backends() {
             let all = backend.load(&identity.tenant).await?.entries;
@@ -110,7 +108,7 @@ impl AdminService for Edge {
             }));
         }
         entries.sort_unstable_by(|a, b| (a.service(), a.key()).cmp(&(b.service(), b.key())));
-        Ok(Response::new(Parts { entries: entries.into_iter().peekable(), _call: call }))
+        Ok(Response::new(Parts { entries: entries.into_iter().peekable() }))
     }
 
     async fn status(
@@ -159,7 +157,6 @@ impl Edge {
 
     async fn write(&self, identity: &Identity, changes: Vec<Change>) -> Result<Vec<u64>, Status> {
         let backend = self.one_backend(&changes)?;
-        let _call = self.call()?;
         let written = backend.apply(&identity.tenant, &identity.subject, changes).await;
         let outcome = match &written {
             Ok(_) => Outcome::Done,
@@ -230,7 +227,6 @@ fn caller<T>(request: Request<T>) -> Result<(Identity, T), Status> {
 /// The answer to `List`: each message is made when the caller is ready for it.
 pub struct Parts {
     entries: Peekable<std::vec::IntoIter<Arc<Entry>>>,
-    _call: OwnedSemaphorePermit,
 }
 
 impl Stream for Parts {

@@ -1,6 +1,5 @@
 //! Bodies made of frames that are encoded already.
 
-use super::stall::Watched;
 use crate::fanout::{End, Frames, Next, message};
 use crate::metrics::{EndLabel, EndReason, Metrics};
 use crate::tenant::Listener;
@@ -11,7 +10,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::Status;
 
@@ -27,7 +25,6 @@ const DRAIN_SPREAD: Duration = Duration::from_secs(2);
 /// at most one frame; what is not written yet stays where all share it.
 pub(super) struct Live {
     listener: Listener,
-    watched: Watched,
     /// Sent before anything else.
     welcome: Option<Bytes>,
     heartbeat: Heartbeat,
@@ -72,7 +69,6 @@ impl Live {
         welcome: Bytes,
         interval: Duration,
         expires: Instant,
-        watched: Watched,
         metrics: Arc<Metrics>,
     ) -> Self {
         let now = Instant::now();
@@ -81,7 +77,6 @@ impl Live {
         let expiry = Expiry { notice: Some(now + notice), at: expires };
         Self {
             listener,
-            watched,
             welcome: Some(welcome),
             // The first one follows what the client lacks, at once: it tells a
             // client that lacks nothing that it is current.
@@ -158,11 +153,7 @@ impl Body for Live {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         if matches!(self.stage, Stage::Open) {
-            let Poll::Ready(bytes) = self.poll_open(cx) else {
-                self.watched.idle();
-                return Poll::Pending;
-            };
-            self.watched.handed_over();
+            let bytes = ready!(self.poll_open(cx));
             if !bytes.is_empty() {
                 return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
@@ -195,18 +186,12 @@ pub(super) struct Finite {
     frames: Arc<Frames>,
     next: usize,
     expires: Instant,
-    watched: Watched,
     done: bool,
-    _permit: OwnedSemaphorePermit,
 }
 
 impl Finite {
-    pub(super) fn new(
-        (frames, permit): (Arc<Frames>, OwnedSemaphorePermit),
-        expires: Instant,
-        watched: Watched,
-    ) -> Self {
-        Self { frames, next: 0, expires, watched, done: false, _permit: permit }
+    pub(super) fn new(frames: Arc<Frames>, expires: Instant) -> Self {
+        Self { frames, next: 0, expires, done: false }
     }
 }
 
@@ -221,7 +206,6 @@ impl Body for Finite {
         if self.done {
             return Poll::Ready(None);
         }
-        self.watched.handed_over();
         let frame = self.frames.get(self.next);
         self.next += 1;
         let status = match frame {

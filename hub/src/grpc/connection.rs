@@ -15,8 +15,11 @@ use tokio::time::{Sleep, sleep, timeout};
 use tokio_stream::Stream;
 use tonic::transport::server::Connected;
 
-/// Longest wait for the first byte of a connection.
-const FIRST_BYTES: Duration = Duration::from_secs(10);
+/// Longest wait for the connection preface of HTTP/2 (RFC 9113, 3.4).
+const PREFACE_WAIT: Duration = Duration::from_secs(10);
+
+/// Bytes of that preface.
+const PREFACE_BYTES: usize = 24;
 
 /// Wait before the next try when the system has nothing left to accept with.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
@@ -69,11 +72,12 @@ impl Connections {
         let mut draining = self.draining.clone();
         let silence = async move {
             let told = draining.wait_for(|draining| *draining);
-            let _ = timeout(FIRST_BYTES, told).await;
+            let _ = timeout(PREFACE_WAIT, told).await;
         };
         Some(Connection {
             stream,
             silence: Some(Box::pin(silence)),
+            spoken: 0,
             breaker: Breaker::default(),
             metrics: Arc::clone(&self.metrics),
             _place: place,
@@ -118,6 +122,8 @@ pub struct Connection {
     stream: TcpStream,
     /// Ends when a peer has been silent for too long; `None` once it has spoken.
     silence: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// Bytes that the peer has sent while this was counted.
+    spoken: usize,
     breaker: Breaker,
     metrics: Arc<Metrics>,
     _place: OwnedSemaphorePermit,
@@ -143,22 +149,34 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.breaker.is_broken(cx) {
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-        }
+        self.check(cx)?;
+        let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if read.is_ready() {
-            self.silence = None;
-        } else if let Some(silence) = &mut self.silence {
-            ready!(silence.as_mut().poll(cx));
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        if let Some(silence) = &mut self.silence {
+            let ended = read.is_pending() && silence.as_mut().poll(cx).is_ready();
+            if ended {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            self.spoken += buffer.filled().len() - before;
+            if self.spoken >= PREFACE_BYTES {
+                self.silence = None;
+            }
         }
         read
     }
 }
 
+impl Connection {
+    /// Whether the connection may go on. Asked on every way to the socket: one
+    /// whose peer has stopped reading waits in a write, not in a read.
+    fn check(&self, cx: &Context<'_>) -> io::Result<()> {
+        if self.breaker.is_broken(cx) { Err(io::ErrorKind::TimedOut.into()) } else { Ok(()) }
+    }
+}
+
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.check(cx)?;
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
@@ -167,6 +185,7 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.check(cx)?;
         Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
     }
 
@@ -175,10 +194,12 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check(cx)?;
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check(cx)?;
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

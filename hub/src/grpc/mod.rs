@@ -7,6 +7,7 @@
 
 mod admin;
 mod body;
+mod call;
 mod connection;
 mod reads;
 mod request;
@@ -46,10 +47,6 @@ const KEEPALIVE: Duration = Duration::from_secs(20);
 /// How long it waits for that answer.
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Longest time until a call is answered; a stream counts as answered when it is
-/// opened. A write waits for the disk, a first read for the load of its tenant.
-const CALL: Duration = Duration::from_secs(30);
-
 /// Most calls at once on one connection: the streams of a process that serves
 /// many tenants, with room.
 const STREAMS_PER_CONNECTION: u32 = 1_024;
@@ -73,8 +70,10 @@ pub struct Edge {
     pub metrics: Arc<Metrics>,
     /// When the hub started.
     pub started: Instant,
-    /// Places for the calls that are costly.
+    /// Places for single calls.
     pub calls: Arc<Semaphore>,
+    /// Places for reads of a whole tenant.
+    pub bulk_reads: Arc<Semaphore>,
     /// Looks after readers that have stopped reading.
     pub watch: Arc<Watch>,
 }
@@ -101,7 +100,6 @@ pub async fn serve(
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .max_concurrent_streams(STREAMS_PER_CONNECTION)
         .http2_max_header_list_size(HEADER_BYTES)
-        .timeout(CALL)
         .layer(auth)
         .add_routes(routes(edge, health)?)
         .serve_with_incoming_shutdown(connections, shutdown)
@@ -131,6 +129,7 @@ fn routes(edge: Arc<Edge>, health: Routes) -> io::Result<Routes> {
         .into_axum_router()
         .layer(MapRequestLayer::new(single::single))
         .route_service(wire::SUBSCRIBE_PATH, subscribe::subscribe(Arc::clone(&edge)))
-        .route_service(wire::GET_SNAPSHOT_PATH, subscribe::get_snapshot(edge));
+        .route_service(wire::GET_SNAPSHOT_PATH, subscribe::get_snapshot(Arc::clone(&edge)))
+        .layer(axum::middleware::from_fn_with_state(edge, call::around));
     Ok(Routes::from(router))
 }

@@ -3,13 +3,10 @@
 use super::Edge;
 use super::status::invalid;
 use crate::auth::Identity;
-use crate::limits::CALLS;
 use crate::source::Address;
 use crate::tenant::View;
 use confhub_proto::{Key, Prefix, ServiceName, limits};
 use http::Extensions;
-use std::sync::Arc;
-use tokio::sync::OwnedSemaphorePermit;
 use tonic::Status;
 
 /// Who calls. The auth layer has put it there.
@@ -49,15 +46,6 @@ impl Edge {
             Ok(prefix)
         };
         prefixes.iter().map(prefix).collect()
-    }
-
-    /// A place among the calls that are costly.
-    pub(super) fn call(&self) -> Result<OwnedSemaphorePermit, Status> {
-        Arc::clone(&self.calls).try_acquire_owned().map_err(|_| {
-            Status::resource_exhausted(format!(
-                "{CALLS} writes and lists are under way, which is the limit: try again"
-            ))
-        })
     }
 }
 

@@ -5,36 +5,50 @@
 //! neither that its token has expired nor that it has been waiting for minutes.
 //! The [`Watch`] looks from outside: every open body has a place in it, and one
 //! that waits for its reader for too long, or past its expiry, has its connection
-//! broken. (There is no gentler way: a status would wait behind the frame.)
+//! broken. (There is no gentler way: a status would wait behind the frame.) What is
+//! not seen here is the last frame of an answer, which HTTP/2 keeps by itself when
+//! the body has ended; the permit of the call is given back then.
 
 use crate::limits::STALLED;
+use axum::body::Body;
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
 use slab::Slab;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, interval};
 
-/// How often the watch looks: no body outlives its expiry by more.
-const LOOK: Duration = Duration::from_millis(500);
+/// How often the watch looks: no body outlives its expiry by more than two looks.
+const LOOK: Duration = Duration::from_millis(400);
 
 /// All open bodies of a hub.
-#[derive(Default)]
 pub struct Watch {
-    bodies: Mutex<Slab<Body>>,
+    bodies: Mutex<Slab<Entry>>,
+    began: Instant,
 }
 
-struct Body {
+struct Entry {
     expires: Instant,
-    /// Since when it waits for its reader.
-    handed_over: Option<Instant>,
+    standing: Arc<Standing>,
     breaker: Breaker,
 }
 
-/// A body's place in the watch, which it leaves when this is dropped.
+/// Since when a body waits for its reader, in milliseconds after the watch began
+/// and plus one; 0: it does not. Without a lock, since every frame passes here.
+struct Standing(AtomicU64);
+
+/// A body that is watched until it is dropped.
 pub struct Watched {
+    body: Body,
     watch: Arc<Watch>,
     place: usize,
+    standing: Arc<Standing>,
+    /// What the call may take up for as long as its answer is not read.
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 /// Breaks one connection.
@@ -47,12 +61,26 @@ struct State {
     reader: Mutex<Option<Waker>>,
 }
 
+impl Default for Watch {
+    fn default() -> Self {
+        Self { bodies: Mutex::default(), began: Instant::now() }
+    }
+}
+
 impl Watch {
-    /// Watches a body until its place is dropped.
+    /// Watches a body, whose reader must not get more of it after `expires`.
     #[must_use]
-    pub fn enter(self: &Arc<Self>, expires: Instant, breaker: Breaker) -> Watched {
-        let place = self.lock().insert(Body { expires, handed_over: None, breaker });
-        Watched { watch: Arc::clone(self), place }
+    pub fn over(
+        self: &Arc<Self>,
+        body: Body,
+        expires: Instant,
+        breaker: Breaker,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> Watched {
+        let standing = Arc::new(Standing(AtomicU64::new(self.millis())));
+        let entry = Entry { expires, standing: Arc::clone(&standing), breaker };
+        let place = self.lock().insert(entry);
+        Watched { body, watch: Arc::clone(self), place, standing, _permit: permit }
     }
 
     /// Looks around for as long as it is polled.
@@ -62,42 +90,53 @@ impl Watch {
             let now = looks.tick().await;
             let stalled: Vec<_> = {
                 let bodies = self.lock();
-                let stalled = bodies.iter().filter(|(_, body)| body.is_stalled(now));
-                stalled.map(|(_, body)| body.breaker.clone()).collect()
+                let stalled = bodies.iter().filter(|(_, entry)| self.is_stalled(entry, now));
+                stalled.map(|(_, entry)| entry.breaker.clone()).collect()
             };
             for breaker in stalled {
-                tracing::info!("broke a connection: a stream on it was not read");
                 breaker.trip();
             }
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Slab<Body>> {
+    fn is_stalled(&self, entry: &Entry, now: Instant) -> bool {
+        let standing = entry.standing.0.load(Ordering::Relaxed);
+        let stands_ms = self.millis().saturating_sub(standing);
+        // A frame that is under way when the token expires gets a moment.
+        let expired = now >= entry.expires && stands_ms > u64::try_from(LOOK.as_millis()).unwrap_or(u64::MAX);
+        standing != 0 && (expired || u128::from(stands_ms) > STALLED.as_millis())
+    }
+
+    fn millis(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Slab<Entry>> {
         self.bodies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Body {
-    fn is_stalled(&self, now: Instant) -> bool {
-        self.handed_over.is_some_and(|since| now >= self.expires || now.duration_since(since) > STALLED)
-    }
-}
+impl http_body::Body for Watched {
+    type Data = Bytes;
+    type Error = axum::Error;
 
-impl Watched {
-    /// A frame was handed over: the body waits for its reader.
-    pub fn handed_over(&self) {
-        self.set(Some(Instant::now()));
-    }
-
-    /// The body was asked for more and has nothing: the reader waits for it.
-    pub fn idle(&self) {
-        self.set(None);
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        // What is handed over has to be read; what is not there yet is not the reader's fault.
+        let standing = if polled.is_ready() { self.watch.millis() } else { 0 };
+        self.standing.0.store(standing, Ordering::Relaxed);
+        polled
     }
 
-    fn set(&self, handed_over: Option<Instant>) {
-        if let Some(body) = self.watch.lock().get_mut(self.place) {
-            body.handed_over = handed_over;
-        }
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -108,9 +147,12 @@ impl Drop for Watched {
 }
 
 impl Breaker {
-    /// Breaks the connection.
+    /// Breaks the connection, once.
     fn trip(&self) {
-        self.0.broken.store(true, Ordering::SeqCst);
+        if self.0.broken.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        tracing::info!("broke a connection: an answer on it was not read");
         let reader = self.0.reader.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(reader) = reader {
             reader.wake();

@@ -7,6 +7,7 @@
 //! | `ABORTED` | the expected version is not the present one | after reading again |
 //! | `FAILED_PRECONDITION` | the entry is in a state that forbids this | no |
 //! | `RESOURCE_EXHAUSTED` | a limit of the tenant or the hub | later |
+//! | `DEADLINE_EXCEEDED` | the hub gave up waiting; a write may still be made | after reading again |
 //! | `UNAVAILABLE` | a backend does not answer, or the hub drains | yes |
 //! | `DATA_LOSS` | a backend holds damaged data | no |
 //! | `UNAUTHENTICATED`, `PERMISSION_DENIED` | see `auth` | no |
@@ -14,6 +15,11 @@
 use crate::backend::{BackendError, RouteError, WriteError};
 use crate::tenant::FollowError;
 use tonic::{Code, Status};
+
+/// A hub with no place for the call.
+pub(super) fn busy() -> Status {
+    Status::resource_exhausted("the hub has as many calls under way as it may: try again")
+}
 
 /// A request that is wrong in itself.
 pub(super) fn invalid(error: impl std::fmt::Display) -> Status {

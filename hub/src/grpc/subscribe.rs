@@ -2,7 +2,6 @@
 
 use super::body::{Finite, Live, expired};
 use super::request::{identity, viewed_service};
-use super::stall::Breaker;
 use super::status::invalid;
 use super::{Edge, VERSION};
 use crate::auth::Identity;
@@ -14,7 +13,6 @@ use prost::Message;
 use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
@@ -36,8 +34,8 @@ pub(super) fn subscribe(
     answered(move |request| {
         let edge = Arc::clone(&edge);
         async move {
-            let (caller, asked) = read::<wire::SubscribeRequest>(request).await?;
-            edge.live(caller, asked).await.map(Body::new)
+            let (identity, asked) = read::<wire::SubscribeRequest>(request).await?;
+            edge.live(identity, asked).await.map(Body::new)
         }
     })
 }
@@ -50,20 +48,18 @@ pub(super) fn get_snapshot(
     answered(move |request| {
         let edge = Arc::clone(&edge);
         async move {
-            let (caller, asked) = read::<wire::GetSnapshotRequest>(request).await?;
-            let identity = &caller.identity;
-            let view = edge.view(identity, &asked.service, &asked.prefixes)?;
+            let (identity, asked) = read::<wire::GetSnapshotRequest>(request).await?;
+            let view = edge.view(&identity, &asked.service, &asked.prefixes)?;
+            let expires = edge.expires(&identity)?;
             let frames = edge.tenants.snapshot(&identity.tenant, &view).await?;
-            let expires = edge.expires(identity)?;
-            let watched = edge.watch.enter(expires, caller.breaker);
-            Ok(Body::new(Finite::new(frames, expires, watched)))
+            Ok(Body::new(Finite::new(frames, expires)))
         }
     })
 }
 
 impl Edge {
-    async fn live(&self, caller: Caller, asked: wire::SubscribeRequest) -> Result<Live, Status> {
-        let Caller { identity, breaker } = caller;
+    async fn live(&self, identity: Identity, asked: wire::SubscribeRequest) -> Result<Live, Status> {
+        let expires = self.expires(&identity)?;
         let client = asked.client.unwrap_or_default();
         let described = [&client.instance, &client.version, &client.sdk];
         if described.iter().any(|field| field.len() > limits::CLIENT_INFO_BYTES) {
@@ -84,25 +80,15 @@ impl Edge {
             hub_version: VERSION.to_owned(),
         };
         let welcome = message(&wire::Frame { kind: Some(Kind::Welcome(welcome)) });
-        let expires = self.expires(&identity)?;
-        let watched = self.watch.enter(expires, breaker);
         let metrics = Arc::clone(&self.metrics);
-        Ok(Live::new(listener, welcome, self.times.heartbeat, expires, watched, metrics))
+        Ok(Live::new(listener, welcome, self.times.heartbeat, expires, metrics))
     }
 
     /// When the caller's right to listen ends. The leeway is for clocks that
     /// differ: a single call may still pass then, a stream does not begin.
     fn expires(&self, identity: &Identity) -> Result<Instant, Status> {
-        let left = identity.expires.duration_since((self.clock)()).map_err(|_| expired())?;
-        // Tokens may be made out for centuries.
-        Ok(Instant::now() + left.min(Duration::from_secs(30 * 365 * 24 * 3_600)))
+        self.expiry(identity).ok_or_else(expired)
     }
-}
-
-/// Who calls, and over which connection.
-struct Caller {
-    identity: Identity,
-    breaker: Breaker,
 }
 
 /// Makes a service of a function; what it refuses becomes the status.
@@ -131,10 +117,9 @@ where
 }
 
 /// Reads the one message of a call.
-async fn read<M: Message + Default>(request: Request) -> Result<(Caller, M), Status> {
+async fn read<M: Message + Default>(request: Request) -> Result<(Identity, M), Status> {
     let (head, body) = request.into_parts();
     let identity = identity(&head.extensions)?.clone();
-    let breaker = head.extensions.get::<Breaker>().cloned().unwrap_or_default();
     let body = Limited::new(body, REQUEST_BYTES).collect().await.map_err(|error| {
         if error.is::<LengthLimitError>() {
             return invalid(format!("the request has more than {REQUEST_BYTES} bytes"));
@@ -143,7 +128,7 @@ async fn read<M: Message + Default>(request: Request) -> Result<(Caller, M), Sta
     })?;
     let message = unframed(body.to_bytes())?;
     let message = M::decode(message).map_err(|error| invalid(format!("malformed request: {error}")))?;
-    Ok((Caller { identity, breaker }, message))
+    Ok((identity, message))
 }
 
 /// Takes the prefix off the only message of a body.

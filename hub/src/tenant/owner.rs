@@ -7,6 +7,7 @@ use crate::backend::{Backend, BackendError, Position, Reading};
 use crate::fanout::End;
 use crate::metrics::{Outcome, OutcomeLabel};
 use crate::source::Address;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
@@ -42,7 +43,7 @@ impl Owner {
     }
 
     async fn keep_current(mut self) {
-        if let Err(error) = self.sweep(&[]).await {
+        if let Err(error) = self.sweep(&HashSet::new()).await {
             tracing::warn!(tenant = %self.tenant.id, %error, "cannot load the tenant");
             self.tenant.phase.send_replace(Phase::Failed(error));
             // Whoever asks meanwhile has the same answer, and not the store the work.
@@ -138,7 +139,7 @@ impl Owner {
     }
 
     /// Reads everything. What changed and was not hinted had been missed.
-    async fn sweep(&mut self, hinted: &[Address]) -> Result<(), FollowError> {
+    async fn sweep(&mut self, hinted: &HashSet<Address>) -> Result<(), FollowError> {
         let began = Instant::now();
         for index in 0..self.positions.len() {
             let backend = Arc::clone(self.backend(index));
@@ -221,12 +222,14 @@ impl Drop for Owner {
         self.tenant.lock().dropped = true;
         self.shared.forget(&self.tenant);
         self.tenant.end(End::Drain);
+        // Whoever waits for the load is told; whoever comes to one that was
+        // loaded finds it dropped, and has it loaded anew.
         self.tenant.phase.send_if_modified(|phase| {
-            let served = !matches!(phase, Phase::Failed(_));
-            if served {
+            let loading = matches!(phase, Phase::Loading);
+            if loading {
                 *phase = Phase::Failed(FollowError::Closing);
             }
-            served
+            loading
         });
     }
 }

@@ -23,7 +23,7 @@ pub(super) enum Job {
         /// This answers all requests up to this one.
         asked: u64,
         /// What was hinted beside.
-        hinted: Vec<Address>,
+        hinted: HashSet<Address>,
     },
 }
 
@@ -51,11 +51,11 @@ impl Pending {
     }
 
     pub(super) fn take(&mut self) -> Option<Job> {
-        let addresses: Vec<_> = self.addresses.drain().collect();
+        let hinted = std::mem::take(&mut self.addresses);
         if std::mem::take(&mut self.everything) {
-            return Some(Job::Everything { asked: self.sweeps_asked, hinted: addresses });
+            return Some(Job::Everything { asked: self.sweeps_asked, hinted });
         }
-        (!addresses.is_empty()).then_some(Job::Some(addresses))
+        (!hinted.is_empty()).then(|| Job::Some(hinted.into_iter().collect()))
     }
 
     /// Puts a job back that could not be done.
@@ -85,7 +85,7 @@ mod tests {
         let mut pending = Pending::default();
         let first = pending.sweep();
         assert_eq!(pending.sweep(), first);
-        assert_eq!(pending.take(), Some(Job::Everything { asked: first, hinted: Vec::new() }));
+        assert_eq!(pending.take(), Some(Job::Everything { asked: first, hinted: HashSet::new() }));
         assert!(pending.sweep() > first);
     }
 
@@ -97,12 +97,12 @@ mod tests {
         pending.put_back(job);
         let second = pending.sweep();
         assert!(second > first, "the first reading failed");
-        assert_eq!(pending.take(), Some(Job::Everything { asked: second, hinted: Vec::new() }));
+        assert_eq!(pending.take(), Some(Job::Everything { asked: second, hinted: HashSet::new() }));
 
         pending.hint(addresses(PENDING_HINTS + 1));
         let third = pending.sweep();
         assert!(third > second, "too many hints make a sweep of their own");
-        assert_eq!(pending.take(), Some(Job::Everything { asked: third, hinted: Vec::new() }));
+        assert_eq!(pending.take(), Some(Job::Everything { asked: third, hinted: HashSet::new() }));
         assert!(pending.is_empty());
     }
 }

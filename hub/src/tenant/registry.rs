@@ -12,6 +12,7 @@ use crate::metrics::Metrics;
 use crate::source::Hint;
 use confhub_proto::{Cursor, TenantId};
 use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -117,18 +118,13 @@ impl Tenants {
         Ok(Listener { subscriber, _seat: seat, _permit: permit })
     }
 
-    /// A view at this moment, as one update from nothing, and the permit to send it.
+    /// A view at this moment, as one update from nothing.
     ///
     /// # Errors
     /// As [`Tenants::follow`].
-    pub async fn snapshot(
-        &self,
-        tenant: &TenantId,
-        view: &View,
-    ) -> Result<(Arc<Frames>, OwnedSemaphorePermit), FollowError> {
-        let permit = self.permit()?;
+    pub async fn snapshot(&self, tenant: &TenantId, view: &View) -> Result<Arc<Frames>, FollowError> {
         let tenant = self.ready(tenant).await?;
-        Ok((tenant.snapshot(view, (self.shared.clock)()).frames(), permit))
+        Ok(tenant.snapshot(view, (self.shared.clock)()).frames())
     }
 
     /// Loads a tenant if it is not in memory, and tells how it stands.
@@ -207,13 +203,14 @@ impl Tenants {
         if self.shared.loaded.len() >= TENANTS {
             return Err(FollowError::Tenants);
         }
-        let entry = self.shared.loaded.entry(id.clone()).or_insert_with(|| {
-            let tenant = Tenant::new(id.clone());
-            let owner = Owner::new(Arc::clone(&tenant), Arc::clone(&self.shared));
-            tokio::spawn(owner.run());
-            tenant
-        });
-        Ok(Arc::clone(&entry))
+        let tenant = Tenant::new(id.clone());
+        match self.shared.loaded.entry(id.clone()) {
+            Entry::Occupied(known) => return Ok(Arc::clone(known.get())),
+            Entry::Vacant(free) => drop(free.insert(Arc::clone(&tenant))),
+        }
+        // Not before the map is let go: a runtime that is ending drops the task at once.
+        tokio::spawn(Owner::new(Arc::clone(&tenant), Arc::clone(&self.shared)).run());
+        Ok(tenant)
     }
 }
 

@@ -15,8 +15,9 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 /// Longest wait for the owner to read a tenant again on behalf of a cursor
-/// that the hub does not know. Past it the answer is a reset.
-const REREAD_PATIENCE: Duration = Duration::from_secs(5);
+/// that the hub does not know. Past it the answer is a reset. Clients give up on
+/// a stream that says nothing for 3 s (`WELCOME_TIMEOUT` of the SDK).
+const REREAD_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Whether a tenant can be listened to.
 #[derive(Debug, Clone)]

@@ -77,6 +77,15 @@ pub(super) fn format(database: &Database) -> Result<Option<u64>, redb::Error> {
     Ok(database.begin_read()?.open_table(META)?.get("format")?.map(|format| format.value()))
 }
 
+/// Only a disk that fails can be better later; a table that is not as it should
+/// be stays so.
+pub(super) fn table_error(error: redb::TableError) -> BackendError {
+    match error {
+        redb::TableError::Storage(error) => unavailable(error),
+        error => damaged(error),
+    }
+}
+
 /// All keys of one tenant lie in this range: no name has a NUL.
 pub(super) fn tenant_end(tenant: &TenantId) -> String {
     format!("{tenant}\0")
@@ -93,10 +102,10 @@ pub(super) struct Snapshot {
 impl Snapshot {
     pub(super) fn new(transaction: &ReadTransaction) -> Result<Self, BackendError> {
         Ok(Self {
-            latest: transaction.open_table(LATEST).map_err(unavailable)?,
-            earlier: transaction.open_table(EARLIER).map_err(unavailable)?,
-            commits: transaction.open_table(COMMITS).map_err(unavailable)?,
-            tenants: transaction.open_table(TENANTS).map_err(unavailable)?,
+            latest: transaction.open_table(LATEST).map_err(table_error)?,
+            earlier: transaction.open_table(EARLIER).map_err(table_error)?,
+            commits: transaction.open_table(COMMITS).map_err(table_error)?,
+            tenants: transaction.open_table(TENANTS).map_err(table_error)?,
         })
     }
 

@@ -1,7 +1,9 @@
 //! One write: checked whole, then made whole.
 
 use super::record::{Changed, Record};
-use super::tables::{COMMITS, EARLIER, LATEST, Place, TENANTS, Totals, TotalsRow, place, tenant_end};
+use super::tables::{
+    COMMITS, EARLIER, LATEST, Place, TENANTS, Totals, TotalsRow, place, table_error, tenant_end,
+};
 use super::{Bounds, record, unavailable};
 use crate::backend::{Action, BackendError, Change, Full, WriteError};
 use crate::limits::HISTORY_VERSIONS;
@@ -33,10 +35,10 @@ struct Planned {
 impl<'t> Tables<'t> {
     pub(super) fn open(transaction: &'t WriteTransaction) -> Result<Self, BackendError> {
         Ok(Self {
-            latest: transaction.open_table(LATEST).map_err(unavailable)?,
-            earlier: transaction.open_table(EARLIER).map_err(unavailable)?,
-            commits: transaction.open_table(COMMITS).map_err(unavailable)?,
-            tenants: transaction.open_table(TENANTS).map_err(unavailable)?,
+            latest: transaction.open_table(LATEST).map_err(table_error)?,
+            earlier: transaction.open_table(EARLIER).map_err(table_error)?,
+            commits: transaction.open_table(COMMITS).map_err(table_error)?,
+            tenants: transaction.open_table(TENANTS).map_err(table_error)?,
         })
     }
 
@@ -124,12 +126,12 @@ impl<'t> Tables<'t> {
             }
             Some(kept) => Ok(kept),
             None => {
+                let versions = (tenant, service, key, 0)..=(tenant, service, key, u64::MAX);
+                let oldest = self.earlier.range(versions).map_err(unavailable)?.next().transpose();
+                let oldest = oldest.map_err(unavailable)?.map(|(at, _)| at.value().3);
                 let kept = latest.map_or_else(
                     || "none".to_owned(),
-                    |latest| {
-                        let oldest = latest.version.saturating_sub(HISTORY_VERSIONS as u64 - 1).max(1);
-                        format!("{oldest} to {}", latest.version)
-                    },
+                    |latest| format!("{} to {}", oldest.unwrap_or(latest.version), latest.version),
                 );
                 Err(WriteError::UnknownVersion { address: address.clone(), version, kept })
             }
