@@ -41,6 +41,7 @@ use std::env;
 use std::error::Error;
 use std::sync::Arc;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Most tenants of one process: each has a stream and a state in memory.
 const MAX_TENANTS: usize = 64;
@@ -87,10 +88,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let address = env::var("ORDER_LISTEN").unwrap_or_else(|_| "127.0.0.1:8000".to_owned());
     let listener = TcpListener::bind(&address).await?;
     println!("{} tenants; orders at http://{}/orders", tenants.len(), listener.local_addr()?);
-    let stop = async {
-        // Without signals there is no way to be asked to stop, so go on.
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
+    // Both ways in which a service is asked to go. Closing the clients below
+    // saves what they know last.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let stop = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
         }
     };
     axum::serve(listener, routes).with_graceful_shutdown(stop).await?;

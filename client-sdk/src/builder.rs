@@ -106,7 +106,9 @@ impl Builder {
 
     /// Keeps the last good state in this file, so that the program can start
     /// while no hub can be reached. One file belongs to one client; its folder
-    /// must exist.
+    /// must exist. It is written at most once a second (rarer for large states)
+    /// and at [`Client::close`](crate::Client::close): a program that ends without
+    /// closing its client may start from a state that is a moment older.
     pub fn disk(mut self, path: impl Into<PathBuf>) -> Self {
         self.disk = Some(path.into());
         self

@@ -60,7 +60,7 @@ pub(crate) const BACKOFF: std::ops::RangeInclusive<Duration> =
 
 /// A stream that lived this long was a success, however long the pauses before
 /// it were: they start over.
-pub(crate) const LIVED: Duration = Duration::from_secs(5);
+pub(crate) const LIVED: Duration = Duration::from_secs(1);
 
 /// Longest that a hub can ask a client to keep away from it.
 pub(crate) const AWAY: Duration = Duration::from_secs(300);

@@ -91,7 +91,7 @@ impl Worker {
                     Err(reason) => return reason,
                 },
                 Round::Wait(pause) => {
-                    self.failed("all hubs are left alone for a while");
+                    self.left_alone();
                     // A quarter more at random, so that all those whom one hub
                     // sent away do not come back together.
                     pause.mul_f64(1.0 + self.rng.f64() / 4.0)
@@ -128,14 +128,23 @@ impl Worker {
                 Verdict::Elsewhere(pause) => self.endpoints.leave(&address, pause),
                 Verdict::NewToken => self.renew_token = true,
             }
-            return Ok(if worked {
-                limits::SPREAD.mul_f64(self.rng.f64())
-            } else {
-                self.backoff.next(&mut self.rng)
-            });
+            if worked {
+                return Ok(limits::SPREAD.mul_f64(self.rng.f64()));
+            }
+            // There will be no stream for longer than a moment, planned or not.
+            self.failed(&end.to_string());
+            return Ok(self.backoff.next(&mut self.rng));
         }
         self.store.fall_back();
         Ok(self.backoff.next(&mut self.rng))
+    }
+
+    /// All hubs have sent this client away, or are not trusted for the moment.
+    /// Why they are is known already, and says more.
+    fn left_alone(&self) {
+        if !self.store.status().is_stale() {
+            self.failed("all hubs have asked to be left alone for a moment");
+        }
     }
 
     /// Says that the state is no longer known to be the hub's.

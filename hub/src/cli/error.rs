@@ -24,12 +24,12 @@ pub(crate) enum CliError {
     #[error(transparent)]
     Content(#[from] ContentError),
     /// An entry of a file that the hub would refuse.
-    #[error("{address}: {error}; nothing was sent")]
+    #[error("{what}: {reason}; nothing was sent")]
     Refused {
         /// Which entry.
-        address: String,
+        what: String,
         /// Why.
-        error: ContentError,
+        reason: String,
     },
     /// A malformed file.
     #[error(transparent)]
@@ -168,6 +168,7 @@ impl CliError {
             }
             Self::File { error, .. } if error.kind() == io::ErrorKind::FileTooLarge => Exit::Usage,
             Self::Ended(Closed::Denied(_) | Closed::Revoked) => Exit::Denied,
+            Self::Ended(Closed::Refused(_)) => Exit::Usage,
             Self::Missing { .. } => Exit::NotFound,
             Self::NoToken => Exit::Denied,
             Self::Unreachable { .. } | Self::Broken { .. } | Self::TimedOut { .. } => Exit::Unreachable,

@@ -247,3 +247,17 @@ async fn a_watch_ends_when_its_token_is_no_longer_accepted() {
     assert_eq!(ended, Exit::Denied);
     scene.stage.close().await.unwrap();
 }
+
+#[tokio::test]
+async fn an_import_that_is_known_to_fail_sends_nothing() {
+    let scene = Scene::open().await;
+    assert_eq!(scene.operator(&["put", "--secret", "tenant_config_z", "hunter2"]).await, Exit::Ok);
+    let mut keys: Vec<_> = (0..1_500).map(|i| format!(r#""tenant_config_{i}": {i}"#)).collect();
+    keys.push(r#""tenant_config_z": "in the open""#.to_owned());
+    let file = scene.file("exposing.json", &format!(r#"{{"shared": {{{}}}}}"#, keys.join(",")));
+    for line in [&["import", "--dry-run", &file][..], &["import", &file]] {
+        assert_eq!(scene.operator(line).await, Exit::Failure, "{line:?}");
+        assert_eq!(scene.operator(&["get", "tenant_config_0"]).await, Exit::NotFound);
+    }
+    scene.stage.close().await.unwrap();
+}

@@ -79,3 +79,14 @@ async fn a_planned_goodbye_is_no_failure_unless_no_hub_follows() {
     let stale = status.wait_for(Status::is_stale).await.unwrap();
     assert!(stale.to_string().contains("refused"), "{stale}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_goodbye_after_a_moment_is_told_since_the_next_attempt_may_take_a_while() {
+    let mut hub = FakeHub::new();
+    let (client, call) = hub.connected(hub.builder(), &one(1)).await;
+    let mut status = client.watch_status();
+    call.goodbye(Reason::MaxAge, Duration::ZERO).await;
+    let stale = status.wait_for(Status::is_stale).await.unwrap();
+    assert!(stale.to_string().contains("maximum age"), "{stale}");
+    drop(call);
+}

@@ -104,9 +104,7 @@ impl Import {
             self.prune.iter().any(|prefix| key.as_str().starts_with(prefix.as_str()))
         };
         let plan = compare::with_hub(&hub, &document, in_prune).await?;
-        for step in plan.steps.iter().chain(&plan.uncertain) {
-            step.check(status.limits)?;
-        }
+        compare::check(&plan, &status)?;
         remark(&plan, output);
         let batches = compare::split(plan.steps.iter().chain(&plan.uncertain), &routes);
         let imported = summary(&plan, batches.len());

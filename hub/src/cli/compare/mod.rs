@@ -10,7 +10,7 @@ mod routes;
 mod secrets;
 
 pub(crate) use batch::split;
-pub(crate) use plan::{Difference, Plan, Step, compare};
+pub(crate) use plan::{Difference, Plan, Step, check, compare};
 pub(crate) use routes::Routes;
 
 use super::document::{self, Address, Document, DocumentError, Item, Naming, address};

@@ -51,16 +51,27 @@ pub(crate) struct Step {
 }
 
 impl Step {
-    /// Whether the hub accepts a value of this size.
-    pub(crate) fn check(&self, limits: Option<wire::TenantLimits>) -> Result<(), CliError> {
+    /// Whether the hub accepts this, as far as can be told beforehand.
+    fn check(&self, limits: Option<wire::TenantLimits>) -> Result<(), CliError> {
         let limit = limits.and_then(|limits| usize::try_from(limits.value_bytes).ok());
         match (&self.content, limit) {
             (Some(content), Some(limit)) if content.value.len() > limit => {
                 let error = ContentError::TooLarge { actual: content.value.len(), limit };
-                Err(CliError::Refused { address: self.address.to_string(), error })
+                Err(self.refused(error.to_string()))
+            }
+            (Some(content), _) if !content.secret && self.present.as_ref().is_some_and(Entry::is_secret) => {
+                Err(self.refused(
+                    "it is a secret in the hub and not in the file: put it among the `secrets`, \
+                     or delete it first if it is to be readable by all"
+                        .to_owned(),
+                ))
             }
             _ => Ok(()),
         }
+    }
+
+    fn refused(&self, reason: String) -> CliError {
+        CliError::Refused { what: self.address.to_string(), reason }
     }
 
     /// The write that makes the hub agree, provided that nobody was faster.
@@ -79,6 +90,23 @@ impl Step {
             expected_version: Some(self.present.as_ref().map_or(0, Entry::version)),
             action: Some(action),
         }
+    }
+}
+
+/// Whether the hub accepts all of a plan, as far as can be told beforehand: a
+/// plan of several batches must not stop half way for what is known now.
+pub(crate) fn check(plan: &Plan, status: &wire::StatusResponse) -> Result<(), CliError> {
+    for step in plan.steps.iter().chain(&plan.uncertain) {
+        step.check(status.limits)?;
+    }
+    let count = |difference| u64::try_from(plan.count(difference)).unwrap_or(u64::MAX);
+    let entries = (status.entries + count(Difference::Added)).saturating_sub(count(Difference::Removed));
+    match status.limits {
+        Some(limits) if entries > limits.entries && entries > status.entries => Err(CliError::Refused {
+            what: "the tenant".to_owned(),
+            reason: format!("it would have {entries} entries; at most {} are allowed", limits.entries),
+        }),
+        _ => Ok(()),
     }
 }
 
@@ -237,5 +265,22 @@ mod tests {
             plan.exposed.iter().map(|(address, _)| address.clone()).collect::<Vec<_>>(),
             [address("c")]
         );
+    }
+
+    #[test]
+    fn a_plan_over_the_tenants_limit_is_refused_and_one_that_shrinks_is_not() {
+        let limits = Some(wire::TenantLimits { value_bytes: 100, entries: 2, bytes: 1_000 });
+        let status = |entries| wire::StatusResponse { entries, limits, ..Default::default() };
+        let step = |difference| Step {
+            difference,
+            address: Address { service: None, key: Key::new("a").unwrap() },
+            content: None,
+            present: None,
+        };
+        let plan = |difference| Plan { steps: vec![step(difference)], ..Plan::default() };
+        assert!(check(&plan(Difference::Added), &status(1)).is_ok());
+        let error = check(&plan(Difference::Added), &status(2)).unwrap_err().to_string();
+        assert!(error.contains("3 entries; at most 2"), "{error}");
+        assert!(check(&plan(Difference::Removed), &status(9)).is_ok());
     }
 }
