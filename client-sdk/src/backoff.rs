@@ -12,24 +12,28 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(crate) struct Backoff {
     bound: Duration,
+    /// The next pause is no shorter.
+    at_least: Duration,
 }
 
 impl Backoff {
     /// Starts a run.
     pub(crate) fn new() -> Self {
-        Self { bound: *limits::BACKOFF.start() }
+        Self { bound: *limits::BACKOFF.start(), at_least: Duration::ZERO }
     }
 
     /// The pause before the next attempt.
     pub(crate) fn next(&mut self, rng: &mut fastrand::Rng) -> Duration {
-        let pause = self.bound.mul_f64(rng.f64());
+        let at_least = std::mem::take(&mut self.at_least);
+        let pause = at_least + self.bound.saturating_sub(at_least).mul_f64(rng.f64());
         self.bound = (self.bound * 2).min(*limits::BACKOFF.end());
         pause
     }
 
-    /// Makes the next pauses the longest ones.
+    /// Makes the next pause one of the longest: at least half of the longest bound.
     pub(crate) fn exhaust(&mut self) {
         self.bound = *limits::BACKOFF.end();
+        self.at_least = self.bound / 2;
     }
 
     /// Ends the run if a stream that was there for `lived` counts as a success:
@@ -57,6 +61,17 @@ mod tests {
         for _ in 0..64 {
             assert!(backoff.next(&mut rng) <= bound);
             bound = (bound * 2).min(*limits::BACKOFF.end());
+        }
+    }
+
+    #[test]
+    fn a_pause_after_exhaustion_is_long_whatever_the_draw() {
+        let mut rng = fastrand::Rng::with_seed(7);
+        for _ in 0..64 {
+            let mut backoff = Backoff::new();
+            backoff.exhaust();
+            let pause = backoff.next(&mut rng);
+            assert!(pause >= *limits::BACKOFF.end() / 2 && pause <= *limits::BACKOFF.end(), "{pause:?}");
         }
     }
 
