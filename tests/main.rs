@@ -10,6 +10,7 @@
 
 mod support;
 
+mod alerts;
 mod atomic;
 mod bad_input;
 mod cli;

@@ -151,7 +151,21 @@ impl Metrics {
             publish_delay: Histogram::new(exponential_buckets(0.0001, 4.0, 10)),
         };
         metrics.register();
+        metrics.start_at_zero();
         metrics
+    }
+
+    /// Makes the series whose labels are known, so that a rate sees their first step.
+    fn start_at_zero(&self) {
+        for outcome in [Outcome::Done, Outcome::Refused, Outcome::Failed] {
+            let _ = self.writes.get_or_create(&OutcomeLabel { outcome });
+        }
+        for outcome in [Outcome::Done, Outcome::Failed] {
+            let _ = self.backend_reads.get_or_create(&OutcomeLabel { outcome });
+        }
+        for reason in [EndReason::Left, EndReason::Drain, EndReason::Expired, EndReason::TooLarge] {
+            let _ = self.stream_ends.get_or_create(&EndLabel { reason });
+        }
     }
 
     fn register(&mut self) {
