@@ -174,7 +174,7 @@ async fn written() -> Arc<TempDir> {
 /// What the store in a folder says, values and all.
 async fn read(folder: &Path) -> Result<BTreeMap<String, (u64, Vec<u8>)>, String> {
     let bounds = Bounds { tenant_entries: 1_000, tenant_bytes: 1_000_000 };
-    let (feed, _hints) = confhub::source::feed();
+    let feed = confhub::source::Feed::default();
     let owned = folder.to_owned();
     let open = move || Embedded::open(&owned, bounds, system_clock(), feed);
     let store = tokio::task::spawn_blocking(open).await.expect("opening does not panic");

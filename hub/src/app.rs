@@ -1,17 +1,17 @@
 //! The life of a hub: bind, open, serve, drain.
 
 use crate::auth::{AuthStartError, Authenticator};
-use crate::backend::embedded::{self, Bounds, Embedded, OpenError};
-use crate::backend::{Backend, Router};
+use crate::backend::{Backend, KINDS, Opening, Router};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::grpc::{Connections, Edge, VERSION};
 use crate::http::Health;
 use crate::limits::{BULK_READS, CALLS};
 use crate::metrics::Metrics;
-use crate::source::{Feed, Hints, feed};
+use crate::source::Feed;
 use crate::tenant::Tenants;
 use serde::Serialize;
+use std::collections::HashMap;
 use std::future::Future;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
@@ -30,9 +30,6 @@ use tonic_health::server::HealthReporter;
 /// Longest wait for a store to finish what is under way when the hub ends.
 const CLOSE: Duration = Duration::from_secs(5);
 
-/// Names of the backends that the settings may route to.
-pub const BACKENDS: [&str; 1] = [embedded::KIND];
-
 /// A hub that is bound and open, and not serving yet.
 pub struct App {
     settings: Settings,
@@ -41,7 +38,6 @@ pub struct App {
     http: TcpListener,
     authenticator: Authenticator,
     edge: Arc<Edge>,
-    hints: Hints,
 }
 
 /// Where a hub listens. The ready file holds it as JSON.
@@ -66,9 +62,13 @@ pub enum StartError {
         /// What the system says.
         source: io::Error,
     },
-    /// The store cannot be used.
+    /// A store cannot be used.
+    #[error("{0}")]
+    Store(Box<dyn std::error::Error + Send + Sync>),
+    /// The AWS account cannot be used.
+    #[cfg(feature = "aws")]
     #[error(transparent)]
-    Store(#[from] OpenError),
+    Account(#[from] crate::aws::AccountError),
     /// The issuer or its keys cannot be used.
     #[error(transparent)]
     Auth(#[from] AuthStartError),
@@ -107,10 +107,20 @@ impl App {
         if let Some(path) = &settings.ready_file {
             forget_ready_file(path)?;
         }
-        let (feed, hints) = feed();
-        let router = open_backends(&settings, &clock, &feed).await?;
-        let authenticator = Authenticator::open(&settings.auth, &settings.data_dir, clock.clone()).await?;
+        let feed = Feed::default();
         let metrics = Arc::new(Metrics::new(VERSION));
+        #[cfg(feature = "aws")]
+        let account = open_account(&settings).await?;
+        let router = open_backends(&Opening {
+            settings: &settings,
+            clock: &clock,
+            feed: &feed,
+            metrics: &metrics,
+            #[cfg(feature = "aws")]
+            account: account.as_ref(),
+        })
+        .await?;
+        let authenticator = Authenticator::open(&settings.auth, &settings.data_dir, clock.clone()).await?;
         let tenants = Tenants::new(
             router.clone(),
             settings.limits.clone(),
@@ -118,6 +128,7 @@ impl App {
             clock.clone(),
             Arc::clone(&metrics),
         );
+        feed.connect(tenants.clone());
         let edge = Edge {
             tenants,
             router,
@@ -130,7 +141,7 @@ impl App {
             bulk_reads: Arc::new(Semaphore::new(BULK_READS)),
             watch: Arc::default(),
         };
-        Ok(Self { settings, addresses, grpc, http, authenticator, edge: Arc::new(edge), hints })
+        Ok(Self { settings, addresses, grpc, http, authenticator, edge: Arc::new(edge) })
     }
 
     /// Where it listens.
@@ -144,7 +155,7 @@ impl App {
     /// # Errors
     /// If a server ends by itself, or the ready file cannot be written.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
-        let Self { settings, addresses, grpc, http, authenticator, edge, hints } = self;
+        let Self { settings, addresses, grpc, http, authenticator, edge } = self;
         let (tenants, backends) = (edge.tenants.clone(), edge.router.clone());
         let health = Arc::new(Health {
             ready: AtomicBool::new(false),
@@ -161,7 +172,6 @@ impl App {
 
         let mut background = JoinSet::new();
         background.spawn(authenticator.clone().refresh_keys());
-        background.spawn(hand_out(hints, tenants.clone()));
         background.spawn(Arc::clone(&edge.watch).keep());
         let (mut calls, mut probes) = (JoinSet::new(), JoinSet::new());
         let routes = Routes::new(health_service);
@@ -217,23 +227,35 @@ async fn bind(address: SocketAddr, setting: &'static str) -> Result<TcpListener,
     TcpListener::bind(address).await.map_err(|source| StartError::Bind { address, setting, source })
 }
 
-/// Opens each backend that the table names, once.
-async fn open_backends(settings: &Settings, clock: &Clock, feed: &Feed) -> Result<Router, StartError> {
-    let bounds =
-        Bounds { tenant_entries: settings.limits.tenant_entries, tenant_bytes: settings.limits.tenant_bytes };
-    let (folder, clock, feed) = (settings.data_dir.clone(), clock.clone(), feed.clone());
-    // Checking every page of a large file takes a while.
-    let opened = tokio::task::spawn_blocking(move || Embedded::open(&folder, bounds, clock, feed));
-    let embedded: Arc<dyn Backend> = Arc::new(opened.await.map_err(io::Error::other)??);
-    let table = settings.backends.iter().map(|(prefix, _)| (prefix.clone(), Arc::clone(&embedded)));
-    Ok(Router::new(table.collect()))
+/// The AWS account, if a backend is in one.
+#[cfg(feature = "aws")]
+async fn open_account(settings: &Settings) -> Result<Option<crate::aws::Account>, StartError> {
+    let needs_one = |(_, name): &(_, String)| KINDS.iter().any(|kind| kind.aws && kind.name == name);
+    if !settings.backends.iter().any(needs_one) {
+        return Ok(None);
+    }
+    Ok(Some(crate::aws::Account::open(&settings.aws).await?))
 }
 
-/// Hands hints to the tenants that they name.
-async fn hand_out(mut hints: Hints, tenants: Tenants) {
-    while let Some(hint) = hints.recv().await {
-        tenants.hint(hint);
+/// Opens each backend that the table names, once.
+async fn open_backends(opening: &Opening<'_>) -> Result<Router, StartError> {
+    let mut opened: HashMap<&str, Arc<dyn Backend>> = HashMap::new();
+    let mut table = Vec::new();
+    for (prefix, name) in &opening.settings.backends {
+        let backend = match opened.get(name.as_str()) {
+            Some(backend) => Arc::clone(backend),
+            None => {
+                let kind = KINDS.iter().find(|kind| kind.name == name);
+                let kind =
+                    kind.ok_or_else(|| StartError::Store(format!("there is no backend `{name}`").into()))?;
+                let backend = (kind.open)(opening).await.map_err(StartError::Store)?;
+                opened.insert(kind.name, Arc::clone(&backend));
+                backend
+            }
+        };
+        table.push((prefix.clone(), backend));
     }
+    Ok(Router::new(table))
 }
 
 /// How far a hub has come on its way out.

@@ -19,6 +19,9 @@ pub mod fanout;
 
 pub mod grpc;
 
+#[cfg(feature = "aws")]
+pub mod aws;
+
 pub mod auth;
 
 pub mod app;

@@ -53,6 +53,16 @@ pub const RING_REVISIONS: usize = 1_024;
 /// make it large.
 pub const RING_KEYS: usize = 65_536;
 
+/// Reads of Parameter Store a second, unless set otherwise: AWS throttles at 40
+/// for all callers of an account and region together.
+/// <https://docs.aws.amazon.com/general/latest/gr/ssm.html>
+pub const PARAMETER_READS: usize = 40;
+
+/// Read capacity units a second that sweeps of the table may use, unless set
+/// otherwise: a hundred tenants of 4 MB each within the default sweep, and a
+/// hundredth of what a table of on-demand capacity takes.
+pub const TABLE_CAPACITY: usize = 400;
+
 /// Hints of one tenant that wait to be read, in keys; more become one sweep.
 pub const PENDING_HINTS: usize = 4_096;
 

@@ -2,6 +2,23 @@
 
 use crate::source::Address;
 
+/// Why a store does not do its part, as far as a machine can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Cause {
+    /// It is asked too often.
+    Throttled,
+    /// It does not know or not admit the hub: credentials, permissions.
+    Denied,
+    /// The table, the queue or what else it should have is not there.
+    Missing,
+    /// It did not answer in time.
+    Timeout,
+    /// It cannot be reached.
+    Unreachable,
+    /// It failed.
+    Failed,
+}
+
 /// A store that does not do its part.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum BackendError {
@@ -10,6 +27,8 @@ pub enum BackendError {
     Unavailable {
         /// Which backend.
         kind: &'static str,
+        /// Why.
+        cause: Cause,
         /// What it says.
         reason: String,
     },
@@ -63,6 +82,47 @@ pub enum WriteError {
          if it is to be readable by all"
     )]
     Exposes(Address),
+    /// The store cannot keep this.
+    #[error("{address} cannot be kept in {kind}: {reason}")]
+    Unfit {
+        /// Which entry.
+        address: Address,
+        /// Which backend.
+        kind: &'static str,
+        /// What it cannot keep, and what to do.
+        reason: String,
+    },
+    /// The store cannot make so many changes as one.
+    #[error(
+        "{kind} makes at most {limit} change{} as one; these are {changes}, and none was made: write them apart",
+        if *limit == 1 { "" } else { "s" }
+    )]
+    TooMany {
+        /// Which backend.
+        kind: &'static str,
+        /// How many there are.
+        changes: usize,
+        /// How many it can make.
+        limit: usize,
+    },
+    /// The store has no conditional write, and somebody else wrote in between.
+    #[error(
+        "{address} was written as version {written}, over version {overwritten} of somebody else and not over \
+         the expected version {expected}: read it, and write again what is wrong"
+    )]
+    LostRace {
+        /// Which entry.
+        address: Address,
+        /// What the writer expected.
+        expected: u64,
+        /// What was overwritten.
+        overwritten: u64,
+        /// What was written all the same.
+        written: u64,
+    },
+    /// Others kept writing the same entries at the same time. Nothing was written.
+    #[error("{0} is being written by others at the same time: try again")]
+    Contended(Address),
     /// The tenant is at a limit.
     #[error("the tenant is full: {0}")]
     Full(#[from] Full),
@@ -94,6 +154,17 @@ pub enum Full {
         /// The limit.
         limit: usize,
     },
+}
+
+impl BackendError {
+    /// Why it failed.
+    #[must_use]
+    pub fn cause(&self) -> Cause {
+        match self {
+            Self::Unavailable { cause, .. } => *cause,
+            Self::Damaged { .. } => Cause::Failed,
+        }
+    }
 }
 
 impl Full {

@@ -2,22 +2,24 @@
 //!
 //! A [`Backend`] keeps the entries of tenants. The [`Router`] knows which one
 //! owns a key, by the longest prefix. A backend is one type that implements the
-//! trait and one line of the table in the settings.
+//! trait and one line of the table of kinds.
 //!
 //! Reads here are what the hub believes: they are strongly consistent where the
 //! store has such reads, and see a write of several keys whole or not at all.
 
 pub mod embedded;
 mod error;
+mod kinds;
 mod router;
 
-pub use error::{BackendError, Full, WriteError};
+pub use error::{BackendError, Cause, Full, WriteError};
+pub use kinds::{KINDS, Kind, Opened, Opening, names};
 pub use router::{RouteError, Router};
 
 use crate::source::Address;
 use async_trait::async_trait;
 use bytes::Bytes;
-use confhub_proto::{Content, Entry, TenantId};
+use confhub_proto::{Content, Entry, ServiceName, TenantId};
 use std::sync::Arc;
 
 /// One change that a writer asks for.
@@ -47,13 +49,49 @@ pub enum Action {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Position(pub u64);
 
-/// What a backend holds of one tenant, all of it read at one moment.
+/// What sets one store apart from another, as far as the hub acts on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Nature {
+    /// A read shows everything that was written before it began. Where it does
+    /// not, the hub passes over what is older than what it holds, and reads a
+    /// second time what was hinted and had not changed.
+    pub consistent: bool,
+    /// Reads cost money or quota: hints of one key are spaced.
+    pub metered: bool,
+    /// [`Backend::load`] finds the entries of every service. Where it does not,
+    /// those that somebody follows are named to it.
+    pub lists_services: bool,
+    /// Most changes that [`Backend::apply`] makes as one.
+    pub apply_changes: usize,
+}
+
+/// Why a tenant is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Urgency {
+    /// Somebody waits for it.
+    Demand,
+    /// To find what no hint had told. Waits until the store has reads to spare.
+    Sweep,
+}
+
+/// What a reading speaks of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// The listed addresses alone.
+    Listed,
+    /// All entries of this service: what is not listed is gone.
+    Service(ServiceName),
+    /// All that the tenant has: what is not listed is gone.
+    All,
+}
+
+/// What a backend holds of one tenant.
 #[derive(Debug)]
 pub struct Reading {
     /// What is at each address that was read; `None`: nothing.
     pub entries: Vec<(Address, Option<Arc<Entry>>)>,
-    /// Whether this is all that the tenant has: what is not listed is gone.
-    pub complete: bool,
+    /// What it speaks of.
+    pub scope: Scope,
     /// How far the backend had come.
     pub position: Position,
 }
@@ -67,6 +105,8 @@ pub struct Revision {
     pub deleted: bool,
     /// Who wrote it.
     pub author: String,
+    /// Names that the store has for this version (Parameter Store: labels).
+    pub labels: Vec<String>,
 }
 
 /// A store of entries.
@@ -75,8 +115,23 @@ pub trait Backend: Send + Sync + 'static {
     /// What the settings call it.
     fn kind(&self) -> &'static str;
 
-    /// Everything that the tenant has here.
-    async fn load(&self, tenant: &TenantId) -> Result<Reading, BackendError>;
+    /// What sets it apart.
+    fn nature(&self) -> Nature;
+
+    /// Everything that the tenant has here: the shared entries, those of all
+    /// services that the store can list, and in any case those of `services`.
+    async fn load(
+        &self,
+        tenant: &TenantId,
+        services: &[ServiceName],
+        urgency: Urgency,
+    ) -> Result<Reading, BackendError>;
+
+    /// The entries of one service, which a store that cannot list services
+    /// ([`Nature::lists_services`]) may have left out of [`Backend::load`].
+    async fn load_service(&self, _: &TenantId, _: &ServiceName) -> Result<Reading, BackendError> {
+        Ok(Reading { entries: Vec::new(), scope: Scope::Listed, position: Position::default() })
+    }
 
     /// What is at the hinted addresses now, together with all else that the
     /// backend knows to have changed since `since`: a write of several keys is

@@ -54,6 +54,9 @@ pub fn load(
     for one in given {
         apply(&mut loaded, one, &mut errors);
     }
+    if loaded.source("backends").is_none_or(|source| *source == Source::Default) {
+        loaded.settings.backends = loaded.settings.profile.backends();
+    }
     errors.sort_by_key(|error| error.source.order());
     checks::across(&loaded, backends, &mut errors);
     if errors.is_empty() { Ok(loaded) } else { Err(ConfigErrors(errors)) }

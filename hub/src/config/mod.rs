@@ -28,6 +28,7 @@ pub use error::{ConfigError, ConfigErrors};
 pub use flags::ServeArgs;
 pub use load::{Loaded, load};
 pub use settings::{
-    AuthSettings, JwksLocation, LimitSettings, LogFormat, LogSettings, Settings, TimeSettings,
+    AuthSettings, AwsSettings, JwksLocation, LimitSettings, LogFormat, LogSettings, ParameterTier, Profile,
+    Settings, StringLists, TimeSettings,
 };
 pub use source::Source;

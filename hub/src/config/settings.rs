@@ -9,6 +9,8 @@ use std::time::Duration;
 /// Everything that a hub is told when it starts.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// Where truth is, unless `backends` says otherwise.
+    pub profile: Profile,
     /// Folder of the embedded store and of the development issuer's key.
     pub data_dir: PathBuf,
     /// Address of the gRPC port; port 0 lets the system choose.
@@ -21,6 +23,8 @@ pub struct Settings {
     pub backends: Vec<(Prefix, String)>,
     /// Whose tokens are accepted, and how they are read.
     pub auth: AuthSettings,
+    /// The AWS account, for the backends and the change source that need one.
+    pub aws: AwsSettings,
     /// Bounds.
     pub limits: LimitSettings,
     /// Times.
@@ -52,6 +56,67 @@ pub struct AuthSettings {
     pub leeway: Duration,
     /// Time between two refreshes of the keys.
     pub jwks_refresh: Duration,
+}
+
+/// Where truth is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// In one file of this machine.
+    Embedded,
+    /// In DynamoDB, Parameter Store and Secrets Manager.
+    Aws,
+}
+
+/// The AWS account. Credentials are found as the AWS SDKs find them.
+#[derive(Debug, Clone)]
+pub struct AwsSettings {
+    /// Region; `None`: as the SDK finds it.
+    pub region: Option<String>,
+    /// URL that takes all calls in place of AWS.
+    pub endpoint: Option<String>,
+    /// DynamoDB table of the entries.
+    pub table: String,
+    /// First part of the names in Parameter Store and Secrets Manager.
+    pub root: String,
+    /// KMS key of secrets that are written; `None`: the account's default key.
+    pub kms_key: Option<String>,
+    /// Tier of parameters that are written.
+    pub parameter_tier: ParameterTier,
+    /// How parameters of type `StringList` are read.
+    pub string_lists: StringLists,
+    /// ARN of the topic with the change events, for which this hub makes a queue.
+    pub topic: Option<String>,
+    /// URL of a fixed queue with the change events.
+    pub queue: Option<String>,
+    /// How the names of the hubs' own queues begin.
+    pub queue_prefix: String,
+    /// ARN of the queue for what the hubs' own queues cannot use.
+    pub dead_letter_queue: Option<String>,
+    /// Most reads of Parameter Store a second.
+    pub parameter_reads: usize,
+    /// Read capacity units a second that sweeps of the table may use.
+    pub table_capacity: usize,
+}
+
+/// Tier of a parameter.
+/// <https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-advanced-parameters.html>
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ParameterTier {
+    /// Values up to 4 KB, free of charge.
+    Standard,
+    /// Values up to 8 KB, charged by the month.
+    Advanced,
+    /// Advanced where the value needs it.
+    Intelligent,
+}
+
+/// How a parameter of type `StringList` is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StringLists {
+    /// As a JSON array of its parts.
+    Json,
+    /// As it stands: parts with commas between them.
+    Plain,
 }
 
 /// Where keys are.
@@ -115,18 +180,56 @@ pub enum LogFormat {
 
 impl Default for Settings {
     fn default() -> Self {
-        let prefix = |text: &str| Prefix::new(text).unwrap_or_else(|_| unreachable!("a constant"));
-        let embedded = |text| (prefix(text), "embedded".to_owned());
         Self {
+            profile: Profile::Embedded,
             data_dir: "confhub-data".into(),
             listen: ([127, 0, 0, 1], 7600).into(),
             http: ([127, 0, 0, 1], 7601).into(),
             ready_file: None,
-            backends: vec![embedded("tenant_config_"), embedded("param_config_")],
+            backends: Profile::Embedded.backends(),
             auth: AuthSettings::default(),
+            aws: AwsSettings::default(),
             limits: LimitSettings::default(),
             times: TimeSettings::default(),
             log: LogSettings { filter: "info".to_owned(), format: LogFormat::Text },
+        }
+    }
+}
+
+impl Profile {
+    /// Which backend owns which keys, unless the settings say otherwise.
+    #[must_use]
+    pub fn backends(self) -> Vec<(Prefix, String)> {
+        let routes: &[(&str, &str)] = match self {
+            Self::Embedded => &[("tenant_config_", "embedded"), ("param_config_", "embedded")],
+            Self::Aws => &[
+                ("tenant_config_", "dynamodb"),
+                ("param_config_", "ssm"),
+                ("secret_config_", "secretsmanager"),
+            ],
+        };
+        let prefix = |text: &str| Prefix::new(text).unwrap_or_else(|_| unreachable!("a constant"));
+        routes.iter().map(|(text, backend)| (prefix(text), (*backend).to_owned())).collect()
+    }
+}
+
+impl Default for AwsSettings {
+    fn default() -> Self {
+        use crate::limits;
+        Self {
+            region: None,
+            endpoint: None,
+            table: "confhub".to_owned(),
+            root: "confhub".to_owned(),
+            kms_key: None,
+            parameter_tier: ParameterTier::Standard,
+            string_lists: StringLists::Json,
+            topic: None,
+            queue: None,
+            queue_prefix: "confhub-hub".to_owned(),
+            dead_letter_queue: None,
+            parameter_reads: limits::PARAMETER_READS,
+            table_capacity: limits::TABLE_CAPACITY,
         }
     }
 }

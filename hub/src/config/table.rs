@@ -4,12 +4,12 @@
 //! where it stands in [`Settings`]. The file's keys, the variables, the flags,
 //! the help texts and `--print-config` are all read off it.
 
-use super::Settings;
 use super::form::{
-    Address, Count, Filter, Form, Format, Location, OptionalPath, OptionalText, Path, Routes, Size, Span,
+    Address, Choice, Count, Filter, Form, Location, OptionalPath, OptionalText, Path, Routes, Size, Span,
     Switch, Text, Words,
 };
 use super::source::Raw;
+use super::{LogFormat, ParameterTier, Profile, Settings, StringLists};
 use std::time::Duration;
 
 /// One setting.
@@ -98,6 +98,9 @@ macro_rules! row {
 /// has them.
 #[rustfmt::skip]
 pub(super) static TABLE: &[&'static dyn Setting] = &[
+    row!("profile", Some("profile"), Choice(&[("embedded", Profile::Embedded), ("aws", Profile::Aws)]),
+        "Where truth is unless `backends` says otherwise: one file here, or the stores of an AWS account",
+        profile),
     row!("data-dir", Some("data-dir"), Path,
         "Folder of the embedded store and of the development issuer's key", data_dir),
     row!("listen", Some("listen"), Address,
@@ -126,6 +129,39 @@ pub(super) static TABLE: &[&'static dyn Setting] = &[
         "Clock difference that is forgiven in `exp`, `nbf` and `iat`", auth.leeway),
     row!("auth.jwks-refresh", None, span(1_000, DAY),
         "Time between two reads of the issuer's keys", auth.jwks_refresh),
+    row!("aws.region", None, OptionalText,
+        "Region of the stores and queues; none: as the AWS SDK finds it (AWS_REGION, profile, metadata)",
+        aws.region),
+    row!("aws.endpoint", None, OptionalText,
+        "URL that takes all calls in place of AWS: an emulator; none: AWS, or AWS_ENDPOINT_URL", aws.endpoint),
+    row!("aws.table", None, Text,
+        "DynamoDB table of the entries", aws.table),
+    row!("aws.root", None, Text,
+        "First part of the names in Parameter Store and Secrets Manager: /root/tenant/service/key", aws.root),
+    row!("aws.kms-key", None, OptionalText,
+        "KMS key of secrets that are written; none: the account's default key", aws.kms_key),
+    row!("aws.parameter-tier", None, Choice(&[
+        ("standard", ParameterTier::Standard), ("advanced", ParameterTier::Advanced),
+        ("intelligent", ParameterTier::Intelligent)]),
+        "Tier of parameters that are written: standard takes 4 KB, the others 8 KB and cost money",
+        aws.parameter_tier),
+    row!("aws.string-lists", None, Choice(&[("json", StringLists::Json), ("plain", StringLists::Plain)]),
+        "How a parameter of type StringList is read: as a JSON array, or as it stands", aws.string_lists),
+    row!("aws.topic", None, OptionalText,
+        "ARN of the SNS topic with the change events; this hub makes a queue of its own for it", aws.topic),
+    row!("aws.queue", None, OptionalText,
+        "URL of a fixed SQS queue with the change events, for a single hub; not beside `aws.topic`", aws.queue),
+    row!("aws.queue-prefix", None, Text,
+        "How the names of the hubs' own queues begin", aws.queue_prefix),
+    row!("aws.dead-letter-queue", None, OptionalText,
+        "ARN of the queue for messages that a hub's own queue cannot use; none: they are dropped",
+        aws.dead_letter_queue),
+    row!("aws.parameter-reads", None, Count { max: 10_000 },
+        "Most reads of Parameter Store a second, all tenants together (AWS: 40 unless raised)",
+        aws.parameter_reads),
+    row!("aws.table-capacity", None, Count { max: 10_000_000 },
+        "Read capacity units a second that sweeps of the table may use, all tenants together",
+        aws.table_capacity),
     row!("limits.value-bytes", None, Size { min: 1, max: confhub_proto::limits::VALUE_BYTES },
         "Largest value", limits.value_bytes),
     row!("limits.tenant-entries", None, Count { max: 10_000_000 },
@@ -150,6 +186,6 @@ pub(super) static TABLE: &[&'static dyn Setting] = &[
         "How long a shutdown may take", times.drain),
     row!("log.filter", Some("log"), Filter,
         "What is logged", log.filter),
-    row!("log.format", Some("log-format"), Format,
+    row!("log.format", Some("log-format"), Choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)]),
         "How a log line looks", log.format),
 ];

@@ -4,7 +4,7 @@ use super::request::{address, fitting, identity};
 use super::status::invalid;
 use super::{Edge, VERSION};
 use crate::auth::{Identity, Role};
-use crate::backend::{Action, Backend, Change, WriteError};
+use crate::backend::{Action, Backend, Change, Urgency, WriteError};
 use crate::limits::HISTORY_VERSIONS;
 use crate::metrics::{Outcome, OutcomeLabel};
 use crate::tenant::TenantStatus;
@@ -97,7 +97,7 @@ impl AdminService for Edge {
         let prefixes = self.prefixes(&asked.prefixes)?;
         let mut entries = Vec::new();
         for backend in self.router.backends() {
-            let all = backend.load(&identity.tenant).await?.entries;
+            let all = backend.load(&identity.tenant, &[], Urgency::Demand).await?.entries;
             entries.extend(all.into_iter().filter_map(|(address, entry)| {
                 let key = address.key.as_str();
                 let wanted = prefixes.is_empty() || prefixes.iter().any(|p| key.starts_with(p.as_str()));

@@ -46,7 +46,10 @@ impl From<WriteError> for Status {
     fn from(error: WriteError) -> Self {
         let code = match error {
             WriteError::Backend(error) => return error.into(),
-            WriteError::Conflict { .. } => Code::Aborted,
+            WriteError::Conflict { .. } | WriteError::LostRace { .. } | WriteError::Contended(_) => {
+                Code::Aborted
+            }
+            WriteError::Unfit { .. } | WriteError::TooMany { .. } => Code::InvalidArgument,
             WriteError::NotFound(_) | WriteError::UnknownVersion { .. } => Code::NotFound,
             WriteError::RestoresDeletion { .. } | WriteError::Exposes(_) => Code::FailedPrecondition,
             WriteError::Full(_) => Code::ResourceExhausted,

@@ -9,10 +9,8 @@
 
 use confhub_proto::{Key, ServiceName, TenantId};
 use std::fmt;
-
-/// Hints that wait for the one task that hands them out. That task never waits
-/// for anything, so a source is held up here for moments at most.
-pub const FEED_CAPACITY: usize = 1_024;
+use std::sync::{Arc, OnceLock};
+use tokio::sync::watch;
 
 /// Where an entry stands within its tenant.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,14 +39,61 @@ pub struct Hint {
     pub addresses: Vec<Address>,
 }
 
-/// The end at which sources put hints in.
-pub type Feed = tokio::sync::mpsc::Sender<Hint>;
+/// Who acts on hints: the tenants in memory.
+pub trait Sink: Send + Sync + 'static {
+    /// Has the keys read again, if their tenant is in memory. Waits for nothing.
+    fn hint(&self, hint: Hint) -> Applied;
 
-/// The end at which the hub takes them out.
-pub type Hints = tokio::sync::mpsc::Receiver<Hint>;
+    /// Has every tenant in memory read as a whole: hints may have been lost.
+    fn lost(&self);
+}
 
-/// Makes a bounded feed.
-#[must_use]
-pub fn feed() -> (Feed, Hints) {
-    tokio::sync::mpsc::channel(FEED_CAPACITY)
+/// The end at which sources put hints in. Cheap to clone.
+///
+/// Sources are opened before the tenants that they feed. Hints until then are
+/// dropped: no tenant is in memory that could be behind.
+#[derive(Clone, Default)]
+pub struct Feed {
+    sink: Arc<OnceLock<Box<dyn Sink>>>,
+}
+
+impl Feed {
+    /// Says who acts on the hints. Only the first one counts.
+    pub fn connect(&self, sink: impl Sink) {
+        let _ = self.sink.set(Box::new(sink));
+    }
+
+    /// Hands a hint on. Waits for nothing.
+    pub fn hint(&self, hint: Hint) -> Applied {
+        self.sink.get().map_or_else(Applied::default, |sink| sink.hint(hint))
+    }
+
+    /// Says that hints may have been lost.
+    pub fn lost(&self) {
+        if let Some(sink) = self.sink.get() {
+            sink.lost();
+        }
+    }
+}
+
+/// Tells when a hint has been acted on: its keys were read after it came, and
+/// what had changed was published. It is so at once if nobody needs the keys.
+#[derive(Debug, Default)]
+pub struct Applied {
+    waiting: Vec<(watch::Receiver<u64>, u64)>,
+}
+
+impl Applied {
+    /// Adds a reading to wait for: number `ticket` of the reader whose number of
+    /// the last answered one `answered` shows.
+    pub fn wait_for(&mut self, answered: watch::Receiver<u64>, ticket: u64) {
+        self.waiting.push((answered, ticket));
+    }
+
+    /// Waits until it is so. A tenant that is dropped meanwhile is not waited for.
+    pub async fn done(self) {
+        for (mut answered, ticket) in self.waiting {
+            let _ = answered.wait_for(|answered| *answered >= ticket).await;
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! All entries of a loaded tenant, as last read.
 
 use super::View;
-use crate::backend::{Full, Reading};
+use crate::backend::{Full, Reading, Scope};
 use crate::config::LimitSettings;
 use crate::source::Address;
 use confhub_proto::{Entry, Key, State};
@@ -33,7 +33,7 @@ impl Entries {
     /// never older. `owned` tells which keys are that backend's.
     pub(super) fn absorb(&mut self, reading: Reading, owned: impl Fn(&Key) -> bool) -> Vec<Address> {
         let mut changed = Vec::new();
-        if reading.complete {
+        if reading.scope == Scope::All {
             let present: std::collections::HashSet<_> =
                 reading.entries.iter().map(|(address, _)| address).collect();
             let gone = |address: &&Address| owned(&address.key) && !present.contains(address);

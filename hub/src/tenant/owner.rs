@@ -3,7 +3,7 @@
 use super::pending::Job;
 use super::registry::{FollowError, Shared};
 use super::seat::{Phase, Tenant};
-use crate::backend::{Backend, BackendError, Position, Reading};
+use crate::backend::{Backend, BackendError, Position, Reading, Urgency};
 use crate::fanout::End;
 use crate::metrics::{Outcome, OutcomeLabel};
 use crate::source::Address;
@@ -143,7 +143,7 @@ impl Owner {
         let began = Instant::now();
         for index in 0..self.positions.len() {
             let backend = Arc::clone(self.backend(index));
-            let reading = self.count(backend.load(&self.tenant.id).await)?;
+            let reading = self.count(backend.load(&self.tenant.id, &[], Urgency::Demand).await)?;
             let changed = self.absorb(index, reading)?;
             if matches!(*self.tenant.phase.borrow(), Phase::Ready) {
                 let missed = changed.iter().filter(|address| !hinted.contains(address)).count();

@@ -9,7 +9,7 @@ use crate::config::{LimitSettings, TimeSettings};
 use crate::fanout::{End, Frames, Subscriber};
 use crate::limits::TENANTS;
 use crate::metrics::Metrics;
-use crate::source::Hint;
+use crate::source::{Applied, Hint, Sink};
 use confhub_proto::{Cursor, TenantId};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
@@ -212,6 +212,15 @@ impl Tenants {
         tokio::spawn(Owner::new(Arc::clone(&tenant), Arc::clone(&self.shared)).run());
         Ok(tenant)
     }
+}
+
+impl Sink for Tenants {
+    fn hint(&self, hint: Hint) -> Applied {
+        Tenants::hint(self, hint);
+        Applied::default()
+    }
+
+    fn lost(&self) {}
 }
 
 impl Shared {

@@ -15,12 +15,15 @@ mod writer;
 
 pub use file::OpenError;
 
-use super::{Backend, BackendError, Change, Position, Reading, Revision, WriteError};
+use super::{
+    Backend, BackendError, Cause, Change, Nature, Opened, Opening, Position, Reading, Revision, Urgency,
+    WriteError,
+};
 use crate::clock::Clock;
 use crate::source::{Address, Feed};
 use async_trait::async_trait;
 use bytes::Bytes;
-use confhub_proto::{Entry, TenantId};
+use confhub_proto::{Entry, ServiceName, TenantId};
 use file::File;
 use std::path::Path;
 use std::sync::Arc;
@@ -37,6 +40,17 @@ pub struct Bounds {
     pub tenant_entries: usize,
     /// Most bytes of one tenant.
     pub tenant_bytes: usize,
+}
+
+/// Opens it in the data folder of the settings.
+pub(super) async fn open(opening: &Opening<'_>) -> Opened {
+    let limits = &opening.settings.limits;
+    let bounds = Bounds { tenant_entries: limits.tenant_entries, tenant_bytes: limits.tenant_bytes };
+    let (folder, clock, feed) =
+        (opening.settings.data_dir.clone(), opening.clock.clone(), opening.feed.clone());
+    // Checking every page of a large file takes a while.
+    let opened = tokio::task::spawn_blocking(move || Embedded::open(&folder, bounds, clock, feed));
+    Ok(Arc::new(opened.await??))
 }
 
 /// The embedded backend.
@@ -74,7 +88,16 @@ impl Backend for Embedded {
         KIND
     }
 
-    async fn load(&self, tenant: &TenantId) -> Result<Reading, BackendError> {
+    fn nature(&self) -> Nature {
+        Nature {
+            consistent: true,
+            metered: false,
+            lists_services: true,
+            apply_changes: confhub_proto::limits::APPLY_CHANGES,
+        }
+    }
+
+    async fn load(&self, tenant: &TenantId, _: &[ServiceName], _: Urgency) -> Result<Reading, BackendError> {
         let tenant = tenant.clone();
         self.read_file(move |snapshot| snapshot.load(&tenant)).await
     }
@@ -143,7 +166,7 @@ impl Backend for Embedded {
 }
 
 fn unavailable(reason: impl std::fmt::Display) -> BackendError {
-    BackendError::Unavailable { kind: KIND, reason: reason.to_string() }
+    BackendError::Unavailable { kind: KIND, cause: Cause::Failed, reason: reason.to_string() }
 }
 
 fn damaged(reason: impl std::fmt::Display) -> BackendError {

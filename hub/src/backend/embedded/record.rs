@@ -77,7 +77,8 @@ impl Record {
 
     pub(super) fn into_revision(mut self, address: &Address) -> Result<Revision, BackendError> {
         let author = std::mem::take(&mut self.author);
-        Ok(Revision { deleted: self.deleted, entry: self.into_entry(address)?, author })
+        let labels = Vec::new();
+        Ok(Revision { deleted: self.deleted, entry: self.into_entry(address)?, author, labels })
     }
 
     fn into_entry(self, address: &Address) -> Result<Entry, BackendError> {

@@ -2,7 +2,7 @@
 
 use super::record::{self, Changed, Record};
 use super::{damaged, unavailable};
-use crate::backend::{BackendError, Position, Reading, Revision};
+use crate::backend::{BackendError, Position, Reading, Revision, Scope};
 use crate::source::Address;
 use bytes::Bytes;
 use confhub_proto::{Entry, TenantId};
@@ -122,7 +122,7 @@ impl Snapshot {
                 entries.push((address, Some(Arc::new(entry))));
             }
         }
-        Ok(Reading { entries, complete: true, position: self.position(tenant)? })
+        Ok(Reading { entries, scope: Scope::All, position: self.position(tenant)? })
     }
 
     /// The hinted addresses and all that changed since, or everything if the
@@ -157,7 +157,7 @@ impl Snapshot {
             let entry = self.entry(tenant, &address)?.map(Arc::new);
             entries.push((address, entry));
         }
-        Ok(Reading { entries, complete: false, position })
+        Ok(Reading { entries, scope: Scope::Listed, position })
     }
 
     /// What is at an address now.

@@ -107,8 +107,7 @@ impl Thread {
         for (write, outcome) in group.iter().zip(outcomes) {
             if matches!(outcome, Ok(_) | Err(WriteError::Backend(_))) {
                 let addresses = write.changes.iter().map(|change| change.address.clone()).collect();
-                // The feed is closed only when the hub is going down.
-                let _ = self.feed.blocking_send(Hint { tenant: write.tenant.clone(), addresses });
+                drop(self.feed.hint(Hint { tenant: write.tenant.clone(), addresses }));
             }
         }
     }

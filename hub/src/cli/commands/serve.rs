@@ -1,6 +1,7 @@
 //! `serve`: runs a hub. This is the life of that process.
 
-use crate::app::{self, App, StartError};
+use crate::app::{App, StartError};
+use crate::backend;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::output;
@@ -33,7 +34,7 @@ pub(crate) struct Serve {
 
 impl Serve {
     pub(crate) fn run(self) -> Result<Exit, CliError> {
-        let loaded = config::load(&self.args, std::env::vars_os(), &app::BACKENDS)?;
+        let loaded = config::load(&self.args, std::env::vars_os(), &backend::names())?;
         if self.args.print_config {
             output::write(&mut std::io::stdout(), loaded.to_toml().as_bytes(), b"")?;
             return Ok(Exit::Ok);

@@ -1,7 +1,7 @@
 //! `token`: signs tokens of the development issuer.
 
-use crate::app;
 use crate::auth::{DevClaims, DevIssuer, Role};
+use crate::backend;
 use crate::cli::args::duration;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
@@ -72,7 +72,7 @@ impl Token {
     pub(crate) fn run(self) -> Result<Exit, CliError> {
         let mut args = ServeArgs::default();
         args.config.clone_from(&self.config);
-        let settings = config::load(&args, std::env::vars_os(), &app::BACKENDS)?.settings;
+        let settings = config::load(&args, std::env::vars_os(), &backend::names())?.settings;
         if let Some(issuer) = settings.auth.issuer {
             return Err(CliError::Failed(format!(
                 "the hub trusts the issuer {issuer}, so it would refuse a development token: get one there"

@@ -1,8 +1,7 @@
 //! What is logged, and how.
 
-use super::super::LogFormat;
 use super::super::source::Raw;
-use super::{Form, Text, quoted, text};
+use super::{Form, Text, quoted};
 
 /// Levels of logs.
 pub(in crate::config) struct Filter;
@@ -23,31 +22,5 @@ impl Form for Filter {
 
     fn show(&self, value: &String) -> String {
         quoted(value)
-    }
-}
-
-/// How log lines look.
-pub(in crate::config) struct Format;
-
-impl Form for Format {
-    type Value = LogFormat;
-
-    fn expected(&self) -> String {
-        "`text` or `json`".to_owned()
-    }
-
-    fn parse(&self, raw: &Raw) -> Result<LogFormat, Option<String>> {
-        match text(raw) {
-            Some("text") => Ok(LogFormat::Text),
-            Some("json") => Ok(LogFormat::Json),
-            _ => Err(None),
-        }
-    }
-
-    fn show(&self, value: &LogFormat) -> String {
-        quoted(match value {
-            LogFormat::Text => "text",
-            LogFormat::Json => "json",
-        })
     }
 }

@@ -1,6 +1,7 @@
 //! The forms that a setting's value can have: how each is read, shown, and
 //! described to whoever got it wrong.
 
+mod choice;
 mod log;
 mod measure;
 mod place;
@@ -9,7 +10,8 @@ mod text;
 
 use super::source::Raw;
 
-pub(super) use log::{Filter, Format};
+pub(super) use choice::Choice;
+pub(super) use log::Filter;
 pub(super) use measure::{Count, Size, Span};
 pub(super) use place::{Address, Location, Routes};
 pub(super) use switch::Switch;
