@@ -7,7 +7,7 @@ use crate::config::Settings;
 use crate::grpc::{Connections, Edge, VERSION};
 use crate::http::Health;
 use crate::limits::{BULK_READS, CALLS};
-use crate::metrics::Metrics;
+use crate::metrics::{DriftCause, Metrics};
 use crate::source::Feed;
 use crate::tenant::Tenants;
 use serde::Serialize;
@@ -120,6 +120,9 @@ impl App {
             account: account.as_ref(),
         })
         .await?;
+        for backend in router.backends() {
+            metrics.expect_backend(backend.kind());
+        }
         let authenticator = Authenticator::open(&settings.auth, &settings.data_dir, clock.clone()).await?;
         let tenants = Tenants::new(
             router.clone(),
@@ -127,6 +130,7 @@ impl App {
             settings.times.clone(),
             clock.clone(),
             Arc::clone(&metrics),
+            Box::new(|_, _| DriftCause::HintLost),
         );
         feed.connect(tenants.clone());
         let edge = Edge {

@@ -3,6 +3,8 @@
 //! No label has a value that a caller can choose, so the number of series is
 //! fixed: no tenant, key or service appears here.
 
+use crate::backend::{BackendError, Cause};
+use crate::tenant::Change;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
@@ -54,24 +56,120 @@ pub enum Outcome {
     Failed,
 }
 
-impl EncodeLabelValue for EndReason {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
-        encoder.write_str(match self {
-            Self::Left => "left",
-            Self::Drain => "drain",
-            Self::Expired => "expired",
-            Self::TooLarge => "too-large",
-        })
+/// A read of a backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ReadLabel {
+    /// Which kind of backend.
+    pub backend: &'static str,
+    /// What for.
+    pub purpose: Purpose,
+    /// The outcome.
+    pub outcome: Outcome,
+}
+
+/// What a backend is read for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// To load a tenant, or one service of it.
+    Load,
+    /// Because a hint came.
+    Hint,
+    /// To find what no hint had told.
+    Sweep,
+    /// For a single read of a caller.
+    Get,
+}
+
+/// A read that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct FailureLabel {
+    /// Which kind of backend.
+    pub backend: &'static str,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// One kind of backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct BackendLabel {
+    /// Which kind.
+    pub backend: &'static str,
+}
+
+/// A change that no hint had told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct DriftLabel {
+    /// Which kind of backend.
+    pub backend: &'static str,
+    /// What had changed.
+    pub change: Change,
+    /// Why no hint had come, as far as it is known.
+    pub cause: DriftCause,
+}
+
+/// Why no hint had come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DriftCause {
+    /// Nothing sends hints for this backend, but the hub for its own writes.
+    NoSource,
+    /// The source was down for a while since the last reading.
+    SourceDown,
+    /// The hint was lost, or is late.
+    HintLost,
+}
+
+/// How many changes no hint had told of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Drift {
+    /// Entries that are new.
+    pub created: usize,
+    /// Entries that differ.
+    pub updated: usize,
+    /// Entries that are gone.
+    pub deleted: usize,
+}
+
+impl Drift {
+    /// Counts one.
+    pub fn add(&mut self, change: Change) {
+        *match change {
+            Change::Created => &mut self.created,
+            Change::Updated => &mut self.updated,
+            Change::Deleted => &mut self.deleted,
+        } += 1;
     }
 }
 
-impl EncodeLabelValue for Outcome {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
-        encoder.write_str(match self {
-            Self::Done => "done",
-            Self::Refused => "refused",
-            Self::Failed => "failed",
-        })
+/// Label values: each variant by its name in lower case.
+macro_rules! words {
+    ($($type:ident { $($variant:ident => $word:literal),+ $(,)? })+) => {$(
+        impl $type {
+            const ALL: &[Self] = &[$(Self::$variant),+];
+        }
+
+        impl EncodeLabelValue for $type {
+            fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+                encoder.write_str(match self {
+                    $(Self::$variant => $word),+
+                })
+            }
+        }
+    )+};
+}
+
+words! {
+    EndReason { Left => "left", Drain => "drain", Expired => "expired", TooLarge => "too-large" }
+    Outcome { Done => "done", Refused => "refused", Failed => "failed" }
+    Purpose { Load => "load", Hint => "hint", Sweep => "sweep", Get => "get" }
+    Change { Created => "created", Updated => "updated", Deleted => "deleted" }
+    DriftCause { NoSource => "no-source", SourceDown => "source-down", HintLost => "hint-lost" }
+    Cause {
+        Throttled => "throttled",
+        Denied => "denied",
+        Missing => "missing",
+        Timeout => "timeout",
+        Unreachable => "unreachable",
+        Failed => "failed",
     }
 }
 
@@ -103,10 +201,14 @@ pub struct Metrics {
     pub updates: Counter,
     /// Hints received.
     pub hints: Counter,
-    /// Reads of backends on behalf of loaded tenants.
-    pub backend_reads: Labelled<OutcomeLabel>,
-    /// Entries that a sweep found changed without a hint.
-    pub drift: Counter,
+    /// Reads of backends.
+    pub backend_reads: Labelled<ReadLabel>,
+    /// Those that failed, by cause.
+    pub backend_failures: Labelled<FailureLabel>,
+    /// Whether the last read of a backend succeeded.
+    pub backend_up: Family<BackendLabel, Gauge>,
+    /// Entries that a reading found changed without a hint.
+    pub drift: Labelled<DriftLabel>,
     /// Writes, by outcome.
     pub writes: Labelled<OutcomeLabel>,
     /// Calls refused for want of identity or role, by reason.
@@ -144,7 +246,9 @@ impl Metrics {
             updates: Counter::default(),
             hints: Counter::default(),
             backend_reads: Family::default(),
-            drift: Counter::default(),
+            backend_failures: Family::default(),
+            backend_up: Family::default(),
+            drift: Family::default(),
             writes: Family::default(),
             refusals: Family::default(),
             // 100 microseconds to 26 seconds.
@@ -157,14 +261,48 @@ impl Metrics {
 
     /// Makes the series whose labels are known, so that a rate sees their first step.
     fn start_at_zero(&self) {
-        for outcome in [Outcome::Done, Outcome::Refused, Outcome::Failed] {
+        for outcome in Outcome::ALL.iter().copied() {
             let _ = self.writes.get_or_create(&OutcomeLabel { outcome });
         }
-        for outcome in [Outcome::Done, Outcome::Failed] {
-            let _ = self.backend_reads.get_or_create(&OutcomeLabel { outcome });
-        }
-        for reason in [EndReason::Left, EndReason::Drain, EndReason::Expired, EndReason::TooLarge] {
+        for reason in EndReason::ALL.iter().copied() {
             let _ = self.stream_ends.get_or_create(&EndLabel { reason });
+        }
+    }
+
+    /// Makes the series of a backend, so that a rate sees their first step.
+    pub fn expect_backend(&self, backend: &'static str) {
+        for purpose in Purpose::ALL.iter().copied() {
+            for outcome in [Outcome::Done, Outcome::Failed] {
+                let _ = self.backend_reads.get_or_create(&ReadLabel { backend, purpose, outcome });
+            }
+        }
+        for cause in Cause::ALL.iter().copied() {
+            let _ = self.backend_failures.get_or_create(&FailureLabel { backend, cause });
+        }
+        for change in Change::ALL.iter().copied() {
+            for cause in DriftCause::ALL.iter().copied() {
+                let _ = self.drift.get_or_create(&DriftLabel { backend, change, cause });
+            }
+        }
+        self.backend_up.get_or_create(&BackendLabel { backend }).set(1);
+    }
+
+    /// Counts a read of a backend, and how it ended.
+    pub fn read(&self, backend: &'static str, purpose: Purpose, failed: Option<&BackendError>) {
+        let outcome = if failed.is_some() { Outcome::Failed } else { Outcome::Done };
+        self.backend_reads.get_or_create(&ReadLabel { backend, purpose, outcome }).inc();
+        self.backend_up.get_or_create(&BackendLabel { backend }).set(i64::from(failed.is_none()));
+        if let Some(error) = failed {
+            self.backend_failures.get_or_create(&FailureLabel { backend, cause: error.cause() }).inc();
+        }
+    }
+
+    /// Counts changes that no hint had told of.
+    pub fn drifted(&self, backend: &'static str, drift: &Drift, cause: DriftCause) {
+        let Drift { created, updated, deleted } = *drift;
+        let counts = [(Change::Created, created), (Change::Updated, updated), (Change::Deleted, deleted)];
+        for (change, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
+            self.drift.get_or_create(&DriftLabel { backend, change, cause }).inc_by(count as u64);
         }
     }
 
@@ -180,8 +318,12 @@ impl Metrics {
         r.register("stream_ends", "Streams that ended, by reason", self.stream_ends.clone());
         r.register("updates", "Updates published to views", self.updates.clone());
         r.register("hints", "Hints received from change sources", self.hints.clone());
-        let about = "Reads of backends on behalf of loaded tenants, by outcome";
+        let about = "Reads of backends, by what for and by outcome";
         r.register("backend_reads", about, self.backend_reads.clone());
+        let about = "Reads of backends that failed, by cause";
+        r.register("backend_failures", about, self.backend_failures.clone());
+        let about = "Whether the last read of a backend succeeded (1) or not (0)";
+        r.register("backend_up", about, self.backend_up.clone());
         let about = "Entries that a reading of everything found changed although no hint had come yet";
         r.register("drift_entries", about, self.drift.clone());
         r.register("writes", "Writes, by outcome", self.writes.clone());
