@@ -163,6 +163,7 @@ impl App {
         let (tenants, backends) = (edge.tenants.clone(), edge.router.clone());
         let health = Arc::new(Health {
             ready: AtomicBool::new(false),
+            answered: AtomicBool::new(false),
             metrics: Arc::clone(&edge.metrics),
             tenants: tenants.clone(),
             backends: backends.clone(),

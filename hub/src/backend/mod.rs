@@ -61,6 +61,8 @@ pub struct Nature {
     /// [`Backend::load`] finds the entries of every service. Where it does not,
     /// those that somebody follows are named to it.
     pub lists_services: bool,
+    /// It sends a hint itself for every write that is made through it.
+    pub announces: bool,
     /// Most changes that [`Backend::apply`] makes as one.
     pub apply_changes: usize,
 }

@@ -9,7 +9,6 @@ use crate::source::Address;
 use confhub_proto::ServiceName;
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
 use tokio::sync::watch;
 
 /// One backend's share of a tenant.
@@ -28,7 +27,7 @@ pub(super) struct Lane {
 }
 
 /// What a reading of everything found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Sweep {
     /// Entries there are.
     pub entries: usize,
@@ -38,8 +37,6 @@ pub struct Sweep {
     pub updated: usize,
     /// and ones that are gone.
     pub deleted: usize,
-    /// When it began.
-    pub began: SystemTime,
 }
 
 impl Lane {

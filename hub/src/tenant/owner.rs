@@ -14,7 +14,7 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 /// Wait after the first failed read of a backend, before jitter. It doubles with
@@ -61,7 +61,7 @@ struct Read {
     backend: usize,
     job: Job,
     services: Vec<ServiceName>,
-    began: (Instant, SystemTime),
+    began: Instant,
     outcome: Result<Reading, BackendError>,
 }
 
@@ -140,7 +140,7 @@ impl Owner {
         let services = self.services();
         let backend = Arc::clone(&self.shared.router.backends()[index]);
         let (tenant, since) = (Arc::clone(&self.tenant), self.desks[index].position);
-        let began = (Instant::now(), (self.shared.clock)());
+        let began = Instant::now();
         let read = async move {
             let outcome = perform(&*backend, &tenant, since, &job, &services).await;
             Read { backend: index, job, services, began, outcome }
@@ -257,7 +257,7 @@ impl Owner {
         job: &Job,
         absorbed: Absorbed,
         services: Vec<ServiceName>,
-        began: (Instant, SystemTime),
+        began: Instant,
     ) {
         self.name_strangers(index, &absorbed.strangers);
         let lane = &self.tenant.lanes[index];
@@ -310,13 +310,7 @@ impl Owner {
         missed
     }
 
-    fn swept(
-        &mut self,
-        index: usize,
-        services: Vec<ServiceName>,
-        missed: &Drift,
-        (began, began_at): (Instant, SystemTime),
-    ) {
+    fn swept(&mut self, index: usize, services: Vec<ServiceName>, missed: &Drift, began: Instant) {
         let (desk, lane) = (&mut self.desks[index], &self.tenant.lanes[index]);
         desk.loaded = true;
         let mut inner = self.tenant.lock();
@@ -326,7 +320,7 @@ impl Owner {
         let router = &self.shared.router;
         let entries = inner.entries.count(|key| router.route(key) == Ok(index));
         let Drift { created, updated, deleted } = *missed;
-        *lock(&lane.swept) = Some(Sweep { entries, created, updated, deleted, began: began_at });
+        *lock(&lane.swept) = Some(Sweep { entries, created, updated, deleted });
         inner.last_sweep = Some(began);
         drop(inner);
         if self.desks.iter().all(|desk| desk.loaded) {
