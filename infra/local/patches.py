@@ -4,6 +4,7 @@
 - CloudTrail's record of a write to Secrets Manager, as EventBridge shows it.
 - A Pipe from a table's stream to an event bus or a queue, with its filter, its
   source and detail type, and its input template.
+- A table's expiry, recovery and encryption, when a stack makes the table.
 - Waits in milliseconds: a Pipe runs when the table changes, and a long poll
   looks every 5 ms.
 
@@ -33,6 +34,7 @@ def install():
     parameter_events()
     secret_events()
     pipes()
+    tables()
     long_poll()
 
 
@@ -86,6 +88,11 @@ def put_event(source, detail_type, detail, resources=(), bus="default"):
         },
         allow_aws_source=True,
     )
+
+
+def resource_handlers():
+    """How a stack makes each type of resource."""
+    return has(import_module("ministack.services.cloudformation.provisioners"), "_RESOURCE_HANDLERS")
 
 
 # Parameter Store ---------------------------------------------------------
@@ -181,7 +188,7 @@ def secret_events():
 
 def pipes():
     module = service("pipes")
-    handlers = has(import_module("ministack.services.cloudformation.provisioners"), "_RESOURCE_HANDLERS")
+    handlers = resource_handlers()
     stored = has(module, "_pipes")
     wanted = ("SourceParameters", "TargetParameters")
 
@@ -290,6 +297,30 @@ def at(record, path):
     for name in path.lstrip("$.").split("."):
         record = record.get(name) if isinstance(record, dict) and name else record
     return record
+
+
+# Tables ------------------------------------------------------------------
+
+
+def tables():
+    """Three settings of a stack's table that the emulator only takes through their own calls."""
+    dynamodb = service("dynamodb")
+    calls = {
+        "TimeToLiveSpecification": has(dynamodb, "_update_ttl"),
+        "PointInTimeRecoverySpecification": has(dynamodb, "_update_continuous_backups"),
+    }
+    encrypt = has(dynamodb, "_update_table")
+
+    def create(original, logical_id, props, stack_name):
+        name, attributes = original(logical_id, props, stack_name)
+        for setting, call in calls.items():
+            if props.get(setting):
+                call({"TableName": name, setting: props[setting]})
+        if props.get("SSESpecification"):
+            encrypt({"TableName": name, "SSESpecification": {"Enabled": props["SSESpecification"]["SSEEnabled"]}})
+        return name, attributes
+
+    wrap(has(resource_handlers(), "AWS::DynamoDB::Table"), "create", create)
 
 
 # Queues ------------------------------------------------------------------

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Proves over the wire what `patches.py` adds to the emulator.
+"""Proves over the wire what `patches.py` adds to the emulator, and that confhub's stack works there.
 
     smoke.py [--endpoint http://127.0.0.1:4566]
 
@@ -8,16 +8,21 @@ ends with 1 if any failed.
 """
 
 import argparse
+import base64
 import json
 import random
 import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
 import boto3
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
+from cryptography.hazmat.primitives.hashes import SHA256
 
 WAIT_SECONDS = 10
 
@@ -27,7 +32,7 @@ def main():
     parser.add_argument("--endpoint")
     options = parser.parse_args()
     with emulator(options.endpoint) as endpoint:
-        checks = [parameter_events, secret_events, pipe_to_bus, pipe_to_queue, long_poll]
+        checks = [parameter_events, secret_events, pipe_to_bus, pipe_to_queue, long_poll, stack]
         failed = [check for check in checks if not passes(check, Account(endpoint))]
     return 1 if failed else 0
 
@@ -59,7 +64,7 @@ class Account:
     """Clients of an account that nothing else uses."""
 
     def __init__(self, endpoint):
-        self.id = f"{random.randrange(10**11, 10**12)}"
+        self.endpoint, self.id = endpoint, f"{random.randrange(10**11, 10**12)}"
         session = boto3.Session(self.id, "any", region_name="us-east-1")
         self.client = lambda name: session.client(name, endpoint_url=endpoint)
         self.sqs, self.sns, self.events = self.client("sqs"), self.client("sns"), self.client("events")
@@ -72,12 +77,14 @@ class Account:
         """A rule, a topic and a queue that gets the topic's messages raw: the way of the stack."""
         url, queue = self.queue("events")
         topic = self.sns.create_topic(Name="events")["TopicArn"]
-        self.sns.subscribe(
-            TopicArn=topic, Protocol="sqs", Endpoint=queue, Attributes={"RawMessageDelivery": "true"}
-        )
+        self.subscribe(topic, queue)
         self.events.put_rule(Name="rule", EventBusName=bus, EventPattern=json.dumps(pattern))
         self.events.put_targets(Rule="rule", EventBusName=bus, Targets=[{"Id": "topic", "Arn": topic}])
         return url
+
+    def subscribe(self, topic, queue):
+        raw = {"RawMessageDelivery": "true"}
+        self.sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=queue, Attributes=raw)
 
     def receive(self, url, count):
         """The next `count` messages; waits for them, and a moment more for what should not come."""
@@ -119,10 +126,15 @@ class Account:
             TargetParameters=parameters,
         )
 
-    def put_rows(self, *sort_keys):
+    def put_rows(self, *sort_keys, table="rows"):
         for key in sort_keys:
             item = {"pk": {"S": "TENANT#acme"}, "sk": {"S": key}, "value": {"S": "never in an event"}}
-            self.client("dynamodb").put_item(TableName="rows", Item=item)
+            self.client("dynamodb").put_item(TableName=table, Item=item)
+
+    def script(self, name, *arguments):
+        """What a script beside this one prints when it works on this account."""
+        command = [sys.executable, Path(__file__).with_name(name), "--endpoint", self.endpoint, "--account", self.id]
+        return subprocess.run([*command, *arguments], check=True, capture_output=True, text=True).stdout
 
 
 def parameter_events(account):
@@ -209,6 +221,60 @@ def long_poll(account):
     middle = sorted(delays)[len(delays) // 2] * 1000
     assert middle < 50, f"{middle:.0f} ms from send to receive"
     return f", {middle:.1f} ms from send to receive (median of {len(delays)})"
+
+
+def stack(account):
+    settings = json.loads(account.script("stack.py"))
+    assert json.loads(account.script("stack.py")) == settings, "a second time changes nothing"
+    changes_reach_a_queue(account, settings)
+    signs_tokens(account, settings)
+    table_is_as_told(account.client("dynamodb"), settings["CONFHUB_AWS_TABLE"])
+    account.script("stack.py", "--delete")
+
+
+def changes_reach_a_queue(account, settings):
+    url, queue = account.queue(settings["CONFHUB_AWS_QUEUE_PREFIX"] + "-smoke")
+    account.subscribe(settings["CONFHUB_AWS_TOPIC"], queue)
+    root = settings["CONFHUB_AWS_ROOT"]
+    ssm, secrets = account.client("ssm"), account.client("secretsmanager")
+    ssm.put_parameter(Name=f"/{root}/acme/shared/param_config_one", Value="1", Type="String")
+    ssm.put_parameter(Name=f"/{root}-other/acme/shared/param_config_one", Value="1", Type="String")
+    secret = secrets.create_secret(Name=f"/{root}/acme/shared/secret_config_one", SecretString="1")["ARN"]
+    secrets.put_secret_value(SecretId=secret, SecretString="2")
+    secrets.create_secret(Name="elsewhere", SecretString="1")
+    account.put_rows("SERVICE#checkout", "CONFIG#tenant_config_one", table=settings["CONFHUB_AWS_TABLE"])
+    got = sorted(event["detail-type"] for event in account.receive(url, 5))
+    trail = "AWS API Call via CloudTrail"
+    assert got == [trail, trail, "DynamoDB Stream Record", "Parameter Store Change", "Secret Label Updated"], got
+
+
+def signs_tokens(account, settings):
+    token = account.script("user.py", "--tenant", "acme", "--service", "checkout", "--group", "writer", "someone")
+    header, claims = [json.loads(base64.urlsafe_b64decode(part + "===")) for part in token.split(".")[:2]]
+    assert claims["iss"] == settings["CONFHUB_AUTH_ISSUER"], claims
+    assert claims["aud"] in settings["CONFHUB_AUTH_AUDIENCE"].split(","), claims
+    assert (claims["custom:tenantId"], claims["custom:service"]) == ("acme", "checkout"), claims
+    assert (claims["cognito:groups"], claims["token_use"]) == (["writer"], "id"), claims
+    with urllib.request.urlopen(settings["CONFHUB_AUTH_JWKS"]) as answer:
+        keys = json.load(answer)["keys"]
+    [key] = [key for key in keys if key["kid"] == header["kid"]]
+    verify(token.strip(), key)
+
+
+def verify(token, key):
+    """Raises if the key did not sign the token."""
+    number, content = (lambda text: int.from_bytes(base64.urlsafe_b64decode(text + "==="))), token.rpartition(".")
+    public = RSAPublicNumbers(number(key["e"]), number(key["n"])).public_key()
+    signature = base64.urlsafe_b64decode(content[2] + "===")
+    public.verify(signature, content[0].encode(), PKCS1v15(), SHA256())
+
+
+def table_is_as_told(dynamodb, table):
+    ttl = dynamodb.describe_time_to_live(TableName=table)["TimeToLiveDescription"]
+    assert (ttl["TimeToLiveStatus"], ttl["AttributeName"]) == ("ENABLED", "expires"), ttl
+    backups = dynamodb.describe_continuous_backups(TableName=table)["ContinuousBackupsDescription"]
+    assert backups["PointInTimeRecoveryDescription"]["PointInTimeRecoveryStatus"] == "ENABLED", backups
+    assert dynamodb.describe_table(TableName=table)["Table"]["SSEDescription"]["Status"] == "ENABLED"
 
 
 if __name__ == "__main__":
