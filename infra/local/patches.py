@@ -4,7 +4,8 @@
 - CloudTrail's record of a write to Secrets Manager, as EventBridge shows it.
 - A Pipe from a table's stream to an event bus or a queue, with its filter, its
   source and detail type, and its input template.
-- A table's expiry, recovery and encryption, when a stack makes the table.
+- What a stack needs: a table's expiry, recovery and encryption; an ECS service whose
+  count is a parameter; two types of resource, one of them as a mere record.
 - Waits in milliseconds: a Pipe runs when the table changes, and a long poll
   looks every 5 ms.
 
@@ -35,6 +36,7 @@ def install():
     secret_events()
     pipes()
     tables()
+    services()
     long_poll()
 
 
@@ -321,6 +323,38 @@ def tables():
         return name, attributes
 
     wrap(has(resource_handlers(), "AWS::DynamoDB::Table"), "create", create)
+
+
+# Services ----------------------------------------------------------------
+
+
+def services():
+    """A stack with an ECS service: what stops the emulator from making it, out of the way.
+
+    No container runs, so a rule between security groups is only written down.
+    """
+    handlers = resource_handlers()
+    waf = service("waf")
+    associate, disassociate = has(waf, "_associate_web_acl"), has(waf, "_disassociate_web_acl")
+
+    def create_service(original, logical_id, props, stack_name):
+        # Parameters are strings there, numbers too.
+        return original(logical_id, {**props, "DesiredCount": int(props.get("DesiredCount", 1))}, stack_name)
+
+    def create_association(logical_id, props, stack_name):
+        if body_of(associate(props)) is None:
+            raise ValueError(f"there is no web ACL {props['WebACLArn']}")
+        return props["ResourceArn"], {}
+
+    def create_record(logical_id, props, stack_name):
+        return f"{stack_name}-{logical_id}", {}
+
+    wrap(has(handlers, "AWS::ECS::Service"), "create", create_service)
+    handlers["AWS::WAFv2::WebACLAssociation"] = {
+        "create": create_association,
+        "delete": lambda physical_id, props: disassociate({"ResourceArn": physical_id}),
+    }
+    handlers["AWS::EC2::SecurityGroupEgress"] = {"create": create_record, "delete": lambda physical_id, props: None}
 
 
 # Queues ------------------------------------------------------------------

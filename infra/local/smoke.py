@@ -32,7 +32,7 @@ def main():
     parser.add_argument("--endpoint")
     options = parser.parse_args()
     with emulator(options.endpoint) as endpoint:
-        checks = [parameter_events, secret_events, pipe_to_bus, pipe_to_queue, long_poll, stack]
+        checks = [parameter_events, secret_events, pipe_to_bus, pipe_to_queue, long_poll, stack, stack_with_hubs]
         failed = [check for check in checks if not passes(check, Account(endpoint))]
     return 1 if failed else 0
 
@@ -229,6 +229,21 @@ def stack(account):
     changes_reach_a_queue(account, settings)
     signs_tokens(account, settings)
     table_is_as_told(account.client("dynamodb"), settings["CONFHUB_AWS_TABLE"])
+    account.script("stack.py", "--delete")
+
+
+def stack_with_hubs(account):
+    ec2 = account.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    zones = {"us-east-1a": "10.0.0.0/24", "us-east-1b": "10.0.1.0/24"}
+    subnets = ",".join(
+        ec2.create_subnet(VpcId=vpc, CidrBlock=block, AvailabilityZone=zone)["Subnet"]["SubnetId"]
+        for zone, block in zones.items()
+    )
+    certificate = account.client("acm").request_certificate(DomainName="hub.example.com")["CertificateArn"]
+    given = {"VpcId": vpc, "LoadBalancerSubnets": subnets, "HubSubnets": subnets, "CertificateArn": certificate}
+    parameters = [f"--parameter={name}={value}" for name, value in given.items()]
+    account.script("stack.py", "--parameter=DeployService=yes", *parameters)
     account.script("stack.py", "--delete")
 
 
