@@ -100,6 +100,26 @@ impl App {
     /// # Errors
     /// If one of them cannot be had; nothing is left behind then.
     pub async fn start(settings: Settings, clock: Clock) -> Result<Self, StartError> {
+        #[cfg(feature = "aws")]
+        let account = open_account(&settings).await?;
+        Self::start_in(
+            settings,
+            clock,
+            #[cfg(feature = "aws")]
+            account,
+        )
+        .await
+    }
+
+    /// The same in an AWS account of the caller's own.
+    ///
+    /// # Errors
+    /// As [`App::start`].
+    pub async fn start_in(
+        settings: Settings,
+        clock: Clock,
+        #[cfg(feature = "aws")] account: Option<crate::aws::Account>,
+    ) -> Result<Self, StartError> {
         // Ports first: they tell at once that a hub is running here already.
         let grpc = bind(settings.listen, "listen").await?;
         let http = bind(settings.http, "http").await?;
@@ -109,8 +129,6 @@ impl App {
         }
         let feed = Feed::default();
         let metrics = Arc::new(Metrics::new(VERSION));
-        #[cfg(feature = "aws")]
-        let account = open_account(&settings).await?;
         let router = open_backends(&Opening {
             settings: &settings,
             clock: &clock,

@@ -46,6 +46,23 @@ impl Hub {
         let mut settings = Self::settings(folder.path());
         change(&mut settings);
         let app = App::start(settings, clock.clone()).await.unwrap();
+        Self::run(app, folder, clock)
+    }
+
+    /// A hub on the stores of an AWS account.
+    #[cfg(feature = "aws")]
+    pub async fn start_on_aws(aws: &super::Aws, change: impl FnOnce(&mut Settings)) -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let mut settings = Self::settings(folder.path());
+        aws.configure(&mut settings);
+        change(&mut settings);
+        let account = confhub::aws::Account::open_as(&settings.aws, Some(aws.credentials())).await.unwrap();
+        let clock = system_clock();
+        let app = App::start_in(settings, clock.clone(), Some(account)).await.unwrap();
+        Self::run(app, folder, clock)
+    }
+
+    fn run(app: App, folder: Arc<TempDir>, clock: Clock) -> Self {
         let issuer = DevIssuer::open(folder.path()).unwrap();
         let addresses = app.addresses();
         let (stop, stopped) = oneshot::channel();
@@ -53,6 +70,25 @@ impl Hub {
             app.run(async move { drop(stopped.await) }).await.unwrap();
         });
         Self { addresses, folder, issuer, clock, stop: Some(stop), running }
+    }
+
+    /// The value of a series of `/metrics`, by its name with labels; 0 if there is none.
+    pub async fn metric(&self, series: &str) -> f64 {
+        let (_, text) = super::http_get(self.addresses.http, "/metrics").await.unwrap();
+        let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        value.map_or(0.0, |value| value.parse().unwrap())
+    }
+
+    /// The sum of all series of `/metrics` whose name is `name` and whose labels
+    /// have all of these.
+    pub async fn metrics(&self, name: &str, labels: &[&str]) -> f64 {
+        let (_, text) = super::http_get(self.addresses.http, "/metrics").await.unwrap();
+        let wanted = |line: &&str| {
+            let (series, _) = line.split_once(' ').unwrap_or_default();
+            let (its_name, its_labels) = series.split_once('{').unwrap_or((series, ""));
+            its_name == name && labels.iter().all(|label| its_labels.contains(label))
+        };
+        text.lines().filter(wanted).map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
     }
 
     /// The default settings, on `folder` and on free ports.
