@@ -11,6 +11,8 @@ pub mod embedded;
 mod error;
 mod kinds;
 mod router;
+#[cfg(feature = "aws")]
+pub mod ssm;
 
 pub use error::{BackendError, Cause, Full, WriteError};
 pub use kinds::{KINDS, Kind, Opened, Opening, names};
