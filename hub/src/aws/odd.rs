@@ -1,5 +1,7 @@
 //! What stands where entries should be and cannot be read as one.
 
+use crate::metrics::{BackendLabel, Metrics};
+use prometheus_client::metrics::counter::Counter;
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
@@ -10,19 +12,23 @@ const NAMES: usize = 1_000;
 /// The names that were warned of. One for each backend.
 #[derive(Debug)]
 pub struct OddNames {
-    kind: &'static str,
+    backend: &'static str,
     seen: Mutex<HashSet<String>>,
+    /// How often one was read.
+    count: Counter,
 }
 
 impl OddNames {
     /// None yet.
     #[must_use]
-    pub fn new(kind: &'static str) -> Self {
-        Self { kind, seen: Mutex::default() }
+    pub fn new(backend: &'static str, metrics: &Metrics) -> Self {
+        let count = metrics.odd_rows.get_or_create(&BackendLabel { backend }).clone();
+        Self { backend, seen: Mutex::default(), count }
     }
 
-    /// Warns of `name` the first time, and says why it is passed over.
-    pub fn warn(&self, name: &str, reason: &str) {
+    /// Counts that `name` was passed over, and says so and why the first time.
+    pub fn passed_over(&self, name: &str, reason: &str) {
+        self.count.inc();
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.len() >= NAMES || seen.contains(name) {
             return;
@@ -30,10 +36,10 @@ impl OddNames {
         seen.insert(name.to_owned());
         let last = seen.len() == NAMES;
         drop(seen);
-        let kind = self.kind;
-        tracing::warn!(backend = kind, name, reason, "passed over what is no entry");
+        let backend = self.backend;
+        tracing::warn!(backend, name, reason, "passed over what is no entry");
         if last {
-            tracing::warn!(backend = kind, names = NAMES, "passes over too many names to tell them all");
+            tracing::warn!(backend, names = NAMES, "too many names are no entries to tell them all");
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The kinds of backends that there are: one line each.
 
-#[cfg(feature = "aws")]
-use super::ssm;
 use super::{Backend, embedded};
+#[cfg(feature = "aws")]
+use super::{secretsmanager, ssm};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::metrics::Metrics;
@@ -44,6 +44,8 @@ pub static KINDS: &[Kind] = &[
     Kind { name: embedded::KIND, aws: false, open: |opening| Box::pin(embedded::open(opening)) },
     #[cfg(feature = "aws")]
     Kind { name: ssm::KIND, aws: true, open: |opening| Box::pin(ssm::open(opening)) },
+    #[cfg(feature = "aws")]
+    Kind { name: secretsmanager::KIND, aws: true, open: |opening| Box::pin(secretsmanager::open(opening)) },
 ];
 
 /// Their names.

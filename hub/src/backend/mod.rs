@@ -12,6 +12,10 @@ mod error;
 mod kinds;
 mod router;
 #[cfg(feature = "aws")]
+pub mod secretsmanager;
+#[cfg(feature = "aws")]
+mod single;
+#[cfg(feature = "aws")]
 pub mod ssm;
 
 pub use error::{BackendError, Cause, Full, WriteError};

@@ -1,14 +1,15 @@
 //! The calls of Parameter Store, each within the budget.
 
+use super::KIND;
 use super::fit::Fitted;
-use super::{KIND, failed};
-use crate::aws::{Account, Budget, once};
+use crate::aws::{Account, Budget, Pulse, once};
+use crate::backend::single::{failed, next_page};
 use crate::backend::{BackendError, Urgency};
 use crate::config::{AwsSettings, ParameterTier};
 use aws_sdk_ssm::Client;
 use aws_sdk_ssm::config::Builder;
 use aws_sdk_ssm::config::retry::RetryConfig;
-use aws_sdk_ssm::error::SdkError;
+use aws_sdk_ssm::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ssm::operation::delete_parameter::DeleteParameterError;
 use aws_sdk_ssm::operation::get_parameter::GetParameterError;
 use aws_sdk_ssm::operation::put_parameter::PutParameterError;
@@ -29,6 +30,7 @@ pub(super) struct Calls {
     /// Makes each call once.
     writer: Client,
     budget: Budget,
+    pulse: Pulse,
     kms_key: Option<String>,
     tier: types::ParameterTier,
 }
@@ -40,6 +42,7 @@ impl Calls {
             reader: Client::new(account.config()),
             writer: Client::from_conf(once.build()),
             budget: Budget::new(settings.parameter_reads),
+            pulse: Pulse::default(),
             kms_key: settings.kms_key.clone(),
             tier: match settings.parameter_tier {
                 ParameterTier::Standard => types::ParameterTier::Standard,
@@ -58,9 +61,9 @@ impl Calls {
             self.budget.take(urgency).await;
             let call = self.reader.get_parameters_by_path().path(path).recursive(true).with_decryption(false);
             let call = call.max_results(i32::try_from(BATCH).unwrap_or(10)).set_next_token(token.clone());
-            let page = call.send().await.map_err(|error| failed(&error))?;
+            let page = self.heard(call.send().await)?;
             found.extend(page.parameters.unwrap_or_default());
-            token = next(token, page.next_token)?;
+            token = next_page(KIND, token, page.next_token)?;
             if token.is_none() {
                 return Ok(found);
             }
@@ -71,7 +74,7 @@ impl Calls {
     pub(super) async fn named(&self, names: &[String]) -> Result<Vec<Parameter>, BackendError> {
         self.budget.take(Urgency::Demand).await;
         let call = self.reader.get_parameters().set_names(Some(names.to_vec())).with_decryption(false);
-        let found = call.send().await.map_err(|error| failed(&error))?;
+        let found = self.heard(call.send().await)?;
         Ok(found.parameters.unwrap_or_default())
     }
 
@@ -88,7 +91,7 @@ impl Calls {
             {
                 Ok(None)
             }
-            Err(error) => Err(failed(&error)),
+            Err(error) => Err(failed(KIND, &error)),
         }
     }
 
@@ -107,10 +110,10 @@ impl Calls {
                 {
                     return Ok(Vec::new());
                 }
-                Err(error) => return Err(failed(&error)),
+                Err(error) => return Err(failed(KIND, &error)),
             };
             found.extend(page.parameters.unwrap_or_default());
-            token = next(token, page.next_token)?;
+            token = next_page(KIND, token, page.next_token)?;
             if token.is_none() {
                 return Ok(found);
             }
@@ -128,7 +131,9 @@ impl Calls {
         let key = self.kms_key.clone().filter(|_| kind == ParameterType::SecureString);
         let call = self.writer.put_parameter().name(name).value(value).description(description);
         let call = call.r#type(kind).tier(self.tier.clone()).overwrite(overwrite).set_key_id(key);
-        Ok(once(|| call.clone().send()).await?.version)
+        let written = once(|| call.clone().send()).await?.version;
+        self.pulse.record(&Ok(()));
+        Ok(written)
     }
 
     /// Deletes a parameter with its history.
@@ -136,14 +141,24 @@ impl Calls {
         let call = self.writer.delete_parameter().name(name);
         once(|| call.clone().send()).await.map(drop)
     }
-}
 
-/// The token of the next page. One that repeats itself would never end.
-fn next(last: Option<String>, next: Option<String>) -> Result<Option<String>, BackendError> {
-    let next = next.filter(|token| !token.is_empty());
-    if next.is_some() && next == last {
-        let reason = "a list of parameters goes on with the same page".to_owned();
-        return Err(BackendError::Damaged { kind: KIND, reason });
+    /// Whether Parameter Store answers, at the cost of one read at most.
+    pub(super) async fn check(&self, root: &str) -> Result<(), BackendError> {
+        // No tenant is named like this: the answer is that there is nothing.
+        let probe = async { self.named(&[format!("/{root}/-")]).await.map(drop) };
+        self.pulse.check(probe).await
     }
-    Ok(next)
+
+    /// Takes note of how a read went. Only of those that any hub makes all the
+    /// time: a key that may not be used, or a write that may not be made, does not
+    /// say that the store is down.
+    fn heard<T, E, R>(&self, outcome: Result<T, SdkError<E, R>>) -> Result<T, BackendError>
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+        R: std::fmt::Debug + 'static,
+    {
+        let outcome = outcome.map_err(|error| failed(KIND, &error));
+        self.pulse.record(&outcome);
+        outcome
+    }
 }

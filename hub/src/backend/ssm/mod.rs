@@ -16,15 +16,15 @@ mod history;
 mod parameter;
 mod write;
 
+use super::single::Closed;
 use super::{
-    Backend, BackendError, Cause, Change, Nature, Opened, Opening, Position, Reading, Revision, Scope,
-    Urgency, WriteError,
+    Backend, BackendError, Change, Nature, Opened, Opening, Position, Reading, Revision, Scope, Urgency,
+    WriteError,
 };
-use crate::aws::{AccountError, OddNames, cause, naming, said};
+use crate::aws::{AccountError, OddNames, naming};
 use crate::config::StringLists;
 use crate::source::Address;
 use async_trait::async_trait;
-use aws_sdk_ssm::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ssm::types::Parameter;
 use bytes::Bytes;
 use calls::{BATCH, Calls};
@@ -34,7 +34,6 @@ use futures_util::stream::{StreamExt as _, TryStreamExt as _};
 use parameter::{Raw, Stored};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What the settings call this backend.
 pub const KIND: &str = "ssm";
@@ -64,8 +63,8 @@ pub(super) async fn open(opening: &Opening<'_>) -> Opened {
         calls: Calls::new(account, settings),
         root: settings.root.clone(),
         rules: Rules { tier: settings.parameter_tier, lists: settings.string_lists },
-        odd: OddNames::new(KIND),
-        closed: AtomicBool::new(false),
+        odd: OddNames::new(KIND, opening.metrics),
+        closed: Closed::default(),
     }))
 }
 
@@ -75,17 +74,13 @@ pub struct Ssm {
     root: String,
     rules: Rules,
     odd: OddNames,
-    closed: AtomicBool,
+    closed: Closed,
 }
 
 impl Ssm {
     /// The calls, unless the backend is closed.
     fn calls(&self) -> Result<&Calls, BackendError> {
-        if self.closed.load(Ordering::Acquire) {
-            let reason = "it is closed".to_owned();
-            return Err(BackendError::Unavailable { kind: KIND, cause: Cause::Failed, reason });
-        }
-        Ok(&self.calls)
+        self.closed.check(KIND).map(|()| &self.calls)
     }
 
     fn name(&self, tenant: &TenantId, address: &Address) -> String {
@@ -99,7 +94,7 @@ impl Ssm {
     /// The entry that a parameter at `address` is. What is none is told.
     fn stored(&self, name: &str, address: &Address, parameter: impl Into<Raw>) -> Option<Stored> {
         let stored = parameter.into().stored(address, self.lists());
-        stored.map_err(|reason| self.odd.warn(name, &reason)).ok()
+        stored.map_err(|reason| self.odd.passed_over(name, &reason)).ok()
     }
 
     /// The entry that a listed parameter is, with its place.
@@ -109,7 +104,7 @@ impl Ssm {
         let Some((_, address)) = place else {
             let reason =
                 format!("it is not of the form /{}/tenant/service/key with allowed names", self.root);
-            self.odd.warn(&name, &reason);
+            self.odd.passed_over(&name, &reason);
             return None;
         };
         let stored = self.stored(&name, &address, parameter)?;
@@ -220,21 +215,12 @@ impl Backend for Ssm {
     }
 
     async fn check(&self) -> Result<(), BackendError> {
-        // No tenant is named like this, so the answer is that there is nothing.
-        self.calls()?.named(&[format!("/{}/-", self.root)]).await.map(drop)
+        self.calls()?.check(&self.root).await
     }
 
     async fn close(&self) {
-        self.closed.store(true, Ordering::Release);
+        self.closed.close();
     }
-}
-
-fn failed<E, R>(error: &SdkError<E, R>) -> BackendError
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-    R: std::fmt::Debug + 'static,
-{
-    BackendError::Unavailable { kind: KIND, cause: cause(error), reason: said(error) }
 }
 
 fn damaged(reason: String) -> BackendError {

@@ -3,34 +3,23 @@
 use super::fit::Fitted;
 use super::history::description;
 use super::parameter::{Raw, Stored};
-use super::{KIND, Ssm, failed};
+use super::{KIND, Ssm};
+use crate::backend::single::{Place, failed, only};
 use crate::backend::{Action, BackendError, Change, WriteError};
-use crate::source::Address;
 use aws_sdk_ssm::error::{ProvideErrorMetadata as _, SdkError};
 use aws_sdk_ssm::operation::put_parameter::PutParameterError;
 use aws_sdk_ssm::types::ParameterType;
 use confhub_proto::{Content, TenantId};
-
-/// Where a change is made, by whom, and over what.
-struct Place<'a> {
-    name: String,
-    address: Address,
-    author: &'a str,
-    expected: Option<u64>,
-}
 
 impl Ssm {
     pub(super) async fn write(
         &self,
         tenant: &TenantId,
         author: &str,
-        mut changes: Vec<Change>,
+        changes: Vec<Change>,
     ) -> Result<Vec<u64>, WriteError> {
-        if changes.len() > 1 {
-            return Err(WriteError::TooMany { kind: KIND, changes: changes.len(), limit: 1 });
-        }
-        let Some(Change { address, action, expected }) = changes.pop() else { return Ok(Vec::new()) };
-        let place = Place { name: self.name(tenant, &address), address, author, expected };
+        let Some(Change { address, action, expected }) = only(KIND, changes)? else { return Ok(Vec::new()) };
+        let place = Place { kind: KIND, name: self.name(tenant, &address), address, author, expected };
         let written = match action {
             Action::Put(content) => self.put(&place, &content).await?,
             Action::Delete => self.delete(&place).await?,
@@ -42,7 +31,7 @@ impl Ssm {
     async fn put(&self, place: &Place<'_>, content: &Content) -> Result<u64, WriteError> {
         // Where nothing is expected, the write itself fails if there is something.
         let existing = if place.expected == Some(0) { None } else { self.present(place).await? };
-        place.check(existing.as_ref())?;
+        place.check(present_version(existing.as_ref()))?;
         let secret = existing.as_ref().is_some_and(|existing| existing.entry.is_secret());
         if secret && !content.secret {
             return Err(WriteError::Exposes(place.address.clone()));
@@ -54,7 +43,7 @@ impl Ssm {
 
     async fn restore(&self, place: &Place<'_>, version: u64) -> Result<u64, WriteError> {
         let existing = self.present(place).await?;
-        place.check(existing.as_ref())?;
+        place.check(present_version(existing.as_ref()))?;
         let selected = format!("{}:{version}", place.name);
         let Some(kept) = self.calls()?.one(&selected, false).await? else {
             return Err(self.unknown(place, version).await);
@@ -77,16 +66,15 @@ impl Ssm {
     /// deletion is deleted with it, and nothing tells.
     async fn delete(&self, place: &Place<'_>) -> Result<u64, WriteError> {
         let existing = self.present(place).await?;
-        place.check(existing.as_ref())?;
-        let gone = || WriteError::NotFound(place.address.clone());
-        let existing = existing.ok_or_else(gone)?;
+        place.check(present_version(existing.as_ref()))?;
+        let existing = existing.ok_or_else(|| WriteError::NotFound(place.address.clone()))?;
         match self.calls()?.delete(&place.name).await {
             // Parameter Store does not count deletions.
             Ok(()) => Ok(existing.entry.version() + 1),
             Err(error) if error.as_service_error().is_some_and(|error| error.is_parameter_not_found()) => {
-                Err(place.expected.map_or_else(gone, |_| place.conflict(0)))
+                Err(place.gone())
             }
-            Err(error) => Err(failed(&error).into()),
+            Err(error) => Err(failed(KIND, &error).into()),
         }
     }
 
@@ -97,7 +85,7 @@ impl Ssm {
         existing: Option<&Stored>,
         fitted: Fitted,
     ) -> Result<u64, WriteError> {
-        let next = existing.map_or(0, |existing| existing.entry.version()) + 1;
+        let next = present_version(existing) + 1;
         let overwrite = place.expected != Some(0);
         let text = description(place.author, next);
         let written = match self.calls()?.put(&place.name, fitted, &text, overwrite).await {
@@ -145,7 +133,7 @@ impl Ssm {
                 | E::PoliciesLimitExceededException(_),
             ) => said,
             Some(other) if other.code() == Some("ValidationException") => said,
-            _ => return failed(&error).into(),
+            _ => return failed(KIND, &error).into(),
         };
         place.unfit(reason)
     }
@@ -172,26 +160,10 @@ impl Ssm {
             (Some(oldest), Some(newest)) => format!("{oldest} to {newest}"),
             _ => "none".to_owned(),
         };
-        WriteError::UnknownVersion { address: place.address.clone(), version, kept }
+        place.unknown_version(version, kept)
     }
 }
 
-impl Place<'_> {
-    /// Whether what is there is what the writer expects.
-    fn check(&self, existing: Option<&Stored>) -> Result<(), WriteError> {
-        let actual = existing.map_or(0, |existing| existing.entry.version());
-        match self.expected {
-            Some(expected) if expected != actual => Err(self.conflict(actual)),
-            _ => Ok(()),
-        }
-    }
-
-    fn conflict(&self, actual: u64) -> WriteError {
-        let expected = self.expected.unwrap_or(0);
-        WriteError::Conflict { address: self.address.clone(), expected, actual }
-    }
-
-    fn unfit(&self, reason: String) -> WriteError {
-        WriteError::Unfit { address: self.address.clone(), kind: KIND, reason }
-    }
+fn present_version(existing: Option<&Stored>) -> u64 {
+    existing.map_or(0, |existing| existing.entry.version())
 }
