@@ -179,7 +179,6 @@ pub struct RefusalLabel {
     /// The reason, one of a fixed set.
     pub reason: &'static str,
 }
-
 /// All that is counted. Cheap to share: each metric is.
 pub struct Metrics {
     registry: Registry,
@@ -209,6 +208,9 @@ pub struct Metrics {
     pub backend_up: Family<BackendLabel, Gauge>,
     /// Entries that a reading found changed without a hint.
     pub drift: Labelled<DriftLabel>,
+    /// Rows and parameters read that no hub has written as they are, and that were
+    /// left out or read as well as can be, by backend.
+    pub odd_rows: Labelled<BackendLabel>,
     /// Writes, by outcome.
     pub writes: Labelled<OutcomeLabel>,
     /// Calls refused for want of identity or role, by reason.
@@ -249,6 +251,7 @@ impl Metrics {
             backend_failures: Family::default(),
             backend_up: Family::default(),
             drift: Family::default(),
+            odd_rows: Family::default(),
             writes: Family::default(),
             refusals: Family::default(),
             // 100 microseconds to 26 seconds.
@@ -285,6 +288,7 @@ impl Metrics {
             }
         }
         self.backend_up.get_or_create(&BackendLabel { backend }).set(1);
+        let _ = self.odd_rows.get_or_create(&BackendLabel { backend });
     }
 
     /// Counts a read of a backend, and how it ended.
@@ -326,6 +330,9 @@ impl Metrics {
         r.register("backend_up", about, self.backend_up.clone());
         let about = "Entries that a reading of everything found changed although no hint had come yet";
         r.register("drift_entries", about, self.drift.clone());
+        let about =
+            "Entries read that were changed by hand and left out, or read as well as can be, by backend";
+        r.register("odd_rows", about, self.odd_rows.clone());
         r.register("writes", "Writes, by outcome", self.writes.clone());
         let about = "Calls refused for want of a valid token or of a role, by reason";
         r.register("refusals", about, self.refusals.clone());

@@ -11,6 +11,12 @@ pub mod embedded;
 mod error;
 mod kinds;
 mod router;
+#[cfg(feature = "aws")]
+pub mod secretsmanager;
+#[cfg(feature = "aws")]
+mod single;
+#[cfg(feature = "aws")]
+pub mod ssm;
 
 pub use error::{BackendError, Cause, Full, WriteError};
 pub use kinds::{KINDS, Kind, Opened, Opening, names};

@@ -50,12 +50,8 @@ impl FaultProxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let client = Client::builder(TokioExecutor::new()).build_http();
-        let shared = Shared {
-            to: endpoint.to_owned(),
-            client,
-            faults: Mutex::default(),
-            calls: Mutex::default(),
-        };
+        let shared =
+            Shared { to: endpoint.to_owned(), client, faults: Mutex::default(), calls: Mutex::default() };
         let shared = Arc::new(shared);
         let running = tokio::spawn(accept(listener, Arc::clone(&shared)));
         Self { endpoint: format!("http://{address}"), shared, running }

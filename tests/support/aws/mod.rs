@@ -134,7 +134,8 @@ impl Aws {
         use aws_sdk_dynamodb::types::AttributeValue::S;
         let pk = service.map_or(format!("TENANT#{tenant}"), |of| format!("TENANT#{tenant}|SERVICE#{of}"));
         let put = self.dynamodb().put_item().table_name(self.table());
-        let put = put.item("pk", S(pk)).item("sk", S(format!("CONFIG#{key}"))).item("value", S(value.to_owned()));
+        let put =
+            put.item("pk", S(pk)).item("sk", S(format!("CONFIG#{key}"))).item("value", S(value.to_owned()));
         put.send().await.unwrap();
     }
 }

@@ -1,0 +1,3 @@
+//! The promises of a hub whose truth is in an AWS account.
+
+mod delivery;
