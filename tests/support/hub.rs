@@ -72,25 +72,6 @@ impl Hub {
         Self { addresses, folder, issuer, clock, stop: Some(stop), running }
     }
 
-    /// The value of a series of `/metrics`, by its name with labels; 0 if there is none.
-    pub async fn metric(&self, series: &str) -> f64 {
-        let (_, text) = super::http_get(self.addresses.http, "/metrics").await.unwrap();
-        let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-        value.map_or(0.0, |value| value.parse().unwrap())
-    }
-
-    /// The sum of all series of `/metrics` whose name is `name` and whose labels
-    /// have all of these.
-    pub async fn metrics(&self, name: &str, labels: &[&str]) -> f64 {
-        let (_, text) = super::http_get(self.addresses.http, "/metrics").await.unwrap();
-        let wanted = |line: &&str| {
-            let (series, _) = line.split_once(' ').unwrap_or_default();
-            let (its_name, its_labels) = series.split_once('{').unwrap_or((series, ""));
-            its_name == name && labels.iter().all(|label| its_labels.contains(label))
-        };
-        text.lines().filter(wanted).map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
-    }
-
     /// The default settings, on `folder` and on free ports.
     pub fn settings(folder: &Path) -> Settings {
         let mut settings = Settings { data_dir: folder.to_owned(), ..Settings::default() };
