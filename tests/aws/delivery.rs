@@ -7,7 +7,8 @@ use crate::support::{Aws, Hub};
 async fn a_parameter_that_somebody_else_writes_arrives() {
     let aws = Aws::new().await;
     aws.put_parameter("acme", "shared", "param_config_a", "1").await;
-    let hub = Hub::start_on_aws(&aws, |_| {}).await;
+    let hub =
+        Hub::start_on_aws(&aws, |settings| settings.backends.retain(|(_, name)| name != "dynamodb")).await;
     let caller = hub.caller("acme").await;
     let mut stream = caller.subscribe("cart", b"").await.unwrap();
     stream.until("the first state", |state| state.len() == 1).await;

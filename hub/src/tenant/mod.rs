@@ -21,3 +21,6 @@ pub use lane::Sweep;
 pub use registry::{DriftCauses, FollowError, Tenants};
 pub use seat::{Listener, TenantStatus};
 pub use view::View;
+
+#[cfg(test)]
+mod tests;
