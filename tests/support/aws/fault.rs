@@ -1,6 +1,7 @@
 //! A proxy between a hub and the emulator that fails as it is told, and counts
 //! what passes.
 
+use super::super::soon;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
@@ -13,6 +14,7 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// What the proxy does with a call instead of passing it on.
@@ -30,6 +32,27 @@ pub enum Does {
     Lose,
 }
 
+/// Calls that are held up, until this is dropped.
+pub struct Held {
+    target: String,
+    shared: Arc<Shared>,
+    arrived: watch::Receiver<u64>,
+}
+
+impl Held {
+    /// Waits until so many calls have arrived.
+    pub async fn until(&mut self, calls: u64) {
+        soon("calls to arrive", self.arrived.wait_for(|arrived| *arrived >= calls)).await.unwrap();
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Its sender goes with it, and the calls go on.
+        self.shared.held.lock().unwrap().retain(|(target, _)| *target != self.target);
+    }
+}
+
 /// Forwards to the emulator, but for the calls that are to fail.
 pub struct FaultProxy {
     pub endpoint: String,
@@ -41,6 +64,7 @@ struct Shared {
     to: String,
     client: Client<HttpConnector, Full<Bytes>>,
     faults: Mutex<Vec<(String, Does)>>,
+    held: Mutex<Vec<(String, watch::Sender<u64>)>>,
     /// Calls by their targets, refused ones too.
     calls: Mutex<HashMap<String, u64>>,
 }
@@ -50,8 +74,13 @@ impl FaultProxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let client = Client::builder(TokioExecutor::new()).build_http();
-        let shared =
-            Shared { to: endpoint.to_owned(), client, faults: Mutex::default(), calls: Mutex::default() };
+        let shared = Shared {
+            to: endpoint.to_owned(),
+            client,
+            faults: Mutex::default(),
+            held: Mutex::default(),
+            calls: Mutex::default(),
+        };
         let shared = Arc::new(shared);
         let running = tokio::spawn(accept(listener, Arc::clone(&shared)));
         Self { endpoint: format!("http://{address}"), shared, running }
@@ -62,6 +91,13 @@ impl FaultProxy {
     /// `AmazonSQS.ReceiveMessage`; empty: all calls.
     pub fn fail(&self, target: &str, does: Does) {
         self.shared.faults.lock().unwrap().insert(0, (target.to_owned(), does));
+    }
+
+    /// Holds up calls whose target begins with this.
+    pub fn hold(&self, target: &str) -> Held {
+        let (count, arrived) = watch::channel(0);
+        self.shared.held.lock().unwrap().push((target.to_owned(), count));
+        Held { target: target.to_owned(), shared: Arc::clone(&self.shared), arrived }
     }
 
     /// From now on nothing fails.
@@ -101,6 +137,17 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     let target = target(&head, &body);
     *shared.calls.lock().unwrap().entry(target.clone()).or_default() += 1;
+    let gate = {
+        let held = shared.held.lock().unwrap();
+        held.iter().find(|(name, _)| target.starts_with(name)).map(|(_, count)| {
+            count.send_modify(|count| *count += 1);
+            count.subscribe()
+        })
+    };
+    if let Some(mut gate) = gate {
+        // It never is: this ends when the sender goes.
+        let _ = gate.wait_for(|_| false).await;
+    }
     let fault = |(name, does): &(String, Does)| target.starts_with(name).then_some(*does);
     let does = shared.faults.lock().unwrap().iter().find_map(fault);
     match does {
