@@ -1,7 +1,7 @@
 //! What an error of AWS means.
 
 use crate::backend::Cause;
-use aws_smithy_runtime_api::client::result::SdkError;
+use aws_smithy_runtime_api::client::result::{DispatchFailure, SdkError};
 use aws_smithy_types::error::display::DisplayErrorContext;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
@@ -40,8 +40,8 @@ pub fn cause<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> Cause {
     match error {
         SdkError::TimeoutError(_) => Cause::Timeout,
         SdkError::DispatchFailure(failure) if failure.is_timeout() => Cause::Timeout,
-        // Credentials that cannot be had end here too, as "other".
-        SdkError::DispatchFailure(failure) if failure.is_io() => Cause::Unreachable,
+        SdkError::DispatchFailure(failure) if failure.is_io() || was_sent(failure) => Cause::Unreachable,
+        // Credentials that cannot be had end here, as "other".
         SdkError::DispatchFailure(_) | SdkError::ConstructionFailure(_) => Cause::Denied,
         SdkError::ServiceError(failed) => match failed.err().code() {
             Some(code) if THROTTLED.contains(&code) => Cause::Throttled,
@@ -51,6 +51,19 @@ pub fn cause<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> Cause {
         },
         _ => Cause::Failed,
     }
+}
+
+/// Whether it was the HTTP client that failed: a connection that ends before the
+/// answer does is "other" to the SDK.
+fn was_sent(failure: &DispatchFailure) -> bool {
+    let mut next = failure.as_connector_error().and_then(std::error::Error::source);
+    while let Some(error) = next {
+        if error.is::<hyper_util::client::legacy::Error>() {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// What AWS says, in one line: its code and message, or what lay in the way.

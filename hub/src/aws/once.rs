@@ -9,8 +9,9 @@ use std::time::Duration;
 /// Attempts of a call that is turned away for coming too fast.
 const ATTEMPTS: u32 = 6;
 
-/// Wait before the second attempt; it doubles from there. All of them together
-/// take at most 9 s, which is below the time limit of a writer.
+/// Wait before the second attempt, before jitter; it doubles from there. All
+/// waits together are 6 s, and 9 at most: longer than a burst of writers from the
+/// three writes a second that Parameter Store takes.
 const WAIT: Duration = Duration::from_millis(200);
 
 /// Makes a call of a client that does not try again by itself. Only what was

@@ -41,6 +41,12 @@ impl Place<'_> {
         self.expected.map_or_else(|| WriteError::NotFound(self.address.clone()), |_| self.conflict(0))
     }
 
+    /// What was written is `written`, over what somebody else had written meanwhile.
+    pub(super) fn lost_race(&self, overwritten: u64, written: u64) -> WriteError {
+        let expected = self.expected.unwrap_or(0);
+        WriteError::LostRace { address: self.address.clone(), expected, overwritten, written }
+    }
+
     pub(super) fn unknown_version(&self, version: u64, kept: String) -> WriteError {
         WriteError::UnknownVersion { address: self.address.clone(), version, kept }
     }

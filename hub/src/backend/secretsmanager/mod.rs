@@ -139,7 +139,10 @@ impl Backend for SecretsManager {
         let recent = self.recent.of(tenant);
         let described = self.described(tenant, &recent, urgency).await?;
         for (address, entry) in recent.into_iter().zip(described) {
-            entries.insert(address, entry.map(Arc::new));
+            match entry {
+                Some(entry) => entries.insert(address, Some(Arc::new(entry))),
+                None => entries.remove(&address),
+            };
         }
         let entries = entries.into_iter().collect();
         Ok(Reading { entries, scope: Scope::All, position: Position::default() })

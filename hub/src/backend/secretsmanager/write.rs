@@ -18,7 +18,7 @@ const VALUE_BYTES: usize = 65_536;
 
 /// How often a write is looked for that does not show yet, and the wait between.
 /// All calls are eventually consistent; in practice the first look finds it.
-const LOOKS: usize = 10;
+const LOOKS: usize = 6;
 const LOOK: Duration = Duration::from_millis(100);
 
 impl SecretsManager {
@@ -62,7 +62,10 @@ impl SecretsManager {
     async fn create(&self, place: &Place<'_>, content: &Content) -> Result<u64, WriteError> {
         use CreateSecretError as E;
         let error = match self.calls()?.create(&place.name, &content.value).await {
-            Ok(id) => return Ok(self.seen(place, |known| known.has(&id)).await?.version()),
+            Ok(id) => {
+                let seen = self.seen(place, |known| known.has(&id)).await?;
+                return Ok(seen.ok_or_else(|| unseen(place))?.version());
+            }
             Err(error) => error,
         };
         match error.as_service_error() {
@@ -87,25 +90,17 @@ impl SecretsManager {
                 });
             }
         };
-        let after = self.seen(place, |known| known.has(&id)).await?;
-        if after.staged(CURRENT) != Some(id.as_str()) {
-            // Somebody has written over it, so that the secret's last change is not
-            // this one.
-            let versions = self.calls()?.versions(&place.name).await?;
-            let own = versions.into_iter().find(|version| version.id == id);
-            return Ok(own.map_or_else(|| after.version(), |own| millis(own.created)));
-        }
-        let overwritten = after.staged(PREVIOUS);
+        let seen = self.seen(place, |known| known.has(&id)).await?;
+        let Some(after) = seen.filter(|after| after.staged(CURRENT) == Some(id.as_str())) else {
+            return self.overwritten(place, before, &id).await;
+        };
+        let under = after.staged(PREVIOUS);
         match place.expected {
-            Some(expected) if expected > 0 && overwritten != before.staged(CURRENT) => {
+            Some(_) if under != before.staged(CURRENT) => {
                 let versions = self.calls()?.versions(&place.name).await?;
-                let other = versions.into_iter().find(|version| Some(version.id.as_str()) == overwritten);
-                Err(WriteError::LostRace {
-                    address: place.address.clone(),
-                    expected,
-                    overwritten: other.map_or(0, |other| millis(other.created)),
-                    written: after.version(),
-                })
+                let under = versions.into_iter().find(|version| Some(version.id.as_str()) == under);
+                let moment = under.map_or(0, |under| millis(under.created));
+                Err(place.lost_race(moment, after.version()))
             }
             _ => Ok(after.version()),
         }
@@ -134,7 +129,7 @@ impl SecretsManager {
             })?;
         }
         let done = |known: &Known| !known.deleted && known.staged(CURRENT) == Some(version.id.as_str());
-        Ok(self.seen(place, done).await?.version())
+        Ok(self.seen(place, done).await?.ok_or_else(|| unseen(place))?.version())
     }
 
     /// Deletes what is there. Somebody else's write between the look and the
@@ -170,23 +165,52 @@ impl SecretsManager {
         }
     }
 
+    /// The number of the version `id` that was written, and written over at once,
+    /// so that the secret's last change is somebody else's. A version that is two
+    /// behind has lost its stage.
+    async fn overwritten(&self, place: &Place<'_>, before: &Known, id: &str) -> Result<u64, WriteError> {
+        let versions = self.calls()?.versions(&place.name).await?;
+        if let Some(own) = versions.iter().find(|version| version.id == id) {
+            let written = millis(own.created);
+            let earlier = versions.iter().filter(|version| version.created < own.created);
+            return match earlier.max_by_key(|version| version.created) {
+                Some(under)
+                    if place.expected.is_some() && Some(under.id.as_str()) != before.staged(CURRENT) =>
+                {
+                    Err(place.lost_race(millis(under.created), written))
+                }
+                _ => Ok(written),
+            };
+        }
+        let after = self.calls()?.describe(&place.name, Urgency::Demand).await?;
+        // Whoever expected a version is owed more than a guess.
+        let moved = |after: &Known| after.staged(CURRENT) != before.staged(CURRENT);
+        let after = after.filter(|after| place.expected.is_none() && moved(after));
+        after.map(|after| after.version()).ok_or_else(|| unseen(place).into())
+    }
+
     /// The secret once `shown` is true of it: once a write shows.
-    async fn seen(&self, place: &Place<'_>, shown: impl Fn(&Known) -> bool) -> Result<Known, BackendError> {
+    async fn seen(
+        &self,
+        place: &Place<'_>,
+        shown: impl Fn(&Known) -> bool,
+    ) -> Result<Option<Known>, BackendError> {
         for look in 0..LOOKS {
             if look > 0 {
                 tokio::time::sleep(LOOK).await;
             }
             let known = self.calls()?.describe(&place.name, Urgency::Demand).await?;
             if let Some(known) = known.filter(&shown) {
-                return Ok(known);
+                return Ok(Some(known));
             }
         }
-        Err(BackendError::Unavailable {
-            kind: KIND,
-            cause: Cause::Timeout,
-            reason: format!("{} was written, and does not show: read it before writing again", place.address),
-        })
+        Ok(None)
     }
+}
+
+fn unseen(place: &Place<'_>) -> BackendError {
+    let reason = format!("{} was written, and does not show: read it before writing again", place.address);
+    BackendError::Unavailable { kind: KIND, cause: Cause::Timeout, reason }
 }
 
 /// What Secrets Manager can keep.

@@ -24,28 +24,42 @@ pub(super) fn description(author: &str, version: u64) -> String {
     format!("{WRITTEN_BY}{author}{end}")
 }
 
-/// Who wrote `version`, by its description. A description may outlive the version
-/// that it was written for, when somebody else writes without one: it only counts
-/// for its own version.
-fn author(description: &str, version: u64) -> Option<&str> {
+/// Who wrote `version`, by its description and that of the version before. A
+/// description outlives the version that it was written for when somebody else
+/// writes without one; then it is the same as the one before, and is not for
+/// this version. (The number in it tells two writes of one author apart, and is
+/// another than its version's own after a race that was lost.)
+fn author<'a>(description: &'a str, before: Option<&str>, version: u64) -> Option<&'a str> {
     let (author, of) = description.strip_prefix(WRITTEN_BY)?.rsplit_once(AS_VERSION)?;
-    (of.parse() == Ok(version)).then_some(author)
+    let own = of.parse() == Ok(version) || before.is_some_and(|before| before != description);
+    own.then_some(author)
 }
 
 impl Ssm {
-    /// One version of the parameter `name` at `address`.
-    pub(super) fn revision(
+    /// The versions of the parameter `name` at `address`, newest first.
+    pub(super) fn revisions(
         &self,
         name: &str,
         address: &Address,
-        mut found: ParameterHistory,
-    ) -> Option<Revision> {
-        let labels = found.labels.take().unwrap_or_default();
-        let described = found.description.take().unwrap_or_default();
-        let user = found.last_modified_user.take().unwrap_or_default();
-        let entry = self.stored(name, address, found)?.entry;
-        let author = author(&described, entry.version()).map_or(user, str::to_owned);
-        Some(Revision { entry, deleted: false, author, labels })
+        mut found: Vec<ParameterHistory>,
+    ) -> Vec<Revision> {
+        found.sort_by_key(|version| version.version);
+        let mut revisions = Vec::new();
+        let mut before: Option<String> = None;
+        for mut version in found {
+            let labels = version.labels.take().unwrap_or_default();
+            let described = version.description.take().unwrap_or_default();
+            let user = version.last_modified_user.take().unwrap_or_default();
+            if let Some(stored) = self.stored(name, address, version) {
+                let entry = stored.entry;
+                let author = author(&described, before.as_deref(), entry.version());
+                let author = author.map_or(user, str::to_owned);
+                revisions.push(Revision { entry, deleted: false, author, labels });
+            }
+            before = Some(described);
+        }
+        revisions.reverse();
+        revisions
     }
 }
 
@@ -56,12 +70,17 @@ mod tests {
     #[test]
     fn a_description_tells_the_author_of_its_own_version_alone() {
         let text = description("alice as version 9", 7);
-        assert_eq!(author(&text, 7), Some("alice as version 9"));
-        assert_eq!(author(&text, 8), None);
-        assert_eq!(author("confhub: written by alice", 7), None);
-        assert_eq!(author("limits of the shop", 1), None);
+        let alice = Some("alice as version 9");
+        assert_eq!(author(&text, None, 7), alice);
+        assert_eq!(author(&text, Some("limits of the shop"), 7), alice);
+        // Somebody else wrote, and the description stayed.
+        assert_eq!(author(&text, Some(&text), 8), None);
+        // Somebody else was faster.
+        assert_eq!(author(&text, Some(&description("bob", 6)), 8), alice);
+        assert_eq!(author(&text, None, 8), None);
+        assert_eq!(author("limits of the shop", None, 1), None);
         let long = description(&"é".repeat(2_000), u64::MAX);
         assert_eq!(long.chars().count(), DESCRIPTION_CHARS);
-        assert!(author(&long, u64::MAX).is_some());
+        assert!(author(&long, None, u64::MAX).is_some());
     }
 }

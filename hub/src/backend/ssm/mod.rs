@@ -182,10 +182,13 @@ impl Backend for Ssm {
     ) -> Result<Option<(Entry, Bytes)>, BackendError> {
         let name = self.name(tenant, address);
         let Some(parameter) = self.calls()?.one(&name, true).await? else { return Ok(None) };
-        let Raw { kind, value, .. } = parameter.clone().into();
-        let Some(stored) = self.stored(&name, address, parameter) else { return Ok(None) };
-        let value = parameter::content(&kind, value, self.lists()).map_err(damaged)?.value;
-        Ok(Some((stored.entry, value)))
+        match Raw::from(parameter).revealed(address, self.lists()) {
+            Ok((stored, value)) => Ok(Some((stored.entry, value))),
+            Err(reason) => {
+                self.odd.passed_over(&name, &reason);
+                Ok(None)
+            }
+        }
     }
 
     async fn apply(
@@ -206,10 +209,8 @@ impl Backend for Ssm {
     ) -> Result<Vec<Revision>, BackendError> {
         let name = self.name(tenant, address);
         let found = self.calls()?.versions(&name).await?;
-        let revision = |version| self.revision(&name, address, version);
-        let mut revisions: Vec<_> = found.into_iter().filter_map(revision).collect();
+        let mut revisions = self.revisions(&name, address, found);
         revisions.retain(|revision| revision.entry.version() < before);
-        revisions.sort_by_key(|revision| std::cmp::Reverse(revision.entry.version()));
         revisions.truncate(limit);
         Ok(revisions)
     }

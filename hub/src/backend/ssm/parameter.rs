@@ -53,6 +53,11 @@ impl Raw {
     /// value of a secret, encrypted as it comes without being asked for, is
     /// dropped.
     pub(super) fn stored(self, address: &Address, lists: StringLists) -> Result<Stored, String> {
+        self.revealed(address, lists).map(|(stored, _)| stored)
+    }
+
+    /// The same, and the value.
+    pub(super) fn revealed(self, address: &Address, lists: StringLists) -> Result<(Stored, Bytes), String> {
         let Self { kind, value, version, modified } = self;
         let version = u64::try_from(version).map_err(|_| format!("its version is {version}"))?;
         let modified = modified.map(SystemTime::try_from);
@@ -60,13 +65,14 @@ impl Raw {
             return Err("the time of its modification is missing or out of range".to_owned());
         };
         let content = content(&kind, value, lists)?;
+        let value = content.value.clone();
         let entry = Entry::new(address.key.clone(), address.service.clone(), content, version, modified);
-        Ok(Stored { kind, entry })
+        Ok((Stored { kind, entry }, value))
     }
 }
 
 /// What a parameter of type `kind` holds. For a secret too: the entry drops it.
-pub(super) fn content(kind: &ParameterType, value: String, lists: StringLists) -> Result<Content, String> {
+fn content(kind: &ParameterType, value: String, lists: StringLists) -> Result<Content, String> {
     let (value, content_type) = match kind {
         ParameterType::String => {
             let content_type = text_type(&value);

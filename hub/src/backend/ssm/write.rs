@@ -93,12 +93,9 @@ impl Ssm {
             Err(error) => return Err(self.refused(place, error).await),
         };
         match place.expected {
-            Some(expected) if written != expected + 1 => Err(WriteError::LostRace {
-                address: place.address.clone(),
-                expected,
-                overwritten: written.saturating_sub(1),
-                written,
-            }),
+            Some(expected) if written != expected + 1 => {
+                Err(place.lost_race(written.saturating_sub(1), written))
+            }
             _ => Ok(written),
         }
     }
