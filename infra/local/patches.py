@@ -6,6 +6,7 @@
   source and detail type, and its input template.
 - What a stack needs: a table's expiry, recovery and encryption; an ECS service whose
   count is a parameter; two types of resource, one of them as a mere record.
+- Dates of secrets in milliseconds, as AWS gives them.
 - Waits in milliseconds: a Pipe runs when the table changes, and a long poll
   looks every 5 ms.
 
@@ -34,10 +35,22 @@ def install():
         raise SystemExit(f"ministack {version('ministack')} is installed; the patches are for {MINISTACK}")
     parameter_events()
     secret_events()
+    secret_dates()
     pipes()
     tables()
     services()
     long_poll()
+
+
+def secret_dates():
+    """Every date there is `int(time.time())`; two changes within a second would look like one."""
+    secrets = service("secretsmanager")
+    has(secrets, "time")
+
+    def milliseconds(value=0, *base):
+        return round(value, 3) if isinstance(value, float) else int(value, *base)
+
+    secrets.int = milliseconds
 
 
 def service(name):

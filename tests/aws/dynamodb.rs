@@ -105,7 +105,8 @@ async fn a_write_on_a_version_that_is_gone_changes_nothing() {
         held.until(1).await;
         let pk_sk = [("pk", "TENANT#acme"), ("sk", "CONFIG#tenant_config_a")];
         let update = aws.dynamodb().update_item().table_name(aws.table());
-        let update = pk_sk.iter().fold(update, |update, (name, value)| update.key(*name, S((*value).to_owned())));
+        let update =
+            pk_sk.iter().fold(update, |update, (name, value)| update.key(*name, S((*value).to_owned())));
         let update = update.update_expression("SET version = :v, #value = :x");
         let update = update.expression_attribute_names("#value", "value");
         let update = update.expression_attribute_values(":v", N("9".to_owned()));
@@ -232,5 +233,7 @@ async fn the_value_of_a_secret_is_only_read_to_be_revealed() {
     caller.put_content(KEY, secret("hunter3")).await.unwrap();
     caller.rollback(KEY, 1).await.unwrap();
     assert_eq!(caller.reveal("", KEY).await.unwrap().value, "hunter2");
-    assert!(caller.history("", KEY, 0).await.unwrap().iter().all(|r| r.entry.as_ref().unwrap().value.is_empty()));
+    assert!(
+        caller.history("", KEY, 0).await.unwrap().iter().all(|r| r.entry.as_ref().unwrap().value.is_empty())
+    );
 }

@@ -16,6 +16,9 @@ type Found = Result<Arc<HashMap<Address, Option<Arc<Entry>>>>, BackendError>;
 /// A read that is under way, as many may wait for.
 type Flight = Shared<BoxFuture<'static, Found>>;
 
+/// The same, as somebody else holds it.
+type Weak = WeakShared<BoxFuture<'static, Found>>;
+
 /// The reads that are under way. They hold themselves: one that nobody waits for
 /// any more is over.
 #[derive(Clone, Default)]
@@ -26,7 +29,7 @@ pub(super) struct Flights {
 #[derive(Default)]
 struct Open {
     /// The number of the read, and the read.
-    flights: HashMap<(TenantId, Address), (u64, WeakShared<BoxFuture<'static, Found>>)>,
+    flights: HashMap<(TenantId, Address), (u64, Weak)>,
     /// Counts the reads.
     number: u64,
 }
