@@ -40,6 +40,12 @@ impl Hub {
         line.unwrap_or_else(|| panic!("no `{name}` in {text}")).parse().unwrap()
     }
 
+    /// Waits until the change source receives.
+    #[cfg(feature = "aws")]
+    pub async fn until_source_is_up(&self) {
+        self.until_metric("confhub_source_up", |up| up > 0.0).await;
+    }
+
     /// Waits until a metric is as wanted.
     pub async fn until_metric(&self, name: &str, wanted: impl Fn(f64) -> bool) {
         let reached = async {

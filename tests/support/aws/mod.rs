@@ -7,9 +7,11 @@
 
 mod emulator;
 mod fault;
+mod queue;
 
 pub use emulator::Emulator;
 pub use fault::{Does, FaultProxy};
+pub use queue::FixedQueue;
 
 use super::soon;
 use aws_sdk_sts::config::{Credentials, SharedCredentialsProvider};
