@@ -5,7 +5,13 @@
 //! their backend. So a hint may be late, repeated or out of order at no cost
 //! but a read, and every source, whatever its guarantees, is a sender of hints.
 //!
-//! The embedded store sends its own (a hint for every commit, in order).
+//! The embedded store sends its own (a hint for every commit, in order). Changes
+//! in the stores of AWS, whoever makes them, arrive as messages on a queue: `sqs`
+//! receives them, `event` reads what they say, and [`SourceHealth`] tells whether
+//! they can be received at all.
+
+#[cfg(feature = "aws")]
+pub mod event;
 
 use confhub_proto::{Key, ServiceName, TenantId};
 use std::fmt;
