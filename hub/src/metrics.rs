@@ -3,6 +3,7 @@
 //! No label has a value that a caller can choose, so the number of series is
 //! fixed: no tenant, key or service appears here.
 
+use crate::backend::Cause;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
@@ -82,6 +83,55 @@ pub struct RefusalLabel {
     pub reason: &'static str,
 }
 
+/// What became of a message of a change source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct MessageLabel {
+    /// What became of it.
+    pub outcome: MessageOutcome,
+}
+
+/// What became of a message of a change source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MessageOutcome {
+    /// Its hints were applied.
+    Applied,
+    /// It said nothing about an entry.
+    Ignored,
+    /// It could not be read.
+    Poison,
+}
+
+/// Why something failed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct CauseLabel {
+    /// The cause, one of a fixed set.
+    pub cause: &'static str,
+}
+
+impl EncodeLabelValue for MessageOutcome {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        encoder.write_str(match self {
+            Self::Applied => "applied",
+            Self::Ignored => "ignored",
+            Self::Poison => "poison",
+        })
+    }
+}
+
+impl From<Cause> for CauseLabel {
+    fn from(cause: Cause) -> Self {
+        let cause = match cause {
+            Cause::Throttled => "throttled",
+            Cause::Denied => "denied",
+            Cause::Missing => "missing",
+            Cause::Timeout => "timeout",
+            Cause::Unreachable => "unreachable",
+            Cause::Failed => "failed",
+        };
+        Self { cause }
+    }
+}
+
 /// All that is counted. Cheap to share: each metric is.
 pub struct Metrics {
     registry: Registry,
@@ -114,6 +164,20 @@ pub struct Metrics {
     /// Time from the write of a change, by the clock of its backend, to its
     /// publication to the views.
     pub publish_delay: Histogram,
+    /// Whether the change source works (1) or not (0); 0 too without one.
+    pub source_up: Gauge,
+    /// Messages of the change source, by what became of them.
+    pub source_messages: Labelled<MessageLabel>,
+    /// Calls of the change source that failed, by cause.
+    pub source_failures: Labelled<CauseLabel>,
+    /// Messages that were hidden for longer, since their hints took long.
+    pub source_visibility_extensions: Counter,
+    /// Queues of this hub that were made anew since somebody had deleted them.
+    pub source_queues_remade: Counter,
+    /// Queues of hubs that are gone that this hub has removed.
+    pub source_queues_reaped: Counter,
+    /// Time from a message's arrival in the queue, by its clock, to its hints' application.
+    pub source_lag: Histogram,
 }
 
 impl Metrics {
@@ -149,8 +213,17 @@ impl Metrics {
             refusals: Family::default(),
             // 100 microseconds to 26 seconds.
             publish_delay: Histogram::new(exponential_buckets(0.0001, 4.0, 10)),
+            source_up: Gauge::default(),
+            source_messages: Family::default(),
+            source_failures: Family::default(),
+            source_visibility_extensions: Counter::default(),
+            source_queues_remade: Counter::default(),
+            source_queues_reaped: Counter::default(),
+            // 1 millisecond to 4 minutes.
+            source_lag: Histogram::new(exponential_buckets(0.001, 4.0, 10)),
         };
         metrics.register();
+        metrics.register_source();
         metrics.start_at_zero();
         metrics
     }
@@ -166,6 +239,27 @@ impl Metrics {
         for reason in [EndReason::Left, EndReason::Drain, EndReason::Expired, EndReason::TooLarge] {
             let _ = self.stream_ends.get_or_create(&EndLabel { reason });
         }
+        for outcome in [MessageOutcome::Applied, MessageOutcome::Ignored, MessageOutcome::Poison] {
+            let _ = self.source_messages.get_or_create(&MessageLabel { outcome });
+        }
+    }
+
+    fn register_source(&mut self) {
+        let Self { registry: r, .. } = self;
+        let about = "Whether the change source works (1) or not, or is not there (0)";
+        r.register("source_up", about, self.source_up.clone());
+        let about = "Messages of the change source, by what became of them";
+        r.register("source_messages", about, self.source_messages.clone());
+        let about = "Calls of the change source that failed, by cause";
+        r.register("source_failures", about, self.source_failures.clone());
+        let about = "Messages that were hidden for longer, since their hints took long to apply";
+        r.register("source_visibility_extensions", about, self.source_visibility_extensions.clone());
+        let about = "Queues of this hub that were made anew since somebody had deleted them";
+        r.register("source_queues_remade", about, self.source_queues_remade.clone());
+        let about = "Queues of hubs that are gone, removed by this hub";
+        r.register("source_queues_reaped", about, self.source_queues_reaped.clone());
+        let about = "Time from a message's arrival in the queue to the application of its hints";
+        r.register_with_unit("source_lag", about, Unit::Seconds, self.source_lag.clone());
     }
 
     fn register(&mut self) {

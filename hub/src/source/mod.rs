@@ -11,7 +11,14 @@
 //! they can be received at all.
 
 #[cfg(feature = "aws")]
+pub mod sqs;
+
+#[cfg(feature = "aws")]
 pub mod event;
+
+mod health;
+
+pub use health::{Failure, SourceHealth, SourceStatus};
 
 use confhub_proto::{Key, ServiceName, TenantId};
 use std::fmt;
