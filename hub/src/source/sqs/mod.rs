@@ -26,7 +26,7 @@ mod unsettled;
 
 use super::Feed;
 use super::event::Places;
-use super::health::{Failure, Part, SourceHealth};
+use super::health::{Part, SourceHealth};
 use crate::aws::Account;
 use crate::clock::Clock;
 use crate::config::Settings;
