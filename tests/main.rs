@@ -12,6 +12,8 @@ mod support;
 
 mod alerts;
 mod atomic;
+#[cfg(feature = "aws")]
+mod aws;
 mod bad_input;
 mod cli;
 mod cli_help;

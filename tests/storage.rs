@@ -1,9 +1,9 @@
 //! What the data folder holds is whole, is one hub's alone, and is never read wrong.
 
 use crate::support::{Hub, delete, put, secret, seed, soon};
-use confhub::app::{App, StartError};
-use confhub::backend::Backend as _;
+use confhub::app::App;
 use confhub::backend::embedded::{Bounds, Embedded};
+use confhub::backend::{Backend as _, Urgency};
 use confhub::clock::system_clock;
 use confhub::config::Settings;
 use confhub_proto::TenantId;
@@ -178,9 +178,9 @@ async fn read(folder: &Path) -> Result<BTreeMap<String, (u64, Vec<u8>)>, String>
     let owned = folder.to_owned();
     let open = move || Embedded::open(&owned, bounds, system_clock(), feed);
     let store = tokio::task::spawn_blocking(open).await.expect("opening does not panic");
-    let store = store.map_err(|error| StartError::from(error).to_string())?;
+    let store = store.map_err(|error| error.to_string())?;
     let tenant = TenantId::new("acme").unwrap();
-    let reading = store.load(&tenant).await.map_err(|error| error.to_string())?;
+    let reading = store.load(&tenant, &[], Urgency::Demand).await.map_err(|error| error.to_string())?;
     store.close().await;
     let entries =
         reading.entries.into_iter().filter_map(|(address, entry)| Some((address.to_string(), entry?)));

@@ -7,8 +7,8 @@ use crate::config::Settings;
 use crate::grpc::{Connections, Edge, VERSION};
 use crate::http::Health;
 use crate::limits::{BULK_READS, CALLS};
-use crate::metrics::Metrics;
-use crate::source::Feed;
+use crate::metrics::{DriftCause, Metrics};
+use crate::source::{Feed, Source, SourceHealth};
 use crate::tenant::Tenants;
 use serde::Serialize;
 use std::collections::HashMap;
@@ -38,6 +38,7 @@ pub struct App {
     http: TcpListener,
     authenticator: Authenticator,
     edge: Arc<Edge>,
+    source: Option<Box<dyn Source>>,
 }
 
 /// Where a hub listens. The ready file holds it as JSON.
@@ -100,6 +101,26 @@ impl App {
     /// # Errors
     /// If one of them cannot be had; nothing is left behind then.
     pub async fn start(settings: Settings, clock: Clock) -> Result<Self, StartError> {
+        #[cfg(feature = "aws")]
+        let account = open_account(&settings).await?;
+        Self::start_in(
+            settings,
+            clock,
+            #[cfg(feature = "aws")]
+            account,
+        )
+        .await
+    }
+
+    /// The same in an AWS account of the caller's own.
+    ///
+    /// # Errors
+    /// As [`App::start`].
+    pub async fn start_in(
+        settings: Settings,
+        clock: Clock,
+        #[cfg(feature = "aws")] account: Option<crate::aws::Account>,
+    ) -> Result<Self, StartError> {
         // Ports first: they tell at once that a hub is running here already.
         let grpc = bind(settings.listen, "listen").await?;
         let http = bind(settings.http, "http").await?;
@@ -109,8 +130,6 @@ impl App {
         }
         let feed = Feed::default();
         let metrics = Arc::new(Metrics::new(VERSION));
-        #[cfg(feature = "aws")]
-        let account = open_account(&settings).await?;
         let router = open_backends(&Opening {
             settings: &settings,
             clock: &clock,
@@ -120,13 +139,21 @@ impl App {
             account: account.as_ref(),
         })
         .await?;
+        for backend in router.backends() {
+            metrics.expect_backend(backend.kind());
+        }
         let authenticator = Authenticator::open(&settings.auth, &settings.data_dir, clock.clone()).await?;
+        #[cfg(feature = "aws")]
+        let source = crate::source::sqs::open(&settings, account.as_ref(), &feed, &metrics, &clock);
+        #[cfg(not(feature = "aws"))]
+        let source: Option<Box<dyn Source>> = None;
         let tenants = Tenants::new(
             router.clone(),
             settings.limits.clone(),
             settings.times.clone(),
             clock.clone(),
             Arc::clone(&metrics),
+            Box::new(drift_cause(source.as_ref().map(|source| source.health()))),
         );
         feed.connect(tenants.clone());
         let edge = Edge {
@@ -141,7 +168,7 @@ impl App {
             bulk_reads: Arc::new(Semaphore::new(BULK_READS)),
             watch: Arc::default(),
         };
-        Ok(Self { settings, addresses, grpc, http, authenticator, edge: Arc::new(edge) })
+        Ok(Self { settings, addresses, grpc, http, authenticator, edge: Arc::new(edge), source })
     }
 
     /// Where it listens.
@@ -155,19 +182,22 @@ impl App {
     /// # Errors
     /// If a server ends by itself, or the ready file cannot be written.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
-        let Self { settings, addresses, grpc, http, authenticator, edge } = self;
+        let Self { settings, addresses, grpc, http, authenticator, edge, source } = self;
         let (tenants, backends) = (edge.tenants.clone(), edge.router.clone());
         let health = Arc::new(Health {
             ready: AtomicBool::new(false),
+            answered: AtomicBool::new(false),
             metrics: Arc::clone(&edge.metrics),
             tenants: tenants.clone(),
             backends: backends.clone(),
+            source: source.as_ref().map(|source| source.health()),
             dev_jwks: authenticator.dev_jwks(),
         });
         let (reporter, health_service) = tonic_health::server::health_reporter();
         let (stop, stopped) = watch::channel(Stage::Serving);
         let (drain, draining) = watch::channel(false);
         let metrics = Arc::clone(&edge.metrics);
+        let mut sources: JoinSet<_> = source.map(|source| source.run(draining.clone())).into_iter().collect();
         let connections = Connections::new(grpc, settings.limits.connections, metrics, draining);
 
         let mut background = JoinSet::new();
@@ -191,6 +221,7 @@ impl App {
             ended = probes.join_next() => ended,
             // They never end by themselves, and a hub without them only looks well.
             ended = background.join_next() => ended.map(|ended| ended.map(Ok)),
+            Some(ended) = sources.join_next() => Some(ended.map(Ok)),
         };
 
         health.ready.store(false, Ordering::SeqCst);
@@ -209,6 +240,9 @@ impl App {
             tracing::warn!(deadline_ms, "the deadline has passed: closing what is still open");
         }
         background.abort_all();
+        if timeout(CLOSE, sources.join_all()).await.is_err() {
+            tracing::error!("the change source does not end");
+        }
         for backend in backends.backends() {
             if timeout(CLOSE, backend.close()).await.is_err() {
                 tracing::error!(backend = backend.kind(), "the store does not let go: its disk hangs");
@@ -235,6 +269,21 @@ async fn open_account(settings: &Settings) -> Result<Option<crate::aws::Account>
         return Ok(None);
     }
     Ok(Some(crate::aws::Account::open(&settings.aws).await?))
+}
+
+/// Tells why no hint had come of a change in a backend since a reading.
+fn drift_cause(source: Option<SourceHealth>) -> impl Fn(&'static str, Option<Instant>) -> DriftCause {
+    move |backend, since| {
+        // A store that is no other's sends its own hints.
+        let outside = KINDS.iter().any(|kind| kind.aws && kind.name == backend);
+        match &source {
+            None if outside => DriftCause::NoSource,
+            Some(source) if outside && since.is_some_and(|since| source.outage_since(since)) => {
+                DriftCause::SourceDown
+            }
+            _ => DriftCause::HintLost,
+        }
+    }
 }
 
 /// Opens each backend that the table names, once.

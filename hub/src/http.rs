@@ -3,12 +3,13 @@
 //! | path | answer |
 //! |---|---|
 //! | `/livez` | 200 while the process runs |
-//! | `/readyz` | 200 while the hub takes streams; 503 with the reason before and after |
+//! | `/readyz` | 200 while the hub takes streams, with what is wrong beside; 503 with the reason before and after |
 //! | `/metrics` | what [`crate::metrics`] counts |
 //! | `/.well-known/jwks.json` | public keys of the development issuer, if it is in use |
 
 use crate::backend::Router as Backends;
 use crate::metrics::Metrics;
+use crate::source::{SourceHealth, SourceStatus};
 use crate::tenant::Tenants;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -26,12 +27,16 @@ use tokio::net::TcpListener;
 pub struct Health {
     /// Whether the hub takes streams.
     pub ready: AtomicBool,
+    /// Whether every backend has answered at some time.
+    pub answered: AtomicBool,
     /// Counts.
     pub metrics: Arc<Metrics>,
     /// The tenants in memory.
     pub tenants: Tenants,
     /// The backends.
     pub backends: Backends,
+    /// The change source, if there is one.
+    pub source: Option<SourceHealth>,
     /// Public keys of the development issuer.
     pub dev_jwks: Option<Value>,
 }
@@ -54,16 +59,35 @@ pub async fn serve(
     axum::serve(listener, routes).with_graceful_shutdown(shutdown).await
 }
 
+/// A store that fails makes a hub not ready if it is the hub's own, or if none has
+/// answered since the start: another hub may do better. An outage of a shared store
+/// does not: every hub has it, and each serves the tenants that it has in memory.
 async fn readyz(State(health): State<Arc<Health>>) -> Response {
+    let unready =
+        |reason: &str| (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {reason}\n")).into_response();
     if !health.ready.load(Ordering::SeqCst) {
-        return (StatusCode::SERVICE_UNAVAILABLE, "not ready: starting or shutting down\n").into_response();
+        return unready("starting or shutting down");
     }
+    let mut wrong = Vec::new();
     for backend in health.backends.backends() {
         if let Err(error) = backend.check().await {
-            return (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {error}\n")).into_response();
+            if !backend.nature().metered || !health.answered.load(Ordering::SeqCst) {
+                return unready(&error.to_string());
+            }
+            wrong.push(error.to_string());
         }
     }
-    "ok\n".into_response()
+    // Without it a hub is current within a sweep: no reason to go elsewhere.
+    let source = health.source.as_ref().map(SourceHealth::status);
+    if let Some(SourceStatus { since, failure: Some(failure) }) = source {
+        let seconds = since.elapsed().as_secs();
+        wrong.push(format!("changes are found by sweeps alone for {seconds} s: {failure}"));
+    }
+    if wrong.is_empty() {
+        health.answered.store(true, Ordering::SeqCst);
+        return "ok\n".into_response();
+    }
+    format!("ok, but degraded: {}\n", wrong.join("; ")).into_response()
 }
 
 async fn metrics(State(health): State<Arc<Health>>) -> Response {

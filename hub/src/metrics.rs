@@ -3,7 +3,12 @@
 //! No label has a value that a caller can choose, so the number of series is
 //! fixed: no tenant, key or service appears here.
 
-use crate::backend::Cause;
+mod source;
+
+pub use source::{CauseLabel, MessageLabel, MessageOutcome, SourceMetrics};
+
+use crate::backend::{BackendError, Cause};
+use crate::tenant::Change;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
@@ -55,24 +60,121 @@ pub enum Outcome {
     Failed,
 }
 
-impl EncodeLabelValue for EndReason {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
-        encoder.write_str(match self {
-            Self::Left => "left",
-            Self::Drain => "drain",
-            Self::Expired => "expired",
-            Self::TooLarge => "too-large",
-        })
+/// A read of a backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ReadLabel {
+    /// Which kind of backend.
+    pub backend: &'static str,
+    /// What for.
+    pub purpose: Purpose,
+    /// The outcome.
+    pub outcome: Outcome,
+}
+
+/// What a backend is read for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// To load a tenant, or one service of it.
+    Load,
+    /// Because a hint came.
+    Hint,
+    /// To find what no hint had told.
+    Sweep,
+    /// For a single read of a caller.
+    Get,
+}
+
+/// A read that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct FailureLabel {
+    /// Which kind of backend.
+    pub backend: &'static str,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// One kind of backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct BackendLabel {
+    /// Which kind.
+    pub backend: &'static str,
+}
+
+/// A change that no hint had told of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct DriftLabel {
+    /// Which kind of backend.
+    pub backend: &'static str,
+    /// What had changed.
+    pub change: Change,
+    /// Why no hint had come, as far as it is known.
+    pub cause: DriftCause,
+}
+
+/// Why no hint had come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DriftCause {
+    /// Nothing sends hints for this backend, but the hub for its own writes.
+    NoSource,
+    /// The source was down for a while since the last reading.
+    SourceDown,
+    /// The hint was lost, or is late.
+    HintLost,
+}
+
+/// How many changes no hint had told of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Drift {
+    /// Entries that are new.
+    pub created: usize,
+    /// Entries that differ.
+    pub updated: usize,
+    /// Entries that are gone.
+    pub deleted: usize,
+}
+
+impl Drift {
+    /// Counts one.
+    pub fn add(&mut self, change: Change) {
+        *match change {
+            Change::Created => &mut self.created,
+            Change::Updated => &mut self.updated,
+            Change::Deleted => &mut self.deleted,
+        } += 1;
     }
 }
 
-impl EncodeLabelValue for Outcome {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
-        encoder.write_str(match self {
-            Self::Done => "done",
-            Self::Refused => "refused",
-            Self::Failed => "failed",
-        })
+/// Label values: each variant by its name in lower case.
+macro_rules! words {
+    ($($type:ident { $($variant:ident => $word:literal),+ $(,)? })+) => {$(
+        impl $type {
+            const ALL: &[Self] = &[$(Self::$variant),+];
+        }
+
+        impl EncodeLabelValue for $type {
+            fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+                encoder.write_str(match self {
+                    $(Self::$variant => $word),+
+                })
+            }
+        }
+    )+};
+}
+
+words! {
+    EndReason { Left => "left", Drain => "drain", Expired => "expired", TooLarge => "too-large" }
+    Outcome { Done => "done", Refused => "refused", Failed => "failed" }
+    Purpose { Load => "load", Hint => "hint", Sweep => "sweep", Get => "get" }
+    Change { Created => "created", Updated => "updated", Deleted => "deleted" }
+    DriftCause { NoSource => "no-source", SourceDown => "source-down", HintLost => "hint-lost" }
+    MessageOutcome { Applied => "applied", Ignored => "ignored", Poison => "poison" }
+    Cause {
+        Throttled => "throttled",
+        Denied => "denied",
+        Missing => "missing",
+        Timeout => "timeout",
+        Unreachable => "unreachable",
+        Failed => "failed",
     }
 }
 
@@ -82,56 +184,6 @@ pub struct RefusalLabel {
     /// The reason, one of a fixed set.
     pub reason: &'static str,
 }
-
-/// What became of a message of a change source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct MessageLabel {
-    /// What became of it.
-    pub outcome: MessageOutcome,
-}
-
-/// What became of a message of a change source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum MessageOutcome {
-    /// Its hints were applied.
-    Applied,
-    /// It said nothing about an entry.
-    Ignored,
-    /// It could not be read.
-    Poison,
-}
-
-/// Why something failed.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct CauseLabel {
-    /// The cause, one of a fixed set.
-    pub cause: &'static str,
-}
-
-impl EncodeLabelValue for MessageOutcome {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
-        encoder.write_str(match self {
-            Self::Applied => "applied",
-            Self::Ignored => "ignored",
-            Self::Poison => "poison",
-        })
-    }
-}
-
-impl From<Cause> for CauseLabel {
-    fn from(cause: Cause) -> Self {
-        let cause = match cause {
-            Cause::Throttled => "throttled",
-            Cause::Denied => "denied",
-            Cause::Missing => "missing",
-            Cause::Timeout => "timeout",
-            Cause::Unreachable => "unreachable",
-            Cause::Failed => "failed",
-        };
-        Self { cause }
-    }
-}
-
 /// All that is counted. Cheap to share: each metric is.
 pub struct Metrics {
     registry: Registry,
@@ -153,10 +205,17 @@ pub struct Metrics {
     pub updates: Counter,
     /// Hints received.
     pub hints: Counter,
-    /// Reads of backends on behalf of loaded tenants.
-    pub backend_reads: Labelled<OutcomeLabel>,
-    /// Entries that a sweep found changed without a hint.
-    pub drift: Counter,
+    /// Reads of backends.
+    pub backend_reads: Labelled<ReadLabel>,
+    /// Those that failed, by cause.
+    pub backend_failures: Labelled<FailureLabel>,
+    /// Whether the last read of a backend succeeded.
+    pub backend_up: Family<BackendLabel, Gauge>,
+    /// Entries that a reading found changed without a hint.
+    pub drift: Labelled<DriftLabel>,
+    /// Rows and parameters read that no hub has written as they are, and that were
+    /// left out or read as well as can be, by backend.
+    pub odd_rows: Labelled<BackendLabel>,
     /// Writes, by outcome.
     pub writes: Labelled<OutcomeLabel>,
     /// Calls refused for want of identity or role, by reason.
@@ -164,20 +223,8 @@ pub struct Metrics {
     /// Time from the write of a change, by the clock of its backend, to its
     /// publication to the views.
     pub publish_delay: Histogram,
-    /// Whether the change source works (1) or not (0); 0 too without one.
-    pub source_up: Gauge,
-    /// Messages of the change source, by what became of them.
-    pub source_messages: Labelled<MessageLabel>,
-    /// Calls of the change source that failed, by cause.
-    pub source_failures: Labelled<CauseLabel>,
-    /// Messages that were hidden for longer, since their hints took long.
-    pub source_visibility_extensions: Counter,
-    /// Queues of this hub that were made anew since somebody had deleted them.
-    pub source_queues_remade: Counter,
-    /// Queues of hubs that are gone that this hub has removed.
-    pub source_queues_reaped: Counter,
-    /// Time from a message's arrival in the queue, by its clock, to its hints' application.
-    pub source_lag: Histogram,
+    /// Of the change source.
+    pub source: SourceMetrics,
 }
 
 impl Metrics {
@@ -208,58 +255,68 @@ impl Metrics {
             updates: Counter::default(),
             hints: Counter::default(),
             backend_reads: Family::default(),
-            drift: Counter::default(),
+            backend_failures: Family::default(),
+            backend_up: Family::default(),
+            drift: Family::default(),
+            odd_rows: Family::default(),
             writes: Family::default(),
             refusals: Family::default(),
             // 100 microseconds to 26 seconds.
             publish_delay: Histogram::new(exponential_buckets(0.0001, 4.0, 10)),
-            source_up: Gauge::default(),
-            source_messages: Family::default(),
-            source_failures: Family::default(),
-            source_visibility_extensions: Counter::default(),
-            source_queues_remade: Counter::default(),
-            source_queues_reaped: Counter::default(),
-            // 1 millisecond to 4 minutes.
-            source_lag: Histogram::new(exponential_buckets(0.001, 4.0, 10)),
+            source: SourceMetrics::new(),
         };
         metrics.register();
-        metrics.register_source();
+        metrics.source.register(&mut metrics.registry);
         metrics.start_at_zero();
         metrics
     }
 
     /// Makes the series whose labels are known, so that a rate sees their first step.
     fn start_at_zero(&self) {
-        for outcome in [Outcome::Done, Outcome::Refused, Outcome::Failed] {
+        for outcome in Outcome::ALL.iter().copied() {
             let _ = self.writes.get_or_create(&OutcomeLabel { outcome });
         }
-        for outcome in [Outcome::Done, Outcome::Failed] {
-            let _ = self.backend_reads.get_or_create(&OutcomeLabel { outcome });
-        }
-        for reason in [EndReason::Left, EndReason::Drain, EndReason::Expired, EndReason::TooLarge] {
+        for reason in EndReason::ALL.iter().copied() {
             let _ = self.stream_ends.get_or_create(&EndLabel { reason });
-        }
-        for outcome in [MessageOutcome::Applied, MessageOutcome::Ignored, MessageOutcome::Poison] {
-            let _ = self.source_messages.get_or_create(&MessageLabel { outcome });
         }
     }
 
-    fn register_source(&mut self) {
-        let Self { registry: r, .. } = self;
-        let about = "Whether the change source works (1) or not, or is not there (0)";
-        r.register("source_up", about, self.source_up.clone());
-        let about = "Messages of the change source, by what became of them";
-        r.register("source_messages", about, self.source_messages.clone());
-        let about = "Calls of the change source that failed, by cause";
-        r.register("source_failures", about, self.source_failures.clone());
-        let about = "Messages that were hidden for longer, since their hints took long to apply";
-        r.register("source_visibility_extensions", about, self.source_visibility_extensions.clone());
-        let about = "Queues of this hub that were made anew since somebody had deleted them";
-        r.register("source_queues_remade", about, self.source_queues_remade.clone());
-        let about = "Queues of hubs that are gone, removed by this hub";
-        r.register("source_queues_reaped", about, self.source_queues_reaped.clone());
-        let about = "Time from a message's arrival in the queue to the application of its hints";
-        r.register_with_unit("source_lag", about, Unit::Seconds, self.source_lag.clone());
+    /// Makes the series of a backend, so that a rate sees their first step.
+    pub fn expect_backend(&self, backend: &'static str) {
+        for purpose in Purpose::ALL.iter().copied() {
+            for outcome in [Outcome::Done, Outcome::Failed] {
+                let _ = self.backend_reads.get_or_create(&ReadLabel { backend, purpose, outcome });
+            }
+        }
+        for cause in Cause::ALL.iter().copied() {
+            let _ = self.backend_failures.get_or_create(&FailureLabel { backend, cause });
+        }
+        for change in Change::ALL.iter().copied() {
+            for cause in DriftCause::ALL.iter().copied() {
+                let _ = self.drift.get_or_create(&DriftLabel { backend, change, cause });
+            }
+        }
+        self.backend_up.get_or_create(&BackendLabel { backend }).set(1);
+        let _ = self.odd_rows.get_or_create(&BackendLabel { backend });
+    }
+
+    /// Counts a read of a backend, and how it ended.
+    pub fn read(&self, backend: &'static str, purpose: Purpose, failed: Option<&BackendError>) {
+        let outcome = if failed.is_some() { Outcome::Failed } else { Outcome::Done };
+        self.backend_reads.get_or_create(&ReadLabel { backend, purpose, outcome }).inc();
+        self.backend_up.get_or_create(&BackendLabel { backend }).set(i64::from(failed.is_none()));
+        if let Some(error) = failed {
+            self.backend_failures.get_or_create(&FailureLabel { backend, cause: error.cause() }).inc();
+        }
+    }
+
+    /// Counts changes that no hint had told of.
+    pub fn drifted(&self, backend: &'static str, drift: &Drift, cause: DriftCause) {
+        let Drift { created, updated, deleted } = *drift;
+        let counts = [(Change::Created, created), (Change::Updated, updated), (Change::Deleted, deleted)];
+        for (change, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
+            self.drift.get_or_create(&DriftLabel { backend, change, cause }).inc_by(count as u64);
+        }
     }
 
     fn register(&mut self) {
@@ -274,10 +331,17 @@ impl Metrics {
         r.register("stream_ends", "Streams that ended, by reason", self.stream_ends.clone());
         r.register("updates", "Updates published to views", self.updates.clone());
         r.register("hints", "Hints received from change sources", self.hints.clone());
-        let about = "Reads of backends on behalf of loaded tenants, by outcome";
+        let about = "Reads of backends, by what for and by outcome";
         r.register("backend_reads", about, self.backend_reads.clone());
+        let about = "Reads of backends that failed, by cause";
+        r.register("backend_failures", about, self.backend_failures.clone());
+        let about = "Whether the last read of a backend succeeded (1) or not (0)";
+        r.register("backend_up", about, self.backend_up.clone());
         let about = "Entries that a reading of everything found changed although no hint had come yet";
         r.register("drift_entries", about, self.drift.clone());
+        let about =
+            "Entries read that were changed by hand and left out, or read as well as can be, by backend";
+        r.register("odd_rows", about, self.odd_rows.clone());
         r.register("writes", "Writes, by outcome", self.writes.clone());
         let about = "Calls refused for want of a valid token or of a role, by reason";
         r.register("refusals", about, self.refusals.clone());

@@ -84,6 +84,12 @@ impl Caller {
         self.put_content(key, wire::Content { content_type, ..text(json) }).await
     }
 
+    /// Has the hub compare the tenant with every backend.
+    pub async fn reconcile(&self) -> Result<Vec<wire::BackendSweep>, Status> {
+        let request = self.request(wire::ReconcileRequest {});
+        Ok(self.admin.clone().reconcile(request).await?.into_inner().backends)
+    }
+
     /// How the hub stands.
     pub async fn status(&self) -> Result<wire::StatusResponse, Status> {
         Ok(self.admin.clone().status(self.request(wire::StatusRequest {})).await?.into_inner())

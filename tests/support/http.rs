@@ -19,6 +19,19 @@ pub async fn http_get(address: SocketAddr, path: &str) -> io::Result<(u16, Strin
 }
 
 impl Hub {
+    #[allow(dead_code, reason = "being written")]
+    /// The sum of all series of `/metrics` whose name is `name` and whose labels
+    /// have all of these.
+    pub async fn metrics(&self, name: &str, labels: &[&str]) -> f64 {
+        let (_, text) = http_get(self.addresses.http, "/metrics").await.unwrap();
+        let wanted = |line: &&str| {
+            let (series, _) = line.split_once(' ').unwrap_or_default();
+            let (its_name, its_labels) = series.split_once('{').unwrap_or((series, ""));
+            its_name == name && labels.iter().all(|label| its_labels.contains(label))
+        };
+        text.lines().filter(wanted).map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+    }
+
     /// The value of a metric without labels.
     pub async fn metric(&self, name: &str) -> f64 {
         let (status, text) = http_get(self.addresses.http, "/metrics").await.unwrap();

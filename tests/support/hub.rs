@@ -46,6 +46,23 @@ impl Hub {
         let mut settings = Self::settings(folder.path());
         change(&mut settings);
         let app = App::start(settings, clock.clone()).await.unwrap();
+        Self::run(app, folder, clock)
+    }
+
+    /// A hub on the stores of an AWS account.
+    #[cfg(feature = "aws")]
+    pub async fn start_on_aws(aws: &super::Aws, change: impl FnOnce(&mut Settings)) -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let mut settings = Self::settings(folder.path());
+        aws.configure(&mut settings);
+        change(&mut settings);
+        let account = confhub::aws::Account::open_as(&settings.aws, Some(aws.credentials())).await.unwrap();
+        let clock = system_clock();
+        let app = App::start_in(settings, clock.clone(), Some(account)).await.unwrap();
+        Self::run(app, folder, clock)
+    }
+
+    fn run(app: App, folder: Arc<TempDir>, clock: Clock) -> Self {
         let issuer = DevIssuer::open(folder.path()).unwrap();
         let addresses = app.addresses();
         let (stop, stopped) = oneshot::channel();

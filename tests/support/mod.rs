@@ -1,6 +1,9 @@
 //! What the promises stand on: hubs to start, callers to call them, states to
 //! wait for. No test sleeps: it waits for a state, with a bound.
 
+#[cfg(feature = "aws")]
+#[allow(dead_code, reason = "being written")]
+pub mod aws;
 mod caller;
 mod calls;
 pub mod golden;
@@ -15,6 +18,8 @@ pub mod raw;
 mod sdk;
 mod stream;
 
+#[cfg(feature = "aws")]
+pub use aws::Aws;
 pub use caller::{Caller, text};
 pub use calls::{delete, put, secret};
 pub use http::http_get;

@@ -25,7 +25,7 @@ const OPEN_SERVICES: [&str; 3] = [
 ];
 
 /// Our own methods, by path.
-const METHODS: [(&str, Access); 12] = [
+const METHODS: [(&str, Access); 13] = [
     ("/confhub.v1.ConfigService/Subscribe", Needs(Reader)),
     ("/confhub.v1.ConfigService/GetSnapshot", Needs(Reader)),
     ("/confhub.v1.ConfigService/Get", Needs(Reader)),
@@ -38,6 +38,7 @@ const METHODS: [(&str, Access); 12] = [
     ("/confhub.v1.AdminService/History", Needs(Reader)),
     ("/confhub.v1.AdminService/List", Needs(Reader)),
     ("/confhub.v1.AdminService/Status", Needs(Reader)),
+    ("/confhub.v1.AdminService/Reconcile", Needs(Writer)),
 ];
 
 impl Access {

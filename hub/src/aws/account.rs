@@ -4,6 +4,7 @@ use crate::config::AwsSettings;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_sts::config::SharedCredentialsProvider;
 use std::time::Duration;
 
 /// Longest wait for a connection.
@@ -50,6 +51,17 @@ impl Account {
     /// # Errors
     /// If there is no region, or the endpoint is no URL.
     pub async fn open(settings: &AwsSettings) -> Result<Self, AccountError> {
+        Self::open_as(settings, None).await
+    }
+
+    /// The same with credentials of the caller's own; `None`: those of the machine.
+    ///
+    /// # Errors
+    /// As [`Account::open`].
+    pub async fn open_as(
+        settings: &AwsSettings,
+        credentials: Option<SharedCredentialsProvider>,
+    ) -> Result<Self, AccountError> {
         let times = TimeoutConfig::builder()
             .connect_timeout(CONNECT)
             .operation_attempt_timeout(ATTEMPT)
@@ -65,6 +77,9 @@ impl Account {
             let checked = crate::url::check(url, true);
             checked.map_err(|reason| AccountError::Endpoint { url: crate::url::shown(url), reason })?;
             loader = loader.endpoint_url(url);
+        }
+        if let Some(credentials) = credentials {
+            loader = loader.credentials_provider(credentials);
         }
         let config = loader.load().await;
         if config.region().is_none() {

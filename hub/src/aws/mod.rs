@@ -5,7 +5,13 @@ mod account;
 mod budget;
 mod error;
 pub mod naming;
+mod odd;
+mod once;
+mod pulse;
 
 pub use account::{Account, AccountError};
 pub use budget::Budget;
 pub use error::{cause, said};
+pub use odd::OddNames;
+pub use once::once;
+pub use pulse::Pulse;

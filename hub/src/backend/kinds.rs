@@ -1,6 +1,8 @@
 //! The kinds of backends that there are: one line each.
 
 use super::{Backend, embedded};
+#[cfg(feature = "aws")]
+use super::{secretsmanager, ssm};
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::metrics::Metrics;
@@ -38,8 +40,13 @@ pub struct Kind {
 }
 
 /// All kinds of backends that this build has.
-pub static KINDS: &[Kind] =
-    &[Kind { name: embedded::KIND, aws: false, open: |opening| Box::pin(embedded::open(opening)) }];
+pub static KINDS: &[Kind] = &[
+    Kind { name: embedded::KIND, aws: false, open: |opening| Box::pin(embedded::open(opening)) },
+    #[cfg(feature = "aws")]
+    Kind { name: ssm::KIND, aws: true, open: |opening| Box::pin(ssm::open(opening)) },
+    #[cfg(feature = "aws")]
+    Kind { name: secretsmanager::KIND, aws: true, open: |opening| Box::pin(secretsmanager::open(opening)) },
+];
 
 /// Their names.
 #[must_use]

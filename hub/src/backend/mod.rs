@@ -11,6 +11,12 @@ pub mod embedded;
 mod error;
 mod kinds;
 mod router;
+#[cfg(feature = "aws")]
+pub mod secretsmanager;
+#[cfg(feature = "aws")]
+mod single;
+#[cfg(feature = "aws")]
+pub mod ssm;
 
 pub use error::{BackendError, Cause, Full, WriteError};
 pub use kinds::{KINDS, Kind, Opened, Opening, names};
@@ -61,6 +67,8 @@ pub struct Nature {
     /// [`Backend::load`] finds the entries of every service. Where it does not,
     /// those that somebody follows are named to it.
     pub lists_services: bool,
+    /// It sends a hint itself for every write that is made through it.
+    pub announces: bool,
     /// Most changes that [`Backend::apply`] makes as one.
     pub apply_changes: usize,
 }

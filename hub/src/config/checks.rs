@@ -77,10 +77,17 @@ fn issuer(loaded: &Loaded, found: &mut Vec<Found>) {
     }
 }
 
+/// Backends that a build may lack.
+const AWS_BACKENDS: [&str; 3] = ["dynamodb", "ssm", "secretsmanager"];
+
 fn routes(loaded: &Loaded, backends: &[&str], found: &mut Vec<Found>) {
     for (prefix, backend) in &loaded.settings.backends {
         if !backends.contains(&backend.as_str()) {
-            let hint = did_you_mean(backend, backends.iter().copied());
+            let hint = if AWS_BACKENDS.contains(&backend.as_str()) {
+                "; this one was built without AWS: build it with `--features aws`".to_owned()
+            } else {
+                did_you_mean(backend, backends.iter().copied())
+            };
             let known = backends.join("`, `");
             found.push((
                 &["backends"],

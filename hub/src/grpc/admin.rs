@@ -7,6 +7,7 @@ use crate::auth::{Identity, Role};
 use crate::backend::{Action, Backend, Change, Urgency, WriteError};
 use crate::limits::HISTORY_VERSIONS;
 use crate::metrics::{Outcome, OutcomeLabel};
+use crate::source::{Hint, Sink as _};
 use crate::tenant::TenantStatus;
 use confhub_proto::{Content, Entry, limits, wire};
 use std::collections::HashSet;
@@ -74,6 +75,7 @@ impl AdminService for Edge {
             entry: Some((&revision.entry).into()),
             deleted: revision.deleted,
             author: revision.author,
+            labels: revision.labels,
         });
         Ok(Response::new(wire::HistoryResponse { revisions: revisions.collect(), more }))
     }
@@ -127,6 +129,7 @@ impl AdminService for Edge {
                 prefix: prefix.to_string(),
                 backend: backend.kind().to_owned(),
                 error: backend.check().await.err().map_or_else(String::new, |error| error.to_string()),
+                apply_changes: u32::try_from(backend.nature().apply_changes).unwrap_or(u32::MAX),
             });
         }
         Ok(Response::new(wire::StatusResponse {
@@ -145,7 +148,31 @@ impl AdminService for Edge {
                 bytes: self.limits.tenant_bytes as u64,
             }),
             error,
+            change_source: Some(wire::SourceStatus::default()),
         }))
+    }
+
+    async fn reconcile(
+        &self,
+        request: Request<wire::ReconcileRequest>,
+    ) -> Result<Response<wire::ReconcileResponse>, Status> {
+        let (identity, _) = caller(request)?;
+        let found = self.tenants.reconcile(&identity.tenant).await?;
+        let backends = self.router.backends().iter().zip(found).map(|(backend, found)| {
+            let mut sweep = wire::BackendSweep { backend: backend.kind().to_owned(), ..Default::default() };
+            match found {
+                Ok(found) => {
+                    let found = found.unwrap_or_default();
+                    sweep.entries = found.entries as u64;
+                    sweep.created = found.created as u64;
+                    sweep.updated = found.updated as u64;
+                    sweep.deleted = found.deleted as u64;
+                }
+                Err(error) => sweep.error = error.to_string(),
+            }
+            sweep
+        });
+        Ok(Response::new(wire::ReconcileResponse { backends: backends.collect() }))
     }
 }
 
@@ -155,9 +182,29 @@ impl Edge {
         versions.first().copied().ok_or_else(|| Status::internal("the backend wrote no version"))
     }
 
+    /// Makes changes. Once begun they are carried to their end, though the caller
+    /// may leave, so that the hint of what was written is never lost with it.
     async fn write(&self, identity: &Identity, changes: Vec<Change>) -> Result<Vec<u64>, Status> {
-        let backend = self.one_backend(&changes)?;
-        let written = backend.apply(&identity.tenant, &identity.subject, changes).await;
+        let backend = Arc::clone(self.one_backend(&changes)?);
+        let tenants = self.tenants.clone();
+        let (tenant, subject) = (identity.tenant.clone(), identity.subject.clone());
+        let hint = Hint {
+            tenant: tenant.clone(),
+            addresses: changes.iter().map(|change| change.address.clone()).collect(),
+        };
+        let written = tokio::spawn(async move {
+            let written = backend.apply(&tenant, &subject, changes).await;
+            // A store that failed half way may have written all the same.
+            let perhaps =
+                matches!(written, Ok(_) | Err(WriteError::Backend(_) | WriteError::LostRace { .. }));
+            if perhaps && !backend.nature().announces {
+                // It is on its way before the writer has its answer: who then reads
+                // here, reads what it wrote.
+                drop(tenants.hint(hint));
+            }
+            written
+        });
+        let written = written.await.map_err(|_| Status::internal("the write has ended without an answer"))?;
         let outcome = match &written {
             Ok(_) => Outcome::Done,
             Err(WriteError::Backend(_)) => Outcome::Failed,

@@ -1,4 +1,5 @@
-//! Single reads, answered from the backend that owns the key.
+//! Single reads: from memory if the tenant is loaded, and otherwise from the
+//! backend that owns the key. The value of a secret always comes from there.
 
 use super::Edge;
 use super::request::{fitting, identity, viewed_service};
@@ -7,6 +8,7 @@ use crate::auth::Identity;
 use crate::source::Address;
 use confhub_proto::{Entry, Key, ServiceName, limits, wire};
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use tonic::{Request, Response, Status};
 use wire::config_service_server::ConfigService;
 
@@ -19,7 +21,7 @@ impl ConfigService for Edge {
         let service = viewed_service(identity, &asked.service)?;
         let mut found = self.visible(identity, &service, std::slice::from_ref(&key)).await?;
         let entry = found.remove(&key).ok_or_else(|| not_found(&key, service.as_ref()))?;
-        Ok(Response::new(wire::GetResponse { entry: Some((&entry).into()) }))
+        Ok(Response::new(wire::GetResponse { entry: Some((&*entry).into()) }))
     }
 
     async fn batch_get(
@@ -31,13 +33,13 @@ impl ConfigService for Edge {
         let keys = keys(&asked.keys)?;
         let service = viewed_service(identity, &asked.service)?;
         let mut found = self.visible(identity, &service, &keys).await?;
-        let sizes = keys.iter().filter_map(|key| found.get(key)).map(Entry::size);
+        let sizes = keys.iter().filter_map(|key| found.get(key)).map(|entry| entry.size());
         let fitting = fitting(sizes);
         let mut response = wire::BatchGetResponse::default();
         for key in keys {
             match found.remove(&key) {
                 Some(_) if response.entries.len() == fitting => response.remaining.push(key.to_string()),
-                Some(entry) => response.entries.push((&entry).into()),
+                Some(entry) => response.entries.push((&*entry).into()),
                 None => response.missing.push(key.to_string()),
             }
         }
@@ -74,17 +76,18 @@ impl Edge {
         identity: &Identity,
         service: &Option<ServiceName>,
         keys: &[Key],
-    ) -> Result<HashMap<Key, Entry>, Status> {
+    ) -> Result<HashMap<Key, Arc<Entry>>, Status> {
         let mut by_backend = vec![Vec::new(); self.router.backends().len()];
         for key in keys {
             by_backend[self.router.route(key)?].extend(addresses(service, key));
         }
         let mut found = HashMap::with_capacity(keys.len());
-        for (backend, addresses) in self.router.backends().iter().zip(by_backend) {
+        for (backend, addresses) in by_backend.into_iter().enumerate() {
             if addresses.is_empty() {
                 continue;
             }
-            for entry in backend.read(&identity.tenant, &addresses).await?.into_iter().flatten() {
+            for entry in self.tenants.read(&identity.tenant, backend, &addresses).await?.into_iter().flatten()
+            {
                 // The service's own address comes first, and wins.
                 found.entry(entry.key().clone()).or_insert(entry);
             }

@@ -16,7 +16,7 @@ pub struct Failure {
 
 /// A part of what a source does, each of which can fail while the others work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
+pub enum Part {
     /// Hints arrive. While they do not, changes are only found by sweeps.
     Receive,
     /// What was acted on is told to the queue. While it is not, it arrives again.
@@ -54,7 +54,8 @@ pub struct SourceStatus {
 
 impl SourceHealth {
     /// Of a source that has yet to reach its queue.
-    pub(super) fn starting() -> Self {
+    #[must_use]
+    pub fn starting() -> Self {
         let now = Instant::now();
         let inner = Inner { failures: [None, None, None], since: now, starting: true, missed: now };
         Self { inner: Arc::new(Mutex::new(inner)) }
@@ -82,7 +83,7 @@ impl SourceHealth {
     }
 
     /// Takes note of a failure; true: the part had worked until now.
-    pub(super) fn failing(&self, part: Part, failure: Failure) -> bool {
+    pub fn failing(&self, part: Part, failure: Failure) -> bool {
         let mut inner = self.lock();
         let well = inner.failures.iter().all(Option::is_none) && !inner.starting;
         let first = inner.failures[part as usize].replace(failure).is_none();
@@ -96,7 +97,7 @@ impl SourceHealth {
     }
 
     /// Takes note that a part works; true: it had failed until now.
-    pub(super) fn working(&self, part: Part) -> bool {
+    pub fn working(&self, part: Part) -> bool {
         let mut inner = self.lock();
         let before = inner.failures[part as usize].take();
         if part == Part::Receive && (before.is_some() || inner.starting) {
@@ -110,7 +111,7 @@ impl SourceHealth {
     }
 
     /// Takes note that hints may have been lost until now.
-    pub(super) fn missed(&self) {
+    pub fn missed(&self) {
         self.lock().missed = Instant::now();
     }
 

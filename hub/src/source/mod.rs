@@ -18,9 +18,10 @@ pub mod event;
 
 mod health;
 
-pub use health::{Failure, SourceHealth, SourceStatus};
+pub use health::{Failure, Part, SourceHealth, SourceStatus};
 
 use confhub_proto::{Key, ServiceName, TenantId};
+use futures_util::future::BoxFuture;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
@@ -59,6 +60,16 @@ pub trait Sink: Send + Sync + 'static {
 
     /// Has every tenant in memory read as a whole: hints may have been lost.
     fn lost(&self);
+}
+
+/// A source that runs beside the hub. That of the embedded store needs no running.
+pub trait Source: Send + Sync + 'static {
+    /// How it stands.
+    fn health(&self) -> SourceHealth;
+
+    /// Sends hints until `shutdown` says true, whatever fails meanwhile; then
+    /// tidies up, which takes a few seconds at most.
+    fn run(self: Box<Self>, shutdown: watch::Receiver<bool>) -> BoxFuture<'static, ()>;
 }
 
 /// The end at which sources put hints in. Cheap to clone.

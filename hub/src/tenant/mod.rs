@@ -7,12 +7,20 @@
 //! cursor" in one step, with no gap.
 
 mod entries;
+mod lane;
 mod owner;
+mod pace;
 mod pending;
+mod reads;
 mod registry;
 mod seat;
 mod view;
 
-pub use registry::{FollowError, Tenants};
+pub use entries::Change;
+pub use lane::Sweep;
+pub use registry::{DriftCauses, FollowError, Tenants};
 pub use seat::{Listener, TenantStatus};
 pub use view::View;
+
+#[cfg(test)]
+mod tests;

@@ -1,36 +1,84 @@
 //! The one task that changes what the hub holds of a tenant.
 
-use super::pending::Job;
+use super::entries::{Absorbed, Trust};
+use super::lane::{Lane, Sweep, lock};
+use super::pending::{Job, What, Why};
 use super::registry::{FollowError, Shared};
 use super::seat::{Phase, Tenant};
 use crate::backend::{Backend, BackendError, Position, Reading, Urgency};
 use crate::fanout::End;
-use crate::metrics::{Outcome, OutcomeLabel};
+use crate::metrics::{Drift, Purpose};
 use crate::source::Address;
+use confhub_proto::ServiceName;
+use futures_util::future::{BoxFuture, FutureExt as _};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
-/// Wait after a failed read of a backend, before jitter.
+/// Wait after the first failed read of a backend, before jitter. It doubles with
+/// every further one.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// Longest wait after a failed read: a store that is well again is read within
+/// moments, and one that is down is not asked by every tenant every second.
+const RETRY_MAX: Duration = Duration::from_secs(8);
+
+/// Keys in the wrong store that are named in the log; the rest are only counted.
+const NAMED_STRANGERS: usize = 16;
 
 /// Loads a tenant, keeps it current, and drops it when nobody listens.
 pub(super) struct Owner {
     tenant: Arc<Tenant>,
     shared: Arc<Shared>,
-    /// How far each backend had come when it was last read.
-    positions: Vec<Position>,
+    desks: Vec<Desk>,
+    reading: FuturesUnordered<BoxFuture<'static, Read>>,
+    /// The service for which the tenant is loaded.
+    first: Option<ServiceName>,
+}
+
+/// What the owner knows of its reads of one backend.
+struct Desk {
+    /// How far the backend had come when it was last read.
+    position: Position,
+    /// It has been read as a whole.
+    loaded: bool,
+    /// A reading of more than a few keys is under way.
+    wide: bool,
+    /// A reading of a few keys is under way.
+    listed: bool,
+    /// What readings changed while another was under way.
+    touched: HashSet<Address>,
     next_sweep: Instant,
-    /// When to try again what failed.
-    retry: Option<Instant>,
+    /// When to try again what failed, and after what wait.
+    retry: Option<(Instant, Duration)>,
+    strangers: HashSet<Address>,
+}
+
+/// A read that is over.
+struct Read {
+    backend: usize,
+    job: Job,
+    services: Vec<ServiceName>,
+    began: Instant,
+    outcome: Result<Reading, BackendError>,
 }
 
 impl Owner {
-    pub(super) fn new(tenant: Arc<Tenant>, shared: Arc<Shared>) -> Self {
-        let positions = vec![Position::default(); shared.router.backends().len()];
-        let next_sweep = Instant::now() + jittered(shared.times.reconcile);
-        Self { tenant, shared, positions, next_sweep, retry: None }
+    pub(super) fn new(tenant: Arc<Tenant>, shared: Arc<Shared>, first: Option<ServiceName>) -> Self {
+        let desk = |_: &Lane| Desk {
+            position: Position::default(),
+            loaded: false,
+            wide: false,
+            listed: false,
+            touched: HashSet::new(),
+            next_sweep: Instant::now() + jittered(shared.times.reconcile),
+            retry: None,
+            strangers: HashSet::new(),
+        };
+        let desks = tenant.lanes.iter().map(desk).collect();
+        Self { tenant, shared, desks, reading: FuturesUnordered::new(), first }
     }
 
     /// Runs until the tenant is dropped or the hub drains.
@@ -43,164 +91,152 @@ impl Owner {
     }
 
     async fn keep_current(mut self) {
-        if let Err(error) = self.sweep(&HashSet::new()).await {
-            tracing::warn!(tenant = %self.tenant.id, %error, "cannot load the tenant");
-            self.tenant.phase.send_replace(Phase::Failed(error));
-            // Whoever asks meanwhile has the same answer, and not the store the work.
-            tokio::time::sleep(jittered(RETRY)).await;
-            return;
+        for lane in &self.tenant.lanes {
+            lane.pending().sweep(Urgency::Demand);
         }
-        self.tenant.phase.send_replace(Phase::Ready);
-        tracing::debug!(tenant = %self.tenant.id, "loaded the tenant");
         loop {
-            if !self.wait().await {
-                tracing::debug!(tenant = %self.tenant.id, "dropped the tenant: nobody listens");
-                return;
-            }
-            let Some(job) = self.tenant.pending().take() else { continue };
-            match self.work(&job).await {
-                Ok(()) => self.retry = None,
-                Err(FollowError::Backend(error)) => {
-                    // Those who listen go on with what is in memory.
-                    tracing::warn!(tenant = %self.tenant.id, %error, "cannot read the tenant again");
-                    self.tenant.pending().put_back(job);
-                    self.retry = Some(Instant::now() + jittered(RETRY));
-                }
-                Err(error) => {
-                    tracing::error!(tenant = %self.tenant.id, %error, "cannot serve the tenant any more");
-                    self.tenant.phase.send_replace(Phase::Failed(error));
-                    self.tenant.end(End::TooLarge);
-                    return;
-                }
-            }
-        }
-    }
-
-    /// Waits until there is something to do; false: the tenant was dropped.
-    async fn wait(&mut self) -> bool {
-        loop {
-            let now = Instant::now();
-            // What failed is pending still, and waits for its time.
-            let retry = self.retry.filter(|at| *at > now);
-            if retry.is_none() && self.has_work() {
-                return true;
-            }
-            let idle = self.idle_until();
-            let next = [Some(self.next_sweep), idle, retry].into_iter().flatten().min();
-            tokio::select! {
-                () = self.tenant.work.notified() => {}
-                () = sleep_until(next.unwrap_or(self.next_sweep)) => {
+            self.begin_reads();
+            let wake = self.wake();
+            let done = tokio::select! {
+                Some(read) = self.reading.next() => self.finish(read),
+                () = self.tenant.work.notified() => Ok(()),
+                () = sleep_until(wake) => {
                     if self.drop_if_idle() {
-                        return false;
+                        tracing::debug!(tenant = %self.tenant.id, "dropped the tenant: nobody listens");
+                        return;
                     }
                     self.sweep_if_due();
+                    Ok(())
                 }
+            };
+            if let Err(error) = done {
+                return give_up(&self.tenant, error).await;
             }
         }
     }
 
-    fn sweep_if_due(&mut self) {
-        if self.next_sweep <= Instant::now() {
-            self.next_sweep = Instant::now() + jittered(self.shared.times.reconcile);
-            self.tenant.pending().sweep();
-        }
-    }
-
-    fn has_work(&self) -> bool {
-        !self.tenant.pending().is_empty()
-    }
-
-    /// When to drop the tenant, if nobody listens.
-    fn idle_until(&self) -> Option<Instant> {
-        let inner = self.tenant.lock();
-        (inner.listeners == 0).then(|| inner.idle_since + self.shared.times.tenant_idle)
-    }
-
-    fn drop_if_idle(&self) -> bool {
-        let mut inner = self.tenant.lock();
-        let idle = inner.idle_since.elapsed() >= self.shared.times.tenant_idle;
-        if inner.listeners > 0 || !idle {
-            return false;
-        }
-        inner.dropped = true;
-        true
-    }
-
-    async fn work(&mut self, job: &Job) -> Result<(), FollowError> {
-        match job {
-            Job::Some(addresses) => self.refresh(addresses).await,
-            Job::Everything { asked, hinted } => {
-                let done = self.sweep(hinted).await;
-                // Whoever waits gets its answer from what there is.
-                self.tenant.swept.send_replace(*asked);
-                done
+    /// Begins what is due, a reading of everything and one of a few keys at a
+    /// time; where reads cost nothing, one after another.
+    fn begin_reads(&mut self) {
+        let now = Instant::now();
+        for index in 0..self.desks.len() {
+            loop {
+                let (desk, lane) = (&self.desks[index], &self.tenant.lanes[index]);
+                // What failed is pending still, and waits for its time.
+                if desk.retry.is_some_and(|(at, _)| at > now) {
+                    break;
+                }
+                let (wide, listed) = desk.free(lane);
+                let job = lane.pending().take(wide, listed);
+                let Some(job) = job else { break };
+                self.begin(index, job);
             }
         }
     }
 
-    /// Reads everything. What changed and was not hinted had been missed.
-    async fn sweep(&mut self, hinted: &HashSet<Address>) -> Result<(), FollowError> {
+    fn begin(&mut self, index: usize, job: Job) {
+        let desk = &mut self.desks[index];
+        *desk.under_way(&job) = true;
+        let services = self.services();
+        let backend = Arc::clone(&self.shared.router.backends()[index]);
+        let (tenant, since) = (Arc::clone(&self.tenant), self.desks[index].position);
         let began = Instant::now();
-        for index in 0..self.positions.len() {
-            let backend = Arc::clone(self.backend(index));
-            let reading = self.count(backend.load(&self.tenant.id, &[], Urgency::Demand).await)?;
-            let changed = self.absorb(index, reading)?;
-            if matches!(*self.tenant.phase.borrow(), Phase::Ready) {
-                let missed = changed.iter().filter(|address| !hinted.contains(address)).count();
-                self.shared.metrics.drift.inc_by(missed as u64);
+        let read = async move {
+            let outcome = perform(&*backend, &tenant, since, &job, &services).await;
+            Read { backend: index, job, services, began, outcome }
+        };
+        self.reading.push(read.boxed());
+    }
+
+    /// The services that somebody follows.
+    fn services(&self) -> Vec<ServiceName> {
+        let inner = self.tenant.lock();
+        let followed = inner.topics.keys().filter_map(|view| view.service().cloned());
+        let mut services: Vec<_> = followed.chain(self.first.clone()).collect();
+        services.sort_unstable();
+        services.dedup();
+        services
+    }
+
+    /// Takes in what a read has brought.
+    fn finish(&mut self, read: Read) -> Result<(), FollowError> {
+        let Read { backend: index, job, services, began, outcome } = read;
+        *self.desks[index].under_way(&job) = false;
+        let kind = self.shared.router.backends()[index].kind();
+        let purpose = match &job.what {
+            What::Some(_) => Purpose::Hint,
+            What::Everything { .. } if self.desks[index].loaded => Purpose::Sweep,
+            What::Everything { .. } | What::Service(_) => Purpose::Load,
+        };
+        self.shared.metrics.read(kind, purpose, outcome.as_ref().err());
+        match outcome {
+            Err(error) => self.failed(index, job, error)?,
+            Ok(reading) => {
+                self.recovered(index);
+                let absorbed = self.absorb(index, reading)?;
+                self.follow_up(index, &job, absorbed, services, began);
+                let lane = &self.tenant.lanes[index];
+                let answered = {
+                    let mut pending = lane.pending();
+                    pending.done(&job);
+                    pending.answered()
+                };
+                lane.answered.send_replace(answered);
             }
         }
-        self.tenant.lock().last_sweep = Some(began);
+        self.desks[index].settle();
         Ok(())
     }
 
-    /// Reads what was hinted.
-    async fn refresh(&mut self, addresses: &[Address]) -> Result<(), FollowError> {
-        let mut by_backend = vec![Vec::new(); self.positions.len()];
-        for address in addresses {
-            // A key that nobody owns can only be hinted by mistake.
-            if let Ok(index) = self.shared.router.route(&address.key) {
-                by_backend[index].push(address.clone());
-            }
+    fn failed(&mut self, index: usize, job: Job, error: BackendError) -> Result<(), FollowError> {
+        if matches!(*self.tenant.phase.borrow(), Phase::Loading) {
+            return Err(error.into());
         }
-        for (index, hinted) in by_backend.into_iter().enumerate() {
-            if !hinted.is_empty() {
-                let backend = Arc::clone(self.backend(index));
-                let reading = backend.refresh(&self.tenant.id, self.positions[index], &hinted).await;
-                let reading = self.count(reading)?;
-                self.absorb(index, reading)?;
-            }
+        let (desk, lane) = (&mut self.desks[index], &self.tenant.lanes[index]);
+        lane.pending().put_back(job);
+        let wait = desk.retry.map_or(RETRY, |(_, wait)| RETRY_MAX.min(wait * 2));
+        desk.retry = Some((Instant::now() + jittered(wait), wait));
+        // Those who listen go on with what is in memory.
+        if lane.failing.send_replace(Some(error.clone())).is_none() {
+            tracing::warn!(tenant = %self.tenant.id, %error, "cannot read the tenant again");
         }
         Ok(())
     }
 
-    fn backend(&self, index: usize) -> &Arc<dyn Backend> {
-        &self.shared.router.backends()[index]
-    }
-
-    fn count(&self, reading: Result<Reading, BackendError>) -> Result<Reading, BackendError> {
-        let outcome = if reading.is_ok() { Outcome::Done } else { Outcome::Failed };
-        self.shared.metrics.backend_reads.get_or_create(&OutcomeLabel { outcome }).inc();
-        reading
+    fn recovered(&mut self, index: usize) {
+        self.desks[index].retry = None;
+        if self.tenant.lanes[index].failing.send_replace(None).is_some() {
+            let backend = self.shared.router.backends()[index].kind();
+            tracing::info!(tenant = %self.tenant.id, backend, "the tenant can be read again");
+        }
     }
 
     /// Takes in a reading and publishes what it changed to every view that
     /// shows it; returns what changed.
-    fn absorb(&mut self, index: usize, reading: Reading) -> Result<Vec<Address>, FollowError> {
-        self.positions[index] = reading.position;
+    fn absorb(&mut self, index: usize, reading: Reading) -> Result<Absorbed, FollowError> {
+        let desk = &mut self.desks[index];
+        desk.position = reading.position;
         let Shared { router, limits, metrics, clock, .. } = &*self.shared;
+        let trust = Trust {
+            nature: self.tenant.lanes[index].nature,
+            owned: &|key| router.route(key) == Ok(index),
+            touched: &desk.touched,
+        };
         let mut inner = self.tenant.lock();
-        let changed = inner.entries.absorb(reading, |key| router.route(key) == Ok(index));
+        let absorbed = inner.entries.absorb(reading, &trust);
+        if desk.wide || desk.listed {
+            desk.touched.extend(absorbed.changed.iter().map(|(address, _)| address.clone()));
+        }
         inner.entries.check(limits)?;
         let mut updates = Vec::new();
         for (view, topic) in &inner.topics {
-            let (next, keys) = inner.entries.next_state(view, &topic.state(), &changed);
+            let (next, keys) = inner.entries.next_state(view, &topic.state(), &absorbed.changed);
             if !keys.is_empty() {
                 updates.push((Arc::clone(topic), next, keys));
             }
         }
-        let written =
-            changed.iter().filter_map(|address| inner.entries.get(address)?.modified().into()).max();
+        let modified = |(address, _): &(Address, _)| Some(inner.entries.get(address)?.modified());
+        let written = absorbed.changed.iter().filter_map(modified).max();
         // Nobody but this owner publishes, so the lock need not be held for it.
         drop(inner);
         let now = clock();
@@ -211,7 +247,206 @@ impl Owner {
             metrics.updates.inc();
             topic.publish(next, keys, now);
         }
-        Ok(changed)
+        Ok(absorbed)
+    }
+
+    /// Asks again for what a reading left open, and counts what hints had missed.
+    fn follow_up(
+        &mut self,
+        index: usize,
+        job: &Job,
+        absorbed: Absorbed,
+        services: Vec<ServiceName>,
+        began: Instant,
+    ) {
+        self.name_strangers(index, &absorbed.strangers);
+        let lane = &self.tenant.lanes[index];
+        if let What::Some(hints) = &job.what {
+            let changed: HashSet<_> = absorbed.changed.iter().map(|(address, _)| address).collect();
+            let unchanged = |(address, ask): &(&Address, &super::pending::Ask)| {
+                ask.why == Why::Hint && !changed.contains(address)
+            };
+            if !lane.nature.consistent {
+                for (address, _) in hints.iter().filter(unchanged) {
+                    lane.pending().again(address.clone(), Why::Confirm);
+                }
+            }
+        }
+        for address in absorbed.doubtful.iter().cloned() {
+            lane.pending().again(address, Why::Doubt);
+        }
+        let missed = self.missed(index, job, &absorbed);
+        match &job.what {
+            What::Some(_) => {}
+            What::Service(service) => drop(lane.covered().insert(service.clone())),
+            What::Everything { .. } => self.swept(index, services, &missed, began),
+        }
+    }
+
+    /// What had changed although no hint had told.
+    fn missed(&self, index: usize, job: &Job, absorbed: &Absorbed) -> Drift {
+        let mut missed = Drift::default();
+        if !self.desks[index].loaded {
+            return missed;
+        }
+        let lane = &self.tenant.lanes[index];
+        let since = self.tenant.lock().last_sweep;
+        let pending = lane.pending();
+        for (address, change) in &absorbed.changed {
+            let told = match &job.what {
+                What::Some(asks) => asks.get(address).is_none_or(|ask| ask.why != Why::Doubt),
+                What::Service(_) => true,
+                What::Everything { hinted: beside, .. } => {
+                    beside.contains_key(address) || pending.expects(address)
+                }
+            };
+            if !told {
+                missed.add(*change);
+            }
+        }
+        drop(pending);
+        let backend = self.shared.router.backends()[index].kind();
+        self.shared.metrics.drifted(backend, &missed, (self.shared.drift_cause)(backend, since));
+        missed
+    }
+
+    fn swept(&mut self, index: usize, services: Vec<ServiceName>, missed: &Drift, began: Instant) {
+        let (desk, lane) = (&mut self.desks[index], &self.tenant.lanes[index]);
+        desk.loaded = true;
+        let mut inner = self.tenant.lock();
+        if !lane.nature.lists_services {
+            *lane.covered() = inner.entries.services().into_iter().chain(services).collect();
+        }
+        let router = &self.shared.router;
+        let entries = inner.entries.count(|key| router.route(key) == Ok(index));
+        let Drift { created, updated, deleted } = *missed;
+        *lock(&lane.swept) = Some(Sweep { entries, created, updated, deleted });
+        inner.last_sweep = Some(began);
+        drop(inner);
+        if self.desks.iter().all(|desk| desk.loaded) {
+            let ready = |phase: &mut Phase| {
+                let first = matches!(phase, Phase::Loading);
+                *phase = Phase::Ready;
+                first
+            };
+            if self.tenant.phase.send_if_modified(ready) {
+                self.first = None;
+                tracing::debug!(tenant = %self.tenant.id, "loaded the tenant");
+            }
+        }
+    }
+
+    /// Says of keys in a store that another store owns that they are not served.
+    fn name_strangers(&mut self, index: usize, strangers: &[Address]) {
+        let named = &mut self.desks[index].strangers;
+        let backend = self.shared.router.backends()[index].kind();
+        for address in strangers {
+            if named.len() < NAMED_STRANGERS && named.insert(address.clone()) {
+                tracing::warn!(tenant = %self.tenant.id, backend, %address,
+                    "the store holds an entry whose key belongs to another backend or to none: it is not served");
+            }
+        }
+    }
+
+    /// When to look again although nothing has come.
+    fn wake(&self) -> Instant {
+        let idle = self.idle_until();
+        let due = self.desks.iter().zip(&self.tenant.lanes).filter_map(|(desk, lane)| {
+            let (wide, listed) = desk.free(lane);
+            let due = lane.pending().due(wide, listed)?;
+            Some(desk.retry.map_or(due, |(at, _)| at.max(due)))
+        });
+        let sweeps = self.desks.iter().map(|desk| desk.next_sweep);
+        due.chain(sweeps).chain(idle).min().unwrap_or_else(|| Instant::now() + RETRY)
+    }
+
+    fn sweep_if_due(&mut self) {
+        let now = Instant::now();
+        for (desk, lane) in self.desks.iter_mut().zip(&self.tenant.lanes) {
+            if desk.next_sweep <= now {
+                desk.next_sweep = now + jittered(self.shared.times.reconcile);
+                lane.pending().sweep(Urgency::Sweep);
+            }
+        }
+    }
+
+    /// When to drop the tenant, if nobody listens.
+    fn idle_until(&self) -> Option<Instant> {
+        if !matches!(*self.tenant.phase.borrow(), Phase::Ready) {
+            return None;
+        }
+        let inner = self.tenant.lock();
+        (inner.listeners == 0).then(|| inner.idle_since + self.shared.times.tenant_idle)
+    }
+
+    fn drop_if_idle(&self) -> bool {
+        if !matches!(*self.tenant.phase.borrow(), Phase::Ready) {
+            return false;
+        }
+        let mut inner = self.tenant.lock();
+        let idle = inner.idle_since.elapsed() >= self.shared.times.tenant_idle;
+        if inner.listeners > 0 || !idle {
+            return false;
+        }
+        inner.dropped = true;
+        true
+    }
+}
+
+impl Desk {
+    /// Whether a wide reading and one of a few keys can begin.
+    fn free(&self, lane: &Lane) -> (bool, bool) {
+        if lane.nature.metered {
+            return (!self.wide, !self.listed && self.loaded);
+        }
+        let free = !self.wide && !self.listed;
+        (free, free)
+    }
+
+    fn under_way(&mut self, job: &Job) -> &mut bool {
+        if job.what.is_wide() { &mut self.wide } else { &mut self.listed }
+    }
+
+    /// What was touched matters only to readings that were under way then.
+    fn settle(&mut self) {
+        if !self.wide && !self.listed {
+            self.touched.clear();
+        }
+    }
+}
+
+/// Tells everyone that the tenant cannot be served.
+async fn give_up(tenant: &Tenant, error: FollowError) {
+    let loading = matches!(*tenant.phase.borrow(), Phase::Loading);
+    if loading {
+        tracing::warn!(tenant = %tenant.id, %error, "cannot load the tenant");
+    } else {
+        tracing::error!(tenant = %tenant.id, %error, "cannot serve the tenant any more");
+    }
+    tenant.phase.send_replace(Phase::Failed(error));
+    if loading {
+        // Whoever asks meanwhile has the same answer, and not the store the work.
+        tokio::time::sleep(jittered(RETRY)).await;
+    } else {
+        tenant.end(End::TooLarge);
+    }
+}
+
+/// Reads what a job asks for.
+async fn perform(
+    backend: &dyn Backend,
+    tenant: &Tenant,
+    since: Position,
+    job: &Job,
+    services: &[ServiceName],
+) -> Result<Reading, BackendError> {
+    match &job.what {
+        What::Some(hints) => {
+            let addresses: Vec<_> = hints.keys().cloned().collect();
+            backend.refresh(&tenant.id, since, &addresses).await
+        }
+        What::Service(service) => backend.load_service(&tenant.id, service).await,
+        What::Everything { urgency, .. } => backend.load(&tenant.id, services, *urgency).await,
     }
 }
 
@@ -231,6 +466,10 @@ impl Drop for Owner {
             }
             loading
         });
+        // Nobody waits for an answer that will not come.
+        for lane in &self.tenant.lanes {
+            lane.answered.send_replace(u64::MAX);
+        }
     }
 }
 

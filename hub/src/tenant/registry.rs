@@ -1,20 +1,23 @@
 //! The tenants in memory, and the one handle on them.
 
 use super::View;
+use super::lane::Sweep;
 use super::owner::Owner;
+use super::reads::Flights;
 use super::seat::{Listener, Seat, Tenant, TenantStatus};
 use crate::backend::{BackendError, Full, Router};
 use crate::clock::Clock;
 use crate::config::{LimitSettings, TimeSettings};
 use crate::fanout::{End, Frames, Subscriber};
 use crate::limits::TENANTS;
-use crate::metrics::Metrics;
+use crate::metrics::{DriftCause, Metrics};
 use crate::source::{Applied, Hint, Sink};
-use confhub_proto::{Cursor, TenantId};
+use confhub_proto::{Cursor, ServiceName, TenantId};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::Instant;
 
 /// How often a listener tries again that meets a tenant just as it is dropped.
 const MEETINGS: usize = 8;
@@ -54,10 +57,13 @@ pub enum FollowError {
     Closing,
 }
 
+/// Tells why no hint may have come for a change in a kind of backend since a moment.
+pub type DriftCauses = dyn Fn(&'static str, Option<Instant>) -> DriftCause + Send + Sync;
+
 /// All tenants in memory. Cheap to clone.
 #[derive(Clone)]
 pub struct Tenants {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
 }
 
 /// What owners and the registry share.
@@ -69,6 +75,9 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
     streams: Arc<Semaphore>,
+    pub(super) flights: Flights,
+    /// Why no hint may have come for a change in a backend since a moment.
+    pub(super) drift_cause: Box<DriftCauses>,
     pub(super) closing: watch::Sender<bool>,
 }
 
@@ -81,6 +90,7 @@ impl Tenants {
         times: TimeSettings,
         clock: Clock,
         metrics: Arc<Metrics>,
+        drift_cause: Box<DriftCauses>,
     ) -> Self {
         let streams = Arc::new(Semaphore::new(limits.streams));
         let shared = Shared {
@@ -91,6 +101,8 @@ impl Tenants {
             clock,
             metrics,
             streams,
+            flights: Flights::default(),
+            drift_cause,
             closing: watch::Sender::new(false),
         };
         Self { shared: Arc::new(shared) }
@@ -123,7 +135,7 @@ impl Tenants {
     /// # Errors
     /// As [`Tenants::follow`].
     pub async fn snapshot(&self, tenant: &TenantId, view: &View) -> Result<Arc<Frames>, FollowError> {
-        let tenant = self.ready(tenant).await?;
+        let tenant = self.ready(tenant, view.service()).await?;
         Ok(tenant.snapshot(view, (self.shared.clock)()).frames())
     }
 
@@ -132,16 +144,23 @@ impl Tenants {
     /// # Errors
     /// As [`Tenants::follow`].
     pub async fn load(&self, tenant: &TenantId) -> Result<TenantStatus, FollowError> {
-        Ok(self.ready(tenant).await?.status())
+        Ok(self.ready(tenant, None).await?.status())
     }
 
-    /// Has the owner of the hint's tenant read again, if it is in memory.
-    pub fn hint(&self, hint: Hint) {
-        self.shared.metrics.hints.inc();
-        let tenant = self.shared.loaded.get(&hint.tenant).map(|tenant| Arc::clone(&tenant));
-        if let Some(tenant) = tenant {
-            tenant.hint(hint.addresses);
-        }
+    /// Has a tenant read as a whole now, from every backend. Returns what each
+    /// found, as the router numbers them. A tenant that was not in memory is loaded,
+    /// and nothing was missed then.
+    ///
+    /// # Errors
+    /// If the tenant cannot be loaded.
+    pub async fn reconcile(
+        &self,
+        tenant: &TenantId,
+    ) -> Result<Vec<Result<Option<Sweep>, BackendError>>, FollowError> {
+        let tenant = self.ready(tenant, None).await?;
+        let answered = tenant.sweep().await;
+        let found = answered.into_iter().zip(&tenant.lanes);
+        Ok(found.map(|(answered, lane)| answered.map(|()| lane.swept())).collect())
     }
 
     /// Ends every stream and every owner, and lets nobody listen any more.
@@ -169,7 +188,7 @@ impl Tenants {
 
     async fn sit(&self, id: &TenantId, view: View) -> Result<(Arc<Tenant>, Seat), FollowError> {
         for _ in 0..MEETINGS {
-            let tenant = self.ready(id).await?;
+            let tenant = self.ready(id, view.service()).await?;
             let seat = tenant.sit(view.clone(), &self.shared.limits, (self.shared.clock)())?;
             // Checked after sitting down: whoever sits before a drain is ended by it.
             if *self.shared.closing.borrow() {
@@ -188,39 +207,66 @@ impl Tenants {
         permit.map_err(|_| FollowError::HubStreams { limit: self.shared.limits.streams })
     }
 
-    /// The tenant, once it is in memory.
-    async fn ready(&self, id: &TenantId) -> Result<Arc<Tenant>, FollowError> {
-        let tenant = self.loaded(id)?;
+    /// The tenant, once it is in memory, and the entries of a service with it.
+    async fn ready(&self, id: &TenantId, service: Option<&ServiceName>) -> Result<Arc<Tenant>, FollowError> {
+        let tenant = self.loaded(id, service)?;
         tenant.ready().await?;
+        if let Some(service) = service {
+            tenant.cover(service, self.shared.limits.views_per_tenant).await?;
+        }
         Ok(tenant)
     }
 
     /// The tenant, which is being loaded if it was not there.
-    fn loaded(&self, id: &TenantId) -> Result<Arc<Tenant>, FollowError> {
+    fn loaded(&self, id: &TenantId, service: Option<&ServiceName>) -> Result<Arc<Tenant>, FollowError> {
         if let Some(tenant) = self.shared.loaded.get(id) {
             return Ok(Arc::clone(&tenant));
         }
         if self.shared.loaded.len() >= TENANTS {
             return Err(FollowError::Tenants);
         }
-        let tenant = Tenant::new(id.clone());
+        let natures = self.shared.router.backends().iter().map(|backend| backend.nature());
+        let tenant = Tenant::new(id.clone(), natures);
         match self.shared.loaded.entry(id.clone()) {
             Entry::Occupied(known) => return Ok(Arc::clone(known.get())),
             Entry::Vacant(free) => drop(free.insert(Arc::clone(&tenant))),
         }
+        let owner = Owner::new(Arc::clone(&tenant), Arc::clone(&self.shared), service.cloned());
         // Not before the map is let go: a runtime that is ending drops the task at once.
-        tokio::spawn(Owner::new(Arc::clone(&tenant), Arc::clone(&self.shared)).run());
+        tokio::spawn(owner.run());
         Ok(tenant)
     }
 }
 
 impl Sink for Tenants {
     fn hint(&self, hint: Hint) -> Applied {
-        Tenants::hint(self, hint);
-        Applied::default()
+        let shared = &self.shared;
+        shared.metrics.hints.inc();
+        let mut applied = Applied::default();
+        // What is being read for somebody may be from before the change.
+        shared.flights.forget(&hint);
+        let tenant = shared.loaded.get(&hint.tenant).map(|tenant| Arc::clone(&tenant));
+        let Some(tenant) = tenant else { return applied };
+        let mut by_backend = vec![Vec::new(); shared.router.backends().len()];
+        for address in hint.addresses {
+            // A key that nobody owns can only be hinted by mistake.
+            if let Ok(index) = shared.router.route(&address.key) {
+                by_backend[index].push(address);
+            }
+        }
+        for (index, addresses) in by_backend.into_iter().enumerate() {
+            if !addresses.is_empty() {
+                tenant.hint(index, addresses, &mut applied);
+            }
+        }
+        applied
     }
 
-    fn lost(&self) {}
+    fn lost(&self) {
+        for tenant in &self.shared.loaded {
+            tenant.lost_hints();
+        }
+    }
 }
 
 impl Shared {

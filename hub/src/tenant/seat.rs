@@ -2,14 +2,15 @@
 
 use super::View;
 use super::entries::Entries;
-use super::pending::Pending;
+use super::lane::{Lane, lock};
 use super::registry::FollowError;
+use crate::backend::{BackendError, Nature, Urgency};
 use crate::fanout::{End, Frames, Subscriber, Topic};
 use crate::limits::REREAD_INTERVAL;
-use crate::source::Address;
-use confhub_proto::{State, TenantId, Update};
+use crate::source::{Address, Applied};
+use confhub_proto::{Entry, ServiceName, State, TenantId, Update};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -36,10 +37,8 @@ pub(super) struct Tenant {
     pub(super) phase: watch::Sender<Phase>,
     /// Wakes the owner.
     pub(super) work: Notify,
-    /// The last request to read everything that was answered.
-    pub(super) swept: watch::Sender<u64>,
-    /// Behind a lock of its own, so that whoever hands in hints waits for nobody.
-    pending: Mutex<Pending>,
+    /// One for each backend, as the router numbers them.
+    pub(super) lanes: Box<[Lane]>,
     inner: Mutex<Inner>,
 }
 
@@ -67,7 +66,7 @@ pub struct TenantStatus {
 }
 
 impl Tenant {
-    pub(super) fn new(id: TenantId) -> Arc<Self> {
+    pub(super) fn new(id: TenantId, backends: impl Iterator<Item = Nature>) -> Arc<Self> {
         let inner = Inner {
             entries: Entries::default(),
             topics: HashMap::new(),
@@ -80,21 +79,13 @@ impl Tenant {
             id,
             phase: watch::Sender::new(Phase::Loading),
             work: Notify::new(),
-            swept: watch::Sender::new(0),
-            pending: Mutex::new(Pending::default()),
+            lanes: backends.map(Lane::new).collect(),
             inner: Mutex::new(inner),
         })
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
-        // A panic half way can leave the counts off, never the entries of
-        // another tenant: going on is better than ending everyone.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What waits to be read.
-    pub(super) fn pending(&self) -> MutexGuard<'_, Pending> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.inner)
     }
 
     /// Waits until the tenant is in memory.
@@ -107,9 +98,53 @@ impl Tenant {
         }
     }
 
-    pub(super) fn hint(&self, addresses: Vec<Address>) {
-        self.pending().hint(addresses);
+    /// Has addresses of one backend read again.
+    pub(super) fn hint(&self, backend: usize, addresses: Vec<Address>, applied: &mut Applied) {
+        if let Some(lane) = self.lanes.get(backend) {
+            let ticket = lane.pending().hint(addresses);
+            applied.wait_for(lane.answered.subscribe(), ticket);
+            self.work.notify_one();
+        }
+    }
+
+    /// Has everything read again where hints can be lost.
+    pub(super) fn lost_hints(&self) {
+        for lane in self.lanes.iter().filter(|lane| lane.nature.metered) {
+            lane.pending().sweep(Urgency::Sweep);
+        }
         self.work.notify_one();
+    }
+
+    /// Waits until the entries of a service are in memory too.
+    pub(super) async fn cover(&self, service: &ServiceName, limit: usize) -> Result<(), FollowError> {
+        for lane in self.lanes.iter().filter(|lane| !lane.covers(service)) {
+            if lane.covered().len() >= limit {
+                return Err(FollowError::Views { limit });
+            }
+            let ticket = lane.pending().service(service.clone());
+            self.work.notify_one();
+            lane.answer(ticket).await?;
+        }
+        Ok(())
+    }
+
+    /// What is in memory at these addresses of one backend, if that is the latest
+    /// that anybody here knows of.
+    pub(super) fn known(&self, backend: usize, addresses: &[Address]) -> Option<Vec<Option<Arc<Entry>>>> {
+        let lane = self.lanes.get(backend)?;
+        if !matches!(*self.phase.borrow(), Phase::Ready) || !addresses.iter().all(|at| lane.knows(at)) {
+            return None;
+        }
+        let inner = self.lock();
+        (!inner.dropped).then(|| addresses.iter().map(|at| inner.entries.get(at).cloned()).collect())
+    }
+
+    /// Has everything read now, and waits for each backend until it is.
+    pub(super) async fn sweep(&self) -> Vec<Result<(), BackendError>> {
+        let tickets: Vec<_> =
+            self.lanes.iter().map(|lane| (lane, lane.pending().sweep(Urgency::Demand))).collect();
+        self.work.notify_one();
+        futures_util::future::join_all(tickets.into_iter().map(|(lane, ticket)| lane.answer(ticket))).await
     }
 
     /// Takes a seat before the topic of `view`. `None`: the tenant was dropped
@@ -138,11 +173,7 @@ impl Tenant {
         if self.lock().last_sweep.is_some_and(|at| at.elapsed() < REREAD_INTERVAL) {
             return;
         }
-        let asked = self.pending().sweep();
-        self.work.notify_one();
-        let mut swept = self.swept.subscribe();
-        let answered = swept.wait_for(|swept| *swept >= asked);
-        let _ = tokio::time::timeout(REREAD_PATIENCE, answered).await;
+        let _ = tokio::time::timeout(REREAD_PATIENCE, self.sweep()).await;
     }
 
     /// What a view shows, without keeping the view.

@@ -324,7 +324,8 @@ pub struct DeleteResponse {
 /// Several changes, all or nothing.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ApplyRequest {
-    /// 1 to 1,000 changes; no (service, key) twice.
+    /// 1 to 1,000 changes, all of one backend; no (service, key) twice. A backend
+    /// may make fewer as one: see BackendStatus.apply_changes.
     #[prost(message, repeated, tag = "1")]
     pub changes: ::prost::alloc::vec::Vec<Change>,
 }
@@ -403,9 +404,12 @@ pub struct Revision {
     /// This version is a deletion.
     #[prost(bool, tag = "2")]
     pub deleted: bool,
-    /// Who wrote it: the subject of the writer's token.
+    /// Who wrote it: the subject of the writer's token, or what else the store knows.
     #[prost(string, tag = "3")]
     pub author: ::prost::alloc::string::String,
+    /// Names that the store has for this version, for example Parameter Store's labels.
+    #[prost(string, repeated, tag = "4")]
+    pub labels: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// Writes an earlier version again.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -485,6 +489,9 @@ pub struct StatusResponse {
     /// above are 0.
     #[prost(string, tag = "11")]
     pub error: ::prost::alloc::string::String,
+    /// How the hub learns of changes that others make.
+    #[prost(message, optional, tag = "12")]
+    pub change_source: ::core::option::Option<SourceStatus>,
 }
 /// What the hub allows a tenant.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -510,6 +517,53 @@ pub struct BackendStatus {
     pub backend: ::prost::alloc::string::String,
     /// Empty if it answers; otherwise what is wrong.
     #[prost(string, tag = "3")]
+    pub error: ::prost::alloc::string::String,
+    /// Most changes that one Apply may have here.
+    #[prost(uint32, tag = "4")]
+    pub apply_changes: u32,
+}
+/// How the hub learns of changes that others make.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SourceStatus {
+    /// What it is, for example `sqs`. Empty: nothing tells the hub of changes by
+    /// others; it finds them at its sweeps.
+    #[prost(string, tag = "1")]
+    pub kind: ::prost::alloc::string::String,
+    /// Empty if it works; otherwise what is wrong.
+    #[prost(string, tag = "2")]
+    pub error: ::prost::alloc::string::String,
+}
+/// Asks to compare the caller's tenant with every backend now.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReconcileRequest {}
+/// What the comparison found.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ReconcileResponse {
+    /// One for each backend.
+    #[prost(message, repeated, tag = "1")]
+    pub backends: ::prost::alloc::vec::Vec<BackendSweep>,
+}
+/// What a reading of everything in one backend found. What it found changed
+/// has been streamed by now.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BackendSweep {
+    /// Its kind, for example `dynamodb`.
+    #[prost(string, tag = "1")]
+    pub backend: ::prost::alloc::string::String,
+    /// Entries of the tenant there.
+    #[prost(uint64, tag = "2")]
+    pub entries: u64,
+    /// Entries of which no hint had told: new ones,
+    #[prost(uint64, tag = "3")]
+    pub created: u64,
+    /// changed ones,
+    #[prost(uint64, tag = "4")]
+    pub updated: u64,
+    /// and ones that are gone.
+    #[prost(uint64, tag = "5")]
+    pub deleted: u64,
+    /// Empty if it was read; otherwise why not.
+    #[prost(string, tag = "6")]
     pub error: ::prost::alloc::string::String,
 }
 /// Generated client implementations.
@@ -1138,6 +1192,22 @@ pub mod admin_service_client {
                 .insert(GrpcMethod::new("confhub.v1.AdminService", "Status"));
             self.inner.unary(req, path, codec).await
         }
+        /// Has the hub compare what it holds of the caller's tenant with every backend
+        /// now, instead of at its next sweep, and tells what had changed without a hint.
+        pub async fn reconcile(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReconcileRequest>,
+        ) -> std::result::Result<tonic::Response<super::ReconcileResponse>, tonic::Status> {
+            self.inner.ready().await.map_err(|e| {
+                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
+            })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/confhub.v1.AdminService/Reconcile");
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("confhub.v1.AdminService", "Reconcile"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -1197,6 +1267,12 @@ pub mod admin_service_server {
             &self,
             request: tonic::Request<super::StatusRequest>,
         ) -> std::result::Result<tonic::Response<super::StatusResponse>, tonic::Status>;
+        /// Has the hub compare what it holds of the caller's tenant with every backend
+        /// now, instead of at its next sweep, and tells what had changed without a hint.
+        async fn reconcile(
+            &self,
+            request: tonic::Request<super::ReconcileRequest>,
+        ) -> std::result::Result<tonic::Response<super::ReconcileResponse>, tonic::Status>;
     }
     /// Writes and their history, for operators and deployment tools.
     ///
@@ -1529,6 +1605,45 @@ pub mod admin_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = StatusSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/confhub.v1.AdminService/Reconcile" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReconcileSvc<T: AdminService>(pub Arc<T>);
+                    impl<T: AdminService> tonic::server::UnaryService<super::ReconcileRequest> for ReconcileSvc<T> {
+                        type Response = super::ReconcileResponse;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReconcileRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AdminService>::reconcile(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReconcileSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -93,6 +93,7 @@ impl Backend for Embedded {
             consistent: true,
             metered: false,
             lists_services: true,
+            announces: true,
             apply_changes: confhub_proto::limits::APPLY_CHANGES,
         }
     }

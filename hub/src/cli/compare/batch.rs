@@ -18,17 +18,18 @@ pub(crate) fn split<'s>(
     for step in steps {
         by_backend.entry(routes.backend(step.address.key.as_str())).or_default().push(step.change());
     }
-    by_backend.into_values().flat_map(bounded).collect()
+    let most = |backend| routes.apply_changes(backend);
+    by_backend.into_iter().flat_map(|(backend, changes)| bounded(changes, most(backend))).collect()
 }
 
-fn bounded(changes: Vec<wire::Change>) -> Vec<Vec<wire::Change>> {
+fn bounded(changes: Vec<wire::Change>, most: usize) -> Vec<Vec<wire::Change>> {
     let mut batches: Vec<Vec<wire::Change>> = Vec::new();
     let mut bytes = 0;
     for change in changes {
         let change_bytes = change.encoded_len() + CHANGE_OVERHEAD_BYTES;
         let fits = bytes + change_bytes <= limits::REQUEST_BYTES;
         match batches.last_mut() {
-            Some(batch) if fits && batch.len() < limits::APPLY_CHANGES => {
+            Some(batch) if fits && batch.len() < most => {
                 bytes += change_bytes;
                 batch.push(change);
             }
@@ -63,7 +64,8 @@ mod tests {
         let backend = |(prefix, backend): &(&str, &str)| wire::BackendStatus {
             prefix: (*prefix).to_owned(),
             backend: (*backend).to_owned(),
-            error: String::new(),
+            apply_changes: if *backend == "ssm" { 1 } else { 0 },
+            ..Default::default()
         };
         let backends = prefixes.iter().map(backend).collect();
         Routes::new(&wire::StatusResponse { backends, ..Default::default() })
@@ -93,5 +95,6 @@ mod tests {
         let steps = [step("a1", 1), step("b1", 1), step("a2", 1)];
         assert_eq!(check(&steps, &routes(&[("a", "embedded"), ("b", "embedded")])), [3]);
         assert_eq!(check(&steps, &routes(&[("a", "dynamodb"), ("b", "ssm")])), [2, 1]);
+        assert_eq!(check(&steps, &routes(&[("a", "ssm"), ("b", "dynamodb")])), [1, 1, 1]);
     }
 }

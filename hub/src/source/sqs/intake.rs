@@ -96,12 +96,12 @@ impl Intake {
         self.count(MessageOutcome::Applied);
         if let Some(sent) = sent {
             let lag = (self.clock)().duration_since(sent).unwrap_or_default();
-            self.metrics.source_lag.observe(lag.as_secs_f64());
+            self.metrics.source.lag.observe(lag.as_secs_f64());
         }
     }
 
     fn count(&self, outcome: MessageOutcome) {
-        self.metrics.source_messages.get_or_create(&MessageLabel { outcome }).inc();
+        self.metrics.source.messages.get_or_create(&MessageLabel { outcome }).inc();
     }
 
     /// Has everything in memory read again: hints may have been lost.
@@ -112,7 +112,7 @@ impl Intake {
 
     /// Takes note of a failure. An outage is one line in the log, whatever is tried.
     pub(super) fn failing(&self, part: Part, failure: Failure) {
-        self.metrics.source_failures.get_or_create(&CauseLabel::from(failure.cause)).inc();
+        self.metrics.source.failures.get_or_create(&CauseLabel { cause: failure.cause }).inc();
         let reason = failure.reason.clone();
         if self.health.failing(part, failure) {
             let what = match part {
@@ -141,6 +141,6 @@ impl Intake {
     }
 
     fn show(&self) {
-        self.metrics.source_up.set(i64::from(self.health.status().failure.is_none()));
+        self.metrics.source.up.set(i64::from(self.health.status().failure.is_none()));
     }
 }

@@ -24,25 +24,26 @@ mod reaper;
 mod session;
 mod unsettled;
 
-use super::Feed;
 use super::event::Places;
 use super::health::{Part, SourceHealth};
+use super::{Feed, Source};
 use crate::aws::Account;
 use crate::clock::Clock;
 use crate::config::Settings;
 use crate::metrics::Metrics;
 use backoff::Backoff;
+use futures_util::future::BoxFuture;
 use intake::Intake;
 use own_queue::OwnQueue;
 use queue::{Clients, Queue};
 use reaper::Reaper;
-use session::{End, Session};
+use session::{End, Session, told};
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
 /// Receives changes from a queue.
-pub struct Consumer {
+struct Consumer {
     intake: Intake,
     clients: Clients,
     place: Place,
@@ -65,7 +66,7 @@ pub fn open(
     feed: &Feed,
     metrics: &Arc<Metrics>,
     clock: &Clock,
-) -> Option<Consumer> {
+) -> Option<Box<dyn Source>> {
     let (account, aws) = (account?, &settings.aws);
     let clients = Clients::new(account);
     let intake = Intake {
@@ -105,19 +106,21 @@ pub fn open(
             return None;
         }
     };
-    Some(Consumer { intake, clients, place })
+    Some(Box::new(Consumer { intake, clients, place }))
 }
 
-impl Consumer {
-    /// How it stands.
-    #[must_use]
-    pub fn health(&self) -> SourceHealth {
+impl Source for Consumer {
+    fn health(&self) -> SourceHealth {
         self.intake.health.clone()
     }
 
-    /// Receives until `shutdown` says true, whatever fails meanwhile; then
-    /// removes what it has made, within 3 s.
-    pub async fn run(mut self, shutdown: watch::Receiver<bool>) {
+    fn run(self: Box<Self>, shutdown: watch::Receiver<bool>) -> BoxFuture<'static, ()> {
+        Box::pin((*self).receive(shutdown))
+    }
+}
+
+impl Consumer {
+    async fn receive(mut self, shutdown: watch::Receiver<bool>) {
         let reaper = match &mut self.place {
             Place::Own(_, reaper) => reaper.take(),
             Place::Fixed(_) => None,
@@ -142,7 +145,7 @@ impl Consumer {
         loop {
             let queue = tokio::select! {
                 queue = self.reach() => queue,
-                _ = shutdown.wait_for(|shutdown| *shutdown) => return,
+                () = told(&mut shutdown) => return,
             };
             // Whatever changed until now may have been told to nobody. A tenant
             // that is not in memory yet costs nothing.
@@ -159,7 +162,7 @@ impl Consumer {
             let End::Gone(failure) = end else { return };
             self.intake.failing(Part::Receive, failure);
             if let Place::Own(own, _) = &mut self.place {
-                self.intake.metrics.source_queues_remade.inc();
+                self.intake.metrics.source.queues_remade.inc();
                 own.forget().await;
             }
         }

@@ -102,7 +102,7 @@ impl Reaper {
         }
         delete(&self.clients, url).await?;
         tracing::info!(queue = url, "deleted a queue whose hub is gone");
-        self.metrics.source_queues_reaped.inc();
+        self.metrics.source.queues_reaped.inc();
         Ok(())
     }
 

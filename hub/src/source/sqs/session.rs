@@ -41,6 +41,11 @@ pub(super) enum End {
     Gone(Failure),
 }
 
+/// Waits until the hub ends, or whoever would tell is gone.
+pub(super) async fn told(shutdown: &mut watch::Receiver<bool>) {
+    let _ = shutdown.wait_for(|shutdown| *shutdown).await;
+}
+
 /// A call that is not a receive.
 enum Call {
     Delete(Vec<String>),
@@ -104,7 +109,7 @@ impl<'a> Session<'a> {
                     Err(failure) if self.queue.gone(&failure) => return End::Gone(failure),
                     Err(failure) => self.failed(failure),
                 },
-                _ = shutdown.wait_for(|shutdown| *shutdown) => {
+                () = told(&mut shutdown) => {
                     let _ = timeout(FLUSH, self.flush()).await;
                     return End::Shutdown;
                 }
@@ -183,7 +188,7 @@ impl<'a> Session<'a> {
     /// Has the messages hidden again that would soon be given to others.
     fn hide_again(&mut self) {
         let due = self.unsettled.due();
-        self.intake.metrics.source_visibility_extensions.inc_by(due.len() as u64);
+        self.intake.metrics.source.visibility_extensions.inc_by(due.len() as u64);
         for batch in due.chunks(BATCH) {
             self.outbox.push_back(Call::Hide(batch.to_vec(), self.queue.visibility));
         }

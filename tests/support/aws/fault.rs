@@ -1,0 +1,203 @@
+//! A proxy between a hub and the emulator that fails as it is told, and counts
+//! what passes.
+
+use super::super::soon;
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// What the proxy does with a call instead of passing it on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Does {
+    /// Answers 400 with this error code.
+    Refuse(&'static str),
+    /// Answers with this status and no error code.
+    Fail(u16),
+    /// Answers nothing for as long as the caller waits.
+    Hang,
+    /// Breaks the connection.
+    Reset,
+    /// Passes the call on, and breaks the connection instead of answering.
+    Lose,
+}
+
+/// Calls that are held up, until this is dropped.
+pub struct Held {
+    target: String,
+    shared: Arc<Shared>,
+    arrived: watch::Receiver<u64>,
+}
+
+impl Held {
+    /// Waits until so many calls have arrived.
+    pub async fn until(&mut self, calls: u64) {
+        soon("calls to arrive", self.arrived.wait_for(|arrived| *arrived >= calls)).await.unwrap();
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Its sender goes with it, and the calls go on.
+        self.shared.held.lock().unwrap().retain(|(target, _)| *target != self.target);
+    }
+}
+
+/// Forwards to the emulator, but for the calls that are to fail.
+pub struct FaultProxy {
+    pub endpoint: String,
+    shared: Arc<Shared>,
+    running: JoinHandle<()>,
+}
+
+struct Shared {
+    to: String,
+    client: Client<HttpConnector, Full<Bytes>>,
+    faults: Mutex<Vec<(String, Does)>>,
+    held: Mutex<Vec<(String, watch::Sender<u64>)>>,
+    /// Calls by their targets, refused ones too.
+    calls: Mutex<HashMap<String, u64>>,
+}
+
+impl FaultProxy {
+    pub async fn to(endpoint: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        let shared = Shared {
+            to: endpoint.to_owned(),
+            client,
+            faults: Mutex::default(),
+            held: Mutex::default(),
+            calls: Mutex::default(),
+        };
+        let shared = Arc::new(shared);
+        let running = tokio::spawn(accept(listener, Arc::clone(&shared)));
+        Self { endpoint: format!("http://{address}"), shared, running }
+    }
+
+    /// From now on, calls whose target begins with this fail so: the target is the
+    /// service and the call, as in `DynamoDB_20120810.GetItem`, `AmazonSSM.`,
+    /// `AmazonSQS.ReceiveMessage`; empty: all calls.
+    pub fn fail(&self, target: &str, does: Does) {
+        self.shared.faults.lock().unwrap().insert(0, (target.to_owned(), does));
+    }
+
+    /// Holds up calls whose target begins with this.
+    pub fn hold(&self, target: &str) -> Held {
+        let (count, arrived) = watch::channel(0);
+        self.shared.held.lock().unwrap().push((target.to_owned(), count));
+        Held { target: target.to_owned(), shared: Arc::clone(&self.shared), arrived }
+    }
+
+    /// From now on nothing fails.
+    pub fn heal(&self) {
+        self.shared.faults.lock().unwrap().clear();
+    }
+
+    /// How many calls had a target that begins with this.
+    pub fn calls(&self, target: &str) -> u64 {
+        let calls = self.shared.calls.lock().unwrap();
+        calls.iter().filter(|(name, _)| name.starts_with(target)).map(|(_, count)| count).sum()
+    }
+}
+
+impl Drop for FaultProxy {
+    fn drop(&mut self) {
+        self.running.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else { return };
+        let shared = Arc::clone(&shared);
+        tokio::spawn(async move {
+            let answer = service_fn(move |request| answer(Arc::clone(&shared), request));
+            // An error of the answer breaks the connection, as it is meant to.
+            let _ = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), answer)
+                .await;
+        });
+    }
+}
+
+async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, io::Error> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+    let target = target(&head, &body);
+    *shared.calls.lock().unwrap().entry(target.clone()).or_default() += 1;
+    let gate = {
+        let held = shared.held.lock().unwrap();
+        held.iter().find(|(name, _)| target.starts_with(name)).map(|(_, count)| {
+            count.send_modify(|count| *count += 1);
+            count.subscribe()
+        })
+    };
+    if let Some(mut gate) = gate {
+        // It never is: this ends when the sender goes.
+        let _ = gate.wait_for(|_| false).await;
+    }
+    let fault = |(name, does): &(String, Does)| target.starts_with(name).then_some(*does);
+    let does = shared.faults.lock().unwrap().iter().find_map(fault);
+    match does {
+        None => pass(&shared, head, body).await,
+        Some(Does::Refuse(code)) => {
+            let error = format!(r#"{{"__type":"{code}","message":"injected by the test"}}"#);
+            Ok(status(StatusCode::BAD_REQUEST, error, code))
+        }
+        Some(Does::Fail(code)) => Ok(status(StatusCode::from_u16(code).unwrap(), String::new(), "")),
+        Some(Does::Hang) => {
+            // The caller breaks the connection when it has waited long enough.
+            std::future::pending::<()>().await;
+            Err(io::ErrorKind::TimedOut.into())
+        }
+        Some(Does::Reset) => Err(io::ErrorKind::ConnectionReset.into()),
+        Some(Does::Lose) => {
+            let _ = pass(&shared, head, body).await;
+            Err(io::ErrorKind::ConnectionReset.into())
+        }
+    }
+}
+
+fn status(status: StatusCode, body: String, code: &str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert("x-amzn-errortype", code.parse().unwrap());
+    response
+}
+
+/// The service and the call. SNS and STS name theirs in the body.
+fn target(head: &http::request::Parts, body: &Bytes) -> String {
+    if let Some(target) = head.headers.get("x-amz-target") {
+        return target.to_str().unwrap_or_default().to_owned();
+    }
+    let text = String::from_utf8_lossy(body);
+    text.split('&').find_map(|pair| pair.strip_prefix("Action=")).unwrap_or_default().to_owned()
+}
+
+async fn pass(
+    shared: &Shared,
+    head: http::request::Parts,
+    body: Bytes,
+) -> Result<Response<Full<Bytes>>, io::Error> {
+    let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
+    let mut request = Request::new(Full::new(body));
+    *request.method_mut() = head.method;
+    *request.uri_mut() = format!("{}{path}", shared.to).parse().unwrap();
+    *request.headers_mut() = head.headers;
+    let response = shared.client.request(request).await.map_err(io::Error::other)?;
+    let (head, body) = response.into_parts();
+    let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
+    Ok(Response::from_parts(head, Full::new(body)))
+}
