@@ -76,14 +76,14 @@ impl Intake {
     fn poison(&self, message: Message, error: &event::Malformed, redrive: bool, sorted: &mut Sorted) {
         if message.receives == 1 {
             self.count(MessageOutcome::Poison);
-            tracing::warn!(message = message.id, %error, "a message on the queue of changes cannot be read");
+            tracing::warn!(message_id = message.id, %error, "a message on the queue of changes cannot be read");
         }
         if redrive || message.receives < LAST_RECEIVE {
             sorted.poison.push(message.receipt);
             return;
         }
         tracing::error!(
-            message = message.id,
+            message_id = message.id,
             receives = message.receives,
             %error,
             "a message that cannot be read is deleted: its queue has no redrive policy to keep it elsewhere"

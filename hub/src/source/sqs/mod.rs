@@ -149,6 +149,7 @@ impl Consumer {
             };
             // Whatever changed until now may have been told to nobody. A tenant
             // that is not in memory yet costs nothing.
+            tracing::info!(queue = queue.url, "receiving changes");
             self.intake.working(Part::Receive);
             self.intake.lost();
             let session = Session::new(&self.intake, &queue);

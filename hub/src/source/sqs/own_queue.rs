@@ -94,7 +94,12 @@ impl OwnQueue {
         };
         queue.known_from = made_at + SPREADING;
         self.subscription = Some(self.subscribe(&queue.arn).await?);
-        tracing::info!(queue = queue.url, topic = self.topic, "this hub has a queue of its own");
+        tracing::info!(
+            queue = queue.url,
+            topic = self.topic,
+            hub = self.hub,
+            "this hub has a queue of its own"
+        );
         Ok(queue)
     }
 
