@@ -8,7 +8,7 @@ use crate::grpc::{Connections, Edge, VERSION};
 use crate::http::Health;
 use crate::limits::{BULK_READS, CALLS};
 use crate::metrics::{DriftCause, Metrics};
-use crate::source::Feed;
+use crate::source::{Feed, Source, SourceHealth};
 use crate::tenant::Tenants;
 use serde::Serialize;
 use std::collections::HashMap;
@@ -38,6 +38,7 @@ pub struct App {
     http: TcpListener,
     authenticator: Authenticator,
     edge: Arc<Edge>,
+    source: Option<Box<dyn Source>>,
 }
 
 /// Where a hub listens. The ready file holds it as JSON.
@@ -142,13 +143,17 @@ impl App {
             metrics.expect_backend(backend.kind());
         }
         let authenticator = Authenticator::open(&settings.auth, &settings.data_dir, clock.clone()).await?;
+        #[cfg(feature = "aws")]
+        let source = crate::source::sqs::open(&settings, account.as_ref(), &feed, &metrics, &clock);
+        #[cfg(not(feature = "aws"))]
+        let source: Option<Box<dyn Source>> = None;
         let tenants = Tenants::new(
             router.clone(),
             settings.limits.clone(),
             settings.times.clone(),
             clock.clone(),
             Arc::clone(&metrics),
-            Box::new(|_, _| DriftCause::HintLost),
+            Box::new(drift_cause(source.as_ref().map(|source| source.health()))),
         );
         feed.connect(tenants.clone());
         let edge = Edge {
@@ -163,7 +168,7 @@ impl App {
             bulk_reads: Arc::new(Semaphore::new(BULK_READS)),
             watch: Arc::default(),
         };
-        Ok(Self { settings, addresses, grpc, http, authenticator, edge: Arc::new(edge) })
+        Ok(Self { settings, addresses, grpc, http, authenticator, edge: Arc::new(edge), source })
     }
 
     /// Where it listens.
@@ -177,7 +182,7 @@ impl App {
     /// # Errors
     /// If a server ends by itself, or the ready file cannot be written.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
-        let Self { settings, addresses, grpc, http, authenticator, edge } = self;
+        let Self { settings, addresses, grpc, http, authenticator, edge, source } = self;
         let (tenants, backends) = (edge.tenants.clone(), edge.router.clone());
         let health = Arc::new(Health {
             ready: AtomicBool::new(false),
@@ -185,12 +190,14 @@ impl App {
             metrics: Arc::clone(&edge.metrics),
             tenants: tenants.clone(),
             backends: backends.clone(),
+            source: source.as_ref().map(|source| source.health()),
             dev_jwks: authenticator.dev_jwks(),
         });
         let (reporter, health_service) = tonic_health::server::health_reporter();
         let (stop, stopped) = watch::channel(Stage::Serving);
         let (drain, draining) = watch::channel(false);
         let metrics = Arc::clone(&edge.metrics);
+        let mut sources: JoinSet<_> = source.map(|source| source.run(draining.clone())).into_iter().collect();
         let connections = Connections::new(grpc, settings.limits.connections, metrics, draining);
 
         let mut background = JoinSet::new();
@@ -214,6 +221,7 @@ impl App {
             ended = probes.join_next() => ended,
             // They never end by themselves, and a hub without them only looks well.
             ended = background.join_next() => ended.map(|ended| ended.map(Ok)),
+            Some(ended) = sources.join_next() => Some(ended.map(Ok)),
         };
 
         health.ready.store(false, Ordering::SeqCst);
@@ -232,6 +240,9 @@ impl App {
             tracing::warn!(deadline_ms, "the deadline has passed: closing what is still open");
         }
         background.abort_all();
+        if timeout(CLOSE, sources.join_all()).await.is_err() {
+            tracing::error!("the change source does not end");
+        }
         for backend in backends.backends() {
             if timeout(CLOSE, backend.close()).await.is_err() {
                 tracing::error!(backend = backend.kind(), "the store does not let go: its disk hangs");
@@ -258,6 +269,21 @@ async fn open_account(settings: &Settings) -> Result<Option<crate::aws::Account>
         return Ok(None);
     }
     Ok(Some(crate::aws::Account::open(&settings.aws).await?))
+}
+
+/// Tells why no hint had come of a change in a backend since a reading.
+fn drift_cause(source: Option<SourceHealth>) -> impl Fn(&'static str, Option<Instant>) -> DriftCause {
+    move |backend, since| {
+        // A store that is no other's sends its own hints.
+        let outside = KINDS.iter().any(|kind| kind.aws && kind.name == backend);
+        match &source {
+            None if outside => DriftCause::NoSource,
+            Some(source) if outside && since.is_some_and(|since| source.outage_since(since)) => {
+                DriftCause::SourceDown
+            }
+            _ => DriftCause::HintLost,
+        }
+    }
 }
 
 /// Opens each backend that the table names, once.

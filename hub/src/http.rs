@@ -9,6 +9,7 @@
 
 use crate::backend::Router as Backends;
 use crate::metrics::Metrics;
+use crate::source::{SourceHealth, SourceStatus};
 use crate::tenant::Tenants;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -34,6 +35,8 @@ pub struct Health {
     pub tenants: Tenants,
     /// The backends.
     pub backends: Backends,
+    /// The change source, if there is one.
+    pub source: Option<SourceHealth>,
     /// Public keys of the development issuer.
     pub dev_jwks: Option<Value>,
 }
@@ -73,6 +76,12 @@ async fn readyz(State(health): State<Arc<Health>>) -> Response {
             }
             wrong.push(error.to_string());
         }
+    }
+    // Without it a hub is current within a sweep: no reason to go elsewhere.
+    let source = health.source.as_ref().map(SourceHealth::status);
+    if let Some(SourceStatus { since, failure: Some(failure) }) = source {
+        let seconds = since.elapsed().as_secs();
+        wrong.push(format!("changes are found by sweeps alone for {seconds} s: {failure}"));
     }
     if wrong.is_empty() {
         health.answered.store(true, Ordering::SeqCst);

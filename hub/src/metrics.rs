@@ -3,6 +3,10 @@
 //! No label has a value that a caller can choose, so the number of series is
 //! fixed: no tenant, key or service appears here.
 
+mod source;
+
+pub use source::{CauseLabel, MessageLabel, MessageOutcome, SourceMetrics};
+
 use crate::backend::{BackendError, Cause};
 use crate::tenant::Change;
 use prometheus_client::encoding::text::encode;
@@ -163,6 +167,7 @@ words! {
     Purpose { Load => "load", Hint => "hint", Sweep => "sweep", Get => "get" }
     Change { Created => "created", Updated => "updated", Deleted => "deleted" }
     DriftCause { NoSource => "no-source", SourceDown => "source-down", HintLost => "hint-lost" }
+    MessageOutcome { Applied => "applied", Ignored => "ignored", Poison => "poison" }
     Cause {
         Throttled => "throttled",
         Denied => "denied",
@@ -218,6 +223,8 @@ pub struct Metrics {
     /// Time from the write of a change, by the clock of its backend, to its
     /// publication to the views.
     pub publish_delay: Histogram,
+    /// Of the change source.
+    pub source: SourceMetrics,
 }
 
 impl Metrics {
@@ -256,8 +263,10 @@ impl Metrics {
             refusals: Family::default(),
             // 100 microseconds to 26 seconds.
             publish_delay: Histogram::new(exponential_buckets(0.0001, 4.0, 10)),
+            source: SourceMetrics::new(),
         };
         metrics.register();
+        metrics.source.register(&mut metrics.registry);
         metrics.start_at_zero();
         metrics
     }

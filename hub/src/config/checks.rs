@@ -1,5 +1,7 @@
 //! Mistakes that only show between settings.
 
+mod aws;
+
 use super::error::{ConfigError, did_you_mean};
 use super::{Loaded, Source};
 
@@ -10,6 +12,7 @@ pub(super) fn across(loaded: &Loaded, backends: &[&str], errors: &mut Vec<Config
     routes(loaded, backends, &mut found);
     ports(loaded, &mut found);
     sizes(loaded, &mut found);
+    aws::change_events(loaded, &mut found);
     // Where a part is wrong by itself, the default stands in its place: what
     // that does not fit is no second mistake.
     let wrong: Vec<_> = errors.iter().map(|error| error.setting.clone()).collect();

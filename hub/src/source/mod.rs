@@ -5,9 +5,23 @@
 //! their backend. So a hint may be late, repeated or out of order at no cost
 //! but a read, and every source, whatever its guarantees, is a sender of hints.
 //!
-//! The embedded store sends its own (a hint for every commit, in order).
+//! The embedded store sends its own (a hint for every commit, in order). Changes
+//! in the stores of AWS, whoever makes them, arrive as messages on a queue: `sqs`
+//! receives them, `event` reads what they say, and [`SourceHealth`] tells whether
+//! they can be received at all.
+
+#[cfg(feature = "aws")]
+pub mod sqs;
+
+#[cfg(feature = "aws")]
+pub mod event;
+
+mod health;
+
+pub use health::{Failure, Part, SourceHealth, SourceStatus};
 
 use confhub_proto::{Key, ServiceName, TenantId};
+use futures_util::future::BoxFuture;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
@@ -46,6 +60,16 @@ pub trait Sink: Send + Sync + 'static {
 
     /// Has every tenant in memory read as a whole: hints may have been lost.
     fn lost(&self);
+}
+
+/// A source that runs beside the hub. That of the embedded store needs no running.
+pub trait Source: Send + Sync + 'static {
+    /// How it stands.
+    fn health(&self) -> SourceHealth;
+
+    /// Sends hints until `shutdown` says true, whatever fails meanwhile; then
+    /// tidies up, which takes a few seconds at most.
+    fn run(self: Box<Self>, shutdown: watch::Receiver<bool>) -> BoxFuture<'static, ()>;
 }
 
 /// The end at which sources put hints in. Cheap to clone.
