@@ -35,7 +35,8 @@ fn on_the_bus(record: &str) -> String {
 }
 
 fn in_an_envelope(body: &str) -> String {
-    json!({"Type": "Notification", "MessageId": "1", "TopicArn": "arn:aws:sns:x", "Message": body}).to_string()
+    json!({"Type": "Notification", "MessageId": "1", "TopicArn": "arn:aws:sns:x", "Message": body})
+        .to_string()
 }
 
 async fn until_value(stream: &mut Stream, key: &str, value: &str) {
@@ -94,8 +95,7 @@ async fn an_event_is_understood_plain_wrapped_and_raw() {
 
 #[tokio::test]
 async fn events_that_come_three_times_and_in_any_order_do_no_harm() {
-    let rng_seed = seed();
-    let mut random = Rng::with_seed(rng_seed);
+    let mut random = Rng::with_seed(seed());
     let aws = Aws::new().await;
     let queue = FixedQueue::make(&aws).await;
     let hub = queue.hub(&aws, |_| {}).await;
@@ -133,13 +133,15 @@ async fn what_is_no_event_goes_to_the_dead_letters_and_takes_nothing_with_it() {
     let mut stream = hub.caller("acme").await.subscribe("", b"").await.unwrap();
     stream.until_current().await;
     let deep = "[".repeat(10_000);
-    let garbage = ["", "garbage", "{}", "[[[]]]", r#"{"detail": 1}"#, "\u{0}", &deep];
-    let sent = garbage.iter().filter(|body| !body.is_empty()).count();
-    for body in garbage.into_iter().filter(|body| !body.is_empty()) {
+    let garbage = ["garbage", "{}", "[[[]]]", r#"{"detail": 1}"#, "\u{fffd}", &deep];
+    let sent = garbage.len();
+    for body in garbage {
         queue.send(body).await;
     }
     // Well-formed, and of nobody: other names, other tenants' keys, odd ones.
-    for name in ["/confhub/acme/shared/..", "/confhub/acme/shared", "/other/acme/shared/param_config_a", "", "/"] {
+    for name in
+        ["/confhub/acme/shared/..", "/confhub/acme/shared", "/other/acme/shared/param_config_a", "", "/"]
+    {
         queue.send(&parameter_event(name)).await;
     }
     let event = write_parameter(&aws, "1").await;

@@ -168,7 +168,7 @@ async fn what_dynamodb_cannot_keep_is_refused_before_the_call() {
     let caller = hub.caller("acme").await;
     let error = caller.put(KEY, &"x".repeat(400 * 1024)).await.unwrap_err();
     assert_eq!(error.code(), Code::InvalidArgument, "{error}");
-    assert!(error.message().contains("400 KB") || error.message().contains("409,600"), "{error}");
+    assert!(error.message().contains("409600"), "{error}");
     assert_eq!(aws.proxy.calls("DynamoDB_20120810.PutItem"), 0);
     caller.put(KEY, &"x".repeat(395 * 1024)).await.unwrap();
 }

@@ -1,5 +1,7 @@
 //! The kinds of backends that there are: one line each.
 
+#[cfg(feature = "aws")]
+use super::dynamodb;
 use super::{Backend, embedded};
 #[cfg(feature = "aws")]
 use super::{secretsmanager, ssm};
@@ -46,6 +48,8 @@ pub static KINDS: &[Kind] = &[
     Kind { name: ssm::KIND, aws: true, open: |opening| Box::pin(ssm::open(opening)) },
     #[cfg(feature = "aws")]
     Kind { name: secretsmanager::KIND, aws: true, open: |opening| Box::pin(secretsmanager::open(opening)) },
+    #[cfg(feature = "aws")]
+    Kind { name: dynamodb::KIND, aws: true, open: |opening| Box::pin(dynamodb::open(opening)) },
 ];
 
 /// Their names.

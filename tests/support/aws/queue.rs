@@ -24,7 +24,8 @@ impl FixedQueue {
         let arn = get.send().await.unwrap().attributes.unwrap().remove(&Name::QueueArn).unwrap();
         let redrive = format!(r#"{{"deadLetterTargetArn": "{arn}", "maxReceiveCount": 3}}"#);
         // What a hub that was killed had received is given to the next after a second.
-        let queue = make("changes").attributes(Name::RedrivePolicy, redrive).attributes(Name::VisibilityTimeout, "1");
+        let queue =
+            make("changes").attributes(Name::RedrivePolicy, redrive).attributes(Name::VisibilityTimeout, "1");
         let url = queue.send().await.unwrap().queue_url.unwrap();
         Self { url, dead_letters, sqs }
     }
@@ -66,7 +67,8 @@ impl FixedQueue {
     }
 
     async fn until(&self, url: &str, count: usize) {
-        let (shown, hidden) = (Name::ApproximateNumberOfMessages, Name::ApproximateNumberOfMessagesNotVisible);
+        let (shown, hidden) =
+            (Name::ApproximateNumberOfMessages, Name::ApproximateNumberOfMessagesNotVisible);
         let mut looks = interval(Duration::from_millis(20));
         let reached = async {
             loop {
@@ -74,7 +76,8 @@ impl FixedQueue {
                 let get = self.sqs.get_queue_attributes().queue_url(url);
                 let get = get.attribute_names(shown.clone()).attribute_names(hidden.clone());
                 let there = get.send().await.unwrap().attributes.unwrap();
-                let number = |name| there.get(name).map_or(0, |number: &String| number.parse::<usize>().unwrap());
+                let number =
+                    |name| there.get(name).map_or(0, |number: &String| number.parse::<usize>().unwrap());
                 if number(&shown) + number(&hidden) == count {
                     return;
                 }
