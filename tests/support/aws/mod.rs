@@ -10,6 +10,7 @@ mod fault;
 mod queue;
 
 pub use emulator::Emulator;
+#[allow(unused_imports, reason = "being written")]
 pub use fault::{Does, FaultProxy};
 pub use queue::FixedQueue;
 
