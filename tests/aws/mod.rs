@@ -7,3 +7,4 @@ mod reads;
 mod reconcile;
 mod secrets_manager;
 mod several_hubs;
+mod stack;

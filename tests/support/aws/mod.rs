@@ -9,7 +9,7 @@ mod emulator;
 mod fault;
 mod queue;
 
-pub use emulator::Emulator;
+pub use emulator::{Emulator, python};
 #[allow(unused_imports, reason = "being written")]
 pub use fault::{Does, FaultProxy};
 pub use queue::FixedQueue;
@@ -149,7 +149,7 @@ fn credentials(id: &str) -> SharedCredentialsProvider {
 
 /// Puts the stack into an account, and returns what it says of itself.
 async fn deploy(endpoint: &str, id: &str) -> HashMap<String, String> {
-    let mut deploy = Command::new(emulator::python());
+    let mut deploy = Command::new(python());
     let script = emulator::infra().join("local/stack.py");
     deploy.arg(script).args(["--endpoint", endpoint, "--account", id]);
     let ran = soon("the stack", tokio::task::spawn_blocking(move || deploy.output())).await.unwrap().unwrap();
