@@ -81,7 +81,7 @@ async fn readyz(State(health): State<Arc<Health>>) -> Response {
     let source = health.source.as_ref().map(SourceHealth::status);
     if let Some(SourceStatus { since, failure: Some(failure) }) = source {
         let seconds = since.elapsed().as_secs();
-        wrong.push(format!("changes are found by sweeps alone for {seconds} s: {failure}"));
+        wrong.push(format!("the change source has been failing for {seconds} s: {failure}"));
     }
     if wrong.is_empty() {
         health.answered.store(true, Ordering::SeqCst);
