@@ -82,6 +82,13 @@ pub struct RefusalLabel {
     pub reason: &'static str,
 }
 
+/// A kind of backend.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct BackendLabel {
+    /// Its name, one of the table of kinds.
+    pub backend: &'static str,
+}
+
 /// All that is counted. Cheap to share: each metric is.
 pub struct Metrics {
     registry: Registry,
@@ -107,6 +114,9 @@ pub struct Metrics {
     pub backend_reads: Labelled<OutcomeLabel>,
     /// Entries that a sweep found changed without a hint.
     pub drift: Counter,
+    /// Rows and parameters read that no hub has written as they are, and that were
+    /// left out or read as well as can be, by backend.
+    pub odd_rows: Labelled<BackendLabel>,
     /// Writes, by outcome.
     pub writes: Labelled<OutcomeLabel>,
     /// Calls refused for want of identity or role, by reason.
@@ -145,6 +155,7 @@ impl Metrics {
             hints: Counter::default(),
             backend_reads: Family::default(),
             drift: Counter::default(),
+            odd_rows: Family::default(),
             writes: Family::default(),
             refusals: Family::default(),
             // 100 microseconds to 26 seconds.
@@ -184,6 +195,9 @@ impl Metrics {
         r.register("backend_reads", about, self.backend_reads.clone());
         let about = "Entries that a reading of everything found changed although no hint had come yet";
         r.register("drift_entries", about, self.drift.clone());
+        let about =
+            "Entries read that were changed by hand and left out, or read as well as can be, by backend";
+        r.register("odd_rows", about, self.odd_rows.clone());
         r.register("writes", "Writes, by outcome", self.writes.clone());
         let about = "Calls refused for want of a valid token or of a role, by reason";
         r.register("refusals", about, self.refusals.clone());

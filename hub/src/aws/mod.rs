@@ -5,7 +5,9 @@ mod account;
 mod budget;
 mod error;
 pub mod naming;
+mod pulse;
 
 pub use account::{Account, AccountError};
 pub use budget::Budget;
 pub use error::{cause, said};
+pub use pulse::Pulse;
