@@ -12,7 +12,8 @@ const SHARED: &str = "shared";
 
 const TENANT: &str = "TENANT#";
 const SERVICE: &str = "|SERVICE#";
-const CONFIG: &str = "CONFIG#";
+/// Start of the sort key of every entry.
+pub const CONFIG: &str = "CONFIG#";
 
 /// Partition key of a tenant's shared entries, or of those of one service.
 #[must_use]

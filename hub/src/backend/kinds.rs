@@ -1,5 +1,7 @@
 //! The kinds of backends that there are: one line each.
 
+#[cfg(feature = "aws")]
+use super::dynamodb;
 use super::{Backend, embedded};
 use crate::clock::Clock;
 use crate::config::Settings;
@@ -38,8 +40,11 @@ pub struct Kind {
 }
 
 /// All kinds of backends that this build has.
-pub static KINDS: &[Kind] =
-    &[Kind { name: embedded::KIND, aws: false, open: |opening| Box::pin(embedded::open(opening)) }];
+pub static KINDS: &[Kind] = &[
+    Kind { name: embedded::KIND, aws: false, open: |opening| Box::pin(embedded::open(opening)) },
+    #[cfg(feature = "aws")]
+    Kind { name: dynamodb::KIND, aws: true, open: |opening| Box::pin(dynamodb::open(opening)) },
+];
 
 /// Their names.
 #[must_use]

@@ -7,6 +7,8 @@
 //! Reads here are what the hub believes: they are strongly consistent where the
 //! store has such reads, and see a write of several keys whole or not at all.
 
+#[cfg(feature = "aws")]
+pub mod dynamodb;
 pub mod embedded;
 mod error;
 mod kinds;
