@@ -22,7 +22,7 @@ mod round_trip;
 mod value;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use commands::{Completions, Health, Operator, Serve, Token};
+use commands::{Aws, Completions, Health, Operator, Serve, Token};
 use demo::Demo;
 use error::CliError;
 use exit::Exit;
@@ -68,6 +68,7 @@ enum Command {
     #[command(flatten)]
     Operator(Operator),
     Health(Health),
+    Aws(Aws),
     Completions(Completions),
 }
 
@@ -79,6 +80,7 @@ pub fn main() -> ExitCode {
         Command::Operator(operator) => operator.output(),
         Command::Demo(demo) => demo.output,
         Command::Token(token) => token.output,
+        Command::Aws(aws) => aws.output(),
         Command::Serve(_) | Command::Health(_) | Command::Completions(_) => Output::Text,
     };
     let ended = match command {
@@ -86,6 +88,7 @@ pub fn main() -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Token(token) => token.run(),
         Command::Operator(operator) => wait(operator.run(&mut std::io::stdout())),
+        Command::Aws(aws) => wait(aws.run(&mut std::io::stdout())),
         Command::Health(health) => wait(health.run(&mut std::io::stdout())),
         Command::Completions(completions) => completions.run(Cli::command()),
     };

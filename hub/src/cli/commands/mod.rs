@@ -2,6 +2,7 @@
 //! `serve`, `token`, `health` and `aws` are those that are none.
 
 mod apply;
+mod aws;
 mod completions;
 mod delete;
 mod diff;
@@ -18,6 +19,7 @@ mod status;
 mod token;
 mod watch;
 
+pub(crate) use aws::Aws;
 pub(crate) use completions::Completions;
 pub(crate) use health::Health;
 pub(crate) use serve::Serve;
