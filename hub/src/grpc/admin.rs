@@ -98,9 +98,11 @@ impl AdminService for Edge {
         let (identity, asked) = caller(request)?;
         let prefixes = self.prefixes(&asked.prefixes)?;
         let mut entries = Vec::new();
-        for backend in self.router.backends() {
+        for (index, backend) in self.router.backends().iter().enumerate() {
             let all = backend.load(&identity.tenant, &[], Urgency::Demand).await?.entries;
-            entries.extend(all.into_iter().filter_map(|(address, entry)| {
+            // A store may hold keys that belong to another: no stream shows them either.
+            let all = all.into_iter().filter(|(address, _)| self.router.route(&address.key) == Ok(index));
+            entries.extend(all.filter_map(|(address, entry)| {
                 let key = address.key.as_str();
                 let wanted = prefixes.is_empty() || prefixes.iter().any(|p| key.starts_with(p.as_str()));
                 let own = identity.service.is_none()
