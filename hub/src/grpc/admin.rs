@@ -10,6 +10,7 @@ use crate::metrics::{Outcome, OutcomeLabel};
 use crate::source::{Hint, Sink as _};
 use crate::tenant::TenantStatus;
 use confhub_proto::{Content, Entry, limits, wire};
+use futures_util::future::join_all;
 use std::collections::HashSet;
 use std::iter::Peekable;
 use std::pin::Pin;
@@ -125,15 +126,16 @@ impl AdminService for Edge {
             // What is asked when something is wrong must not fail with it.
             Err(error) => (TenantStatus::default(), error.to_string()),
         };
-        let mut backends = Vec::new();
-        for (prefix, backend) in self.router.table() {
-            backends.push(wire::BackendStatus {
+        let backends = self.router.table().map(|(prefix, backend)| async move {
+            wire::BackendStatus {
                 prefix: prefix.to_string(),
                 backend: backend.kind().to_owned(),
                 error: backend.check().await.err().map_or_else(String::new, |error| error.to_string()),
                 apply_changes: u32::try_from(backend.nature().apply_changes).unwrap_or(u32::MAX),
-            });
-        }
+            }
+        });
+        // All at a time: what is asked when something is wrong must not take long by it.
+        let backends = join_all(backends).await;
         Ok(Response::new(wire::StatusResponse {
             hub_version: VERSION.to_owned(),
             uptime: prost_types::Duration::try_from(self.started.elapsed()).ok(),

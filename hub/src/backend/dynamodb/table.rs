@@ -97,7 +97,7 @@ impl From<BackendError> for Refused {
 impl Table {
     pub(super) fn new(client: Client, name: String, capacity: usize) -> Self {
         let region = client.config().region().map_or_else(|| "unknown".to_owned(), ToString::to_string);
-        let (budget, pulse) = (Budget::new(capacity), Pulse::default());
+        let (budget, pulse) = (Budget::new(capacity), Pulse::new(KIND));
         Self { client, name, region, budget, pulse, closed: AtomicBool::new(false) }
     }
 
