@@ -152,7 +152,7 @@ impl AdminService for Edge {
                 bytes: self.limits.tenant_bytes as u64,
             }),
             error,
-            change_source: Some(wire::SourceStatus::default()),
+            change_source: Some(self.source_status()),
         }))
     }
 
@@ -181,6 +181,13 @@ impl AdminService for Edge {
 }
 
 impl Edge {
+    fn source_status(&self) -> wire::SourceStatus {
+        let Some((kind, health)) = &self.source else { return wire::SourceStatus::default() };
+        let failure = health.status().failure;
+        let error = failure.map_or_else(String::new, |failure| failure.to_string());
+        wire::SourceStatus { kind: (*kind).to_owned(), error }
+    }
+
     async fn write_one(&self, identity: &Identity, change: Change) -> Result<u64, Status> {
         let versions = self.write(identity, vec![change]).await?;
         versions.first().copied().ok_or_else(|| Status::internal("the backend wrote no version"))

@@ -16,6 +16,7 @@
 mod applies;
 mod backoff;
 mod by_hand;
+mod conditional;
 mod history;
 mod item;
 mod oddities;
@@ -24,6 +25,7 @@ mod read;
 mod row;
 mod services;
 mod table;
+mod whole;
 mod write;
 
 use super::{
@@ -112,13 +114,7 @@ impl Backend for Dynamo {
 
     fn nature(&self) -> Nature {
         // A service may have rows, written by hand, and not be listed.
-        Nature {
-            consistent: true,
-            metered: true,
-            lists_services: false,
-            announces: false,
-            apply_changes: APPLY_CHANGES,
-        }
+        Nature { consistent: true, metered: true, lists_services: false, announces: false, apply_changes: APPLY_CHANGES }
     }
 
     async fn load(

@@ -111,6 +111,10 @@ pub fn open(
 }
 
 impl Source for Consumer {
+    fn kind(&self) -> &'static str {
+        "sqs"
+    }
+
     fn health(&self) -> SourceHealth {
         self.intake.health.clone()
     }
