@@ -2,6 +2,8 @@
 
 mod changes;
 mod dynamodb;
+mod faults;
+mod own_queue;
 mod parameter_store;
 mod reads;
 mod reconcile;

@@ -5,10 +5,13 @@
 //! test process. `CONFHUB_TEST_AWS_ENDPOINT` names another one that runs already.
 //! Tests that stop the emulator start one of their own.
 
+mod credentials;
 mod emulator;
 mod fault;
 mod queue;
+pub mod scene;
 
+pub use credentials::CredentialServer;
 pub use emulator::{Emulator, python};
 #[allow(unused_imports, reason = "being written")]
 pub use fault::{Does, FaultProxy};

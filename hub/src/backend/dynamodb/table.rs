@@ -61,7 +61,7 @@ pub(super) enum Keys {
 impl Table {
     pub(super) fn new(client: Client, name: String, capacity: usize) -> Self {
         let region = client.config().region().map_or_else(|| "unknown".to_owned(), ToString::to_string);
-        let (budget, pulse) = (Budget::new(capacity), Pulse::default());
+        let (budget, pulse) = (Budget::new(capacity), Pulse::new(KIND));
         Self { client, name, region, budget, pulse, closed: AtomicBool::new(false) }
     }
 
