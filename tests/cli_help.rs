@@ -3,7 +3,7 @@
 use crate::support::{command, run};
 use std::process::Stdio;
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 17] = [
     "demo",
     "serve",
     "token",
@@ -18,6 +18,8 @@ const COMMANDS: [&str; 15] = [
     "history",
     "rollback",
     "status",
+    "reconcile",
+    "health",
     "completions",
 ];
 
@@ -53,6 +55,8 @@ async fn a_wrong_command_line_is_told_what_would_be_right() {
         (&["status", "--output", "yaml"], "json"),
         (&["status", "--timeout", "soon"], "soon"),
         (&["put", "a", "b", "--expect-version", "-1"], "-1"),
+        (&["rollback", "a"], "VERSION"),
+        (&["rollback", "a", "1", "--to-label", "b"], "--to-label"),
         (&["completions", "cmd"], "bash"),
         (&["serve", "now"], "now"),
     ] {

@@ -1,7 +1,12 @@
 //! The promises of a hub whose truth is in an AWS account.
 
 mod changes;
-mod delivery;
 mod dynamodb;
+mod faults;
+mod own_queue;
 mod parameter_store;
+mod reads;
+mod reconcile;
 mod secrets_manager;
+mod several_hubs;
+mod stack;

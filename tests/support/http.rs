@@ -40,6 +40,23 @@ impl Hub {
         line.unwrap_or_else(|| panic!("no `{name}` in {text}")).parse().unwrap()
     }
 
+    /// Waits until the sum of such series is as wanted.
+    pub async fn until_metrics(&self, name: &str, labels: &[&str], wanted: impl Fn(f64) -> bool) {
+        let reached = async {
+            let mut looks = tokio::time::interval(std::time::Duration::from_millis(10));
+            while !wanted(self.metrics(name, labels).await) {
+                looks.tick().await;
+            }
+        };
+        soon(name, reached).await;
+    }
+
+    /// What `/readyz` answers: status and words.
+    #[cfg(feature = "aws")]
+    pub async fn readyz(&self) -> (u16, String) {
+        http_get(self.addresses.http, "/readyz").await.unwrap()
+    }
+
     /// Waits until the change source receives.
     #[cfg(feature = "aws")]
     pub async fn until_source_is_up(&self) {

@@ -100,6 +100,16 @@ pub(crate) enum CliError {
         /// Their keys.
         keys: Vec<String>,
     },
+    /// No kept version has the label that was asked for.
+    #[error("no version of `{key}` has the label `{label}`; {}", labels(known))]
+    NoLabel {
+        /// Of which key.
+        key: String,
+        /// As it was asked for.
+        label: String,
+        /// The labels that there are.
+        known: Vec<String>,
+    },
     /// The hub's answer makes no sense.
     #[error("the hub's answer to `{call}` is malformed: {reason}")]
     Answer {
@@ -146,6 +156,13 @@ fn before(committed: usize) -> String {
     }
 }
 
+fn labels(known: &[String]) -> String {
+    match known {
+        [] => "no version has a label".to_owned(),
+        known => format!("there are `{}`", known.join("`, `")),
+    }
+}
+
 fn said(status: &tonic::Status) -> String {
     match status.message() {
         "" => status.code().description().to_owned(),
@@ -169,7 +186,7 @@ impl CliError {
             Self::File { error, .. } if error.kind() == io::ErrorKind::FileTooLarge => Exit::Usage,
             Self::Ended(Closed::Denied(_) | Closed::Revoked) => Exit::Denied,
             Self::Ended(Closed::Refused(_)) => Exit::Usage,
-            Self::Missing { .. } => Exit::NotFound,
+            Self::Missing { .. } | Self::NoLabel { .. } => Exit::NotFound,
             Self::NoToken => Exit::Denied,
             Self::Unreachable { .. } | Self::Broken { .. } | Self::TimedOut { .. } => Exit::Unreachable,
             Self::Hub { status, .. } => Exit::of_status(status.code()),

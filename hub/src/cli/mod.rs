@@ -1,6 +1,6 @@
 //! The operator's commands.
 //!
-//! All but `serve` and `demo` are clients of the hub's API: whatever they do,
+//! All but `serve`, `demo` and `aws` are clients of the hub: whatever they do,
 //! another client could do. What they print as JSON and how they exit is part
 //! of the interface; `--help` has it all.
 
@@ -22,7 +22,7 @@ mod round_trip;
 mod value;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use commands::{Completions, Operator, Serve, Token};
+use commands::{Aws, Completions, Health, Operator, Serve, Token};
 use demo::Demo;
 use error::CliError;
 use exit::Exit;
@@ -54,8 +54,8 @@ A first hub:
 
 Errors go to standard error; with --output json as {{\"error\": {{\"code\", \"exit\", \"message\", \"hint\"}}}}.
 \"uncertain\": true is there if a write may have been made or not, \"committed_batches\" if an
-import has ended early. A command line that cannot be read, `serve` and `completions` tell
-their errors as text.",
+import has ended early. A command line that cannot be read, `serve`, `health` and `completions`
+tell their errors as text.",
         exit::TABLE
     )
 }
@@ -67,6 +67,8 @@ enum Command {
     Token(Token),
     #[command(flatten)]
     Operator(Operator),
+    Health(Health),
+    Aws(Aws),
     Completions(Completions),
 }
 
@@ -78,23 +80,26 @@ pub fn main() -> ExitCode {
         Command::Operator(operator) => operator.output(),
         Command::Demo(demo) => demo.output,
         Command::Token(token) => token.output,
-        Command::Serve(_) | Command::Completions(_) => Output::Text,
+        Command::Aws(aws) => aws.output(),
+        Command::Serve(_) | Command::Health(_) | Command::Completions(_) => Output::Text,
     };
     let ended = match command {
         Command::Demo(demo) => demo.run(),
         Command::Serve(serve) => serve.run(),
         Command::Token(token) => token.run(),
-        Command::Operator(operator) => operate(operator),
+        Command::Operator(operator) => wait(operator.run(&mut std::io::stdout())),
+        Command::Aws(aws) => wait(aws.run(&mut std::io::stdout())),
+        Command::Health(health) => wait(health.run(&mut std::io::stdout())),
         Command::Completions(completions) => completions.run(Cli::command()),
     };
     ended.unwrap_or_else(|error| output::fail(&error, output)).into()
 }
 
-/// A client of a hub only waits: one thread is enough.
-fn operate(operator: Operator) -> Result<Exit, CliError> {
+/// A client only waits: one thread is enough.
+fn wait(command: impl Future<Output = Result<Exit, CliError>>) -> Result<Exit, CliError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| CliError::Failed(format!("cannot start: {error}")))?;
-    runtime.block_on(operator.run(&mut std::io::stdout()))
+    runtime.block_on(command)
 }
 
 #[cfg(test)]

@@ -1,22 +1,27 @@
 //! The operator's commands: each is a client of the hub's API, and nothing more;
-//! `serve` and `token` are those that need none.
+//! `serve`, `token`, `health` and `aws` are those that are none.
 
 mod apply;
+mod aws;
 mod completions;
 mod delete;
 mod diff;
 mod export;
 mod get;
+mod health;
 mod history;
 pub(crate) mod import;
 mod put;
+mod reconcile;
 mod rollback;
 mod serve;
 mod status;
 mod token;
 mod watch;
 
+pub(crate) use aws::Aws;
 pub(crate) use completions::Completions;
+pub(crate) use health::Health;
 pub(crate) use serve::Serve;
 pub(crate) use token::Token;
 
@@ -41,6 +46,7 @@ pub(crate) enum Operator {
     History(history::History),
     Rollback(rollback::Rollback),
     Status(status::Status),
+    Reconcile(reconcile::Reconcile),
 }
 
 impl Operator {
@@ -58,6 +64,7 @@ impl Operator {
             Self::History(history) => history.run(out).await,
             Self::Rollback(rollback) => rollback.run(out).await,
             Self::Status(status) => status.run(out).await,
+            Self::Reconcile(reconcile) => reconcile.run(out).await,
         }
     }
 
@@ -75,6 +82,7 @@ impl Operator {
             Self::History(history) => history.hub.output,
             Self::Rollback(rollback) => rollback.hub.output,
             Self::Status(status) => status.hub.output,
+            Self::Reconcile(reconcile) => reconcile.hub.output,
         }
     }
 }

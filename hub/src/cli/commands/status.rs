@@ -27,7 +27,9 @@ Examples:
   confhub status --output json | jq -e '.health == \"SERVING\"'
 
 JSON: {\"endpoint\", \"health\", \"round_trip_ms\", \"hub_version\", \"uptime_seconds\", \"tenant\", \"subject\",
-\"roles\", \"entries\", \"bytes\", \"streams\", \"limits\": {\"value_bytes\", \"entries\", \"bytes\"}, \"backends\": [{\"prefix\", \"backend\", \"error\" (null: none)}]}.
+\"roles\", \"entries\", \"bytes\", \"streams\", \"limits\": {\"value_bytes\", \"entries\", \"bytes\"}, \"backends\": [{\"prefix\", \"backend\", \"error\" (null: none), \"apply_changes\"}],
+\"change_source\": null or {\"kind\", \"error\" (null: none)}}. `apply_changes` is how many changes one apply
+may have there; without a change source, changes that others make are found by sweeps alone.
 Exit code 1 if the hub is not serving or a backend does not answer."
 )]
 pub(crate) struct Status {
@@ -50,6 +52,7 @@ struct Json<'a> {
     streams: u64,
     limits: LimitsJson,
     backends: Vec<BackendJson<'a>>,
+    change_source: Option<SourceJson<'a>>,
 }
 
 #[derive(Serialize)]
@@ -63,6 +66,13 @@ struct LimitsJson {
 struct BackendJson<'a> {
     prefix: &'a str,
     backend: &'a str,
+    error: Option<&'a str>,
+    apply_changes: u32,
+}
+
+#[derive(Serialize)]
+struct SourceJson<'a> {
+    kind: &'a str,
     error: Option<&'a str>,
 }
 
@@ -97,7 +107,13 @@ fn json<'a>(
         prefix: &backend.prefix,
         backend: &backend.backend,
         error: Some(backend.error.as_str()).filter(|error| !error.is_empty()),
+        apply_changes: backend.apply_changes,
     };
+    let source = status.change_source.as_ref().filter(|source| !source.kind.is_empty());
+    let source = source.map(|source| SourceJson {
+        kind: &source.kind,
+        error: Some(source.error.as_str()).filter(|error| !error.is_empty()),
+    });
     let limits = status.limits.unwrap_or_default();
     let limits = LimitsJson { value_bytes: limits.value_bytes, entries: limits.entries, bytes: limits.bytes };
     Json {
@@ -114,12 +130,23 @@ fn json<'a>(
         streams: status.streams,
         limits,
         backends: status.backends.iter().map(backend).collect(),
+        change_source: source,
     }
 }
 
 fn occupied(json: &Json<'_>) -> String {
     let Json { entries, bytes, limits, .. } = json;
     format!("{entries} of at most {}, {bytes} bytes of at most {}", limits.entries, limits.bytes)
+}
+
+fn changes(source: Option<&SourceJson<'_>>) -> String {
+    match source {
+        None => "found by sweeps".to_owned(),
+        Some(SourceJson { kind, error: None }) => format!("told by {}", escaped(kind)),
+        Some(SourceJson { kind, error: Some(error) }) => {
+            format!("found by sweeps alone; {} does not work: {}", escaped(kind), escaped(error))
+        }
+    }
 }
 
 fn text(json: &Json<'_>) -> String {
@@ -135,6 +162,7 @@ fn text(json: &Json<'_>) -> String {
         ("you are", format!("{} ({})", escaped(json.subject), escaped(&json.roles.join(", ")))),
         ("entries", occupied(json)),
         ("open streams", json.streams.to_string()),
+        ("changes by others", changes(json.change_source.as_ref())),
     ] {
         facts.add_row(vec![name.to_owned(), value]);
     }
