@@ -397,7 +397,7 @@ async fn forged_events_and_odd_names_show_nobody_what_is_not_theirs() {
     globex.reconcile().await.unwrap();
     for (caller, stream) in [(&acme, &mut ours), (&globex, &mut theirs)] {
         assert_eq!(caller.put("tenant_config_true", "1").await.unwrap(), 1);
-        stream.until("what is theirs", |state| state.len() > 0).await;
+        stream.until("what is theirs", |state| !state.is_empty()).await;
         assert_eq!((stream.state.len(), stream.entries), (1, 1), "{:?}", stream.state);
         assert_eq!(caller.list().await.len(), 1);
     }
