@@ -1,6 +1,6 @@
 //! A peer that does nothing holds nothing for long.
 
-use crate::support::{Caller, Event, Hub, HubProcess, Proxy, command, soon, text};
+use crate::support::{Caller, Event, Hub, HubProcess, Proxy, clean, command, soon, text};
 use confhub::auth::Role;
 use confhub_proto::wire;
 use std::process::Command;
@@ -127,7 +127,7 @@ async fn a_stream_does_not_begin_with_a_token_that_has_expired() {
 #[tokio::test]
 async fn no_file_descriptors_left_is_waited_out_quietly() {
     let folder = tempfile::tempdir().unwrap();
-    let mut limited = Command::new("sh");
+    let mut limited = clean(Command::new("sh"));
     limited.args(["-c", "ulimit -n 40; exec \"$0\" \"$@\"", command().get_program().to_str().unwrap()]);
     let hub = HubProcess::start_by(limited, folder.path(), &[]).await;
     let mut idle = Vec::new();

@@ -112,6 +112,9 @@ async fn a_second_signal_ends_the_process_at_once() {
     // A call that never ends keeps the hub from going.
     let raw = Raw::connect(hub.grpc, &hub.token("acme")).await;
     let unfinished = raw.begin("confhub.v1.AdminService/Put").await;
+    // What comes after it on its connection is answered: the hub has begun it.
+    let later = raw.call("confhub.v1.AdminService/Status", b"").await;
+    later.outcome().await;
     hub.signal("TERM");
     soon("the hub to drain", async {
         let mut looks = interval(Duration::from_millis(5));

@@ -147,6 +147,8 @@ impl App {
         let source = crate::source::sqs::open(&settings, account.as_ref(), &feed, &metrics, &clock);
         #[cfg(not(feature = "aws"))]
         let source: Option<Box<dyn Source>> = None;
+        let own_hints = router.backends().iter().all(|backend| backend.nature().announces);
+        metrics.source.up.set(i64::from(source.is_none() && own_hints));
         let tenants = Tenants::new(
             router.clone(),
             settings.limits.clone(),
@@ -167,6 +169,7 @@ impl App {
             calls: Arc::new(Semaphore::new(CALLS)),
             bulk_reads: Arc::new(Semaphore::new(BULK_READS)),
             watch: Arc::default(),
+            source: source.as_ref().map(|source| (source.kind(), source.health())),
         };
         Ok(Self { settings, addresses, grpc, http, authenticator, edge: Arc::new(edge), source })
     }
@@ -240,7 +243,8 @@ impl App {
             tracing::warn!(deadline_ms, "the deadline has passed: closing what is still open");
         }
         background.abort_all();
-        if timeout(CLOSE, sources.join_all()).await.is_err() {
+        let ended_sources = async { while sources.join_next().await.is_some() {} };
+        if timeout(CLOSE, ended_sources).await.is_err() {
             tracing::error!("the change source does not end");
         }
         for backend in backends.backends() {

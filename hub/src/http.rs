@@ -16,6 +16,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use futures_util::future::join_all;
 use serde_json::Value;
 use std::future::Future;
 use std::io;
@@ -69,22 +70,27 @@ async fn readyz(State(health): State<Arc<Health>>) -> Response {
         return unready("starting or shutting down");
     }
     let mut wrong = Vec::new();
-    for backend in health.backends.backends() {
-        if let Err(error) = backend.check().await {
+    let backends = health.backends.backends();
+    // All at a time: whoever probes does not wait long.
+    let checks = join_all(backends.iter().map(|backend| backend.check())).await;
+    for (backend, check) in backends.iter().zip(checks) {
+        if let Err(error) = check {
             if !backend.nature().metered || !health.answered.load(Ordering::SeqCst) {
                 return unready(&error.to_string());
             }
             wrong.push(error.to_string());
         }
     }
+    if wrong.is_empty() {
+        health.answered.store(true, Ordering::SeqCst);
+    }
     // Without it a hub is current within a sweep: no reason to go elsewhere.
     let source = health.source.as_ref().map(SourceHealth::status);
     if let Some(SourceStatus { since, failure: Some(failure) }) = source {
         let seconds = since.elapsed().as_secs();
-        wrong.push(format!("changes are found by sweeps alone for {seconds} s: {failure}"));
+        wrong.push(format!("the change source has been failing for {seconds} s: {failure}"));
     }
     if wrong.is_empty() {
-        health.answered.store(true, Ordering::SeqCst);
         return "ok\n".into_response();
     }
     format!("ok, but degraded: {}\n", wrong.join("; ")).into_response()

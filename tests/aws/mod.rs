@@ -2,8 +2,11 @@
 
 mod changes;
 mod dynamodb;
+mod faults;
+mod own_queue;
 mod parameter_store;
 mod reads;
 mod reconcile;
 mod secrets_manager;
 mod several_hubs;
+mod stack;

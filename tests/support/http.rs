@@ -51,6 +51,12 @@ impl Hub {
         soon(name, reached).await;
     }
 
+    /// What `/readyz` answers: status and words.
+    #[cfg(feature = "aws")]
+    pub async fn readyz(&self) -> (u16, String) {
+        http_get(self.addresses.http, "/readyz").await.unwrap()
+    }
+
     /// Waits until the change source receives.
     #[cfg(feature = "aws")]
     pub async fn until_source_is_up(&self) {

@@ -26,7 +26,7 @@ pub use http::http_get;
 pub use hub::Hub;
 pub use model::view_of;
 pub use operator::{Operator, Ran, run};
-pub use process::{HubProcess, command, ended};
+pub use process::{HubProcess, clean, command, ended};
 pub use proxy::Proxy;
 pub use random::{pick, seed};
 pub use sdk::{client, has, until_state, until_status};

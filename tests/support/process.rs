@@ -116,7 +116,11 @@ impl Drop for HubProcess {
 
 /// The program, with none of the tester's own settings.
 pub fn command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_confhub"));
+    clean(Command::new(env!("CARGO_BIN_EXE_confhub")))
+}
+
+/// A command with none of the tester's own settings.
+pub fn clean(mut command: Command) -> Command {
     command.env_clear().envs(std::env::vars_os().filter(|(name, _)| name == "PATH" || name == "TMPDIR"));
     command.stdin(Stdio::null());
     command

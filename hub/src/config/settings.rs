@@ -90,6 +90,8 @@ pub struct AwsSettings {
     pub queue: Option<String>,
     /// How the names of the hubs' own queues begin.
     pub queue_prefix: String,
+    /// Mean time between two looks for queues of hubs that are gone.
+    pub queue_reap: Duration,
     /// ARN of the queue for what the hubs' own queues cannot use.
     pub dead_letter_queue: Option<String>,
     /// Most reads of Parameter Store a second.
@@ -227,6 +229,7 @@ impl Default for AwsSettings {
             topic: None,
             queue: None,
             queue_prefix: "confhub-hub".to_owned(),
+            queue_reap: Duration::from_secs(300),
             dead_letter_queue: None,
             parameter_reads: limits::PARAMETER_READS,
             table_capacity: limits::TABLE_CAPACITY,

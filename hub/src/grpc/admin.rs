@@ -10,6 +10,7 @@ use crate::metrics::{Outcome, OutcomeLabel};
 use crate::source::{Hint, Sink as _};
 use crate::tenant::TenantStatus;
 use confhub_proto::{Content, Entry, limits, wire};
+use futures_util::future::join_all;
 use std::collections::HashSet;
 use std::iter::Peekable;
 use std::pin::Pin;
@@ -98,9 +99,11 @@ impl AdminService for Edge {
         let (identity, asked) = caller(request)?;
         let prefixes = self.prefixes(&asked.prefixes)?;
         let mut entries = Vec::new();
-        for backend in self.router.backends() {
+        for (index, backend) in self.router.backends().iter().enumerate() {
             let all = backend.load(&identity.tenant, &[], Urgency::Demand).await?.entries;
-            entries.extend(all.into_iter().filter_map(|(address, entry)| {
+            // A store may hold keys that belong to another: no stream shows them either.
+            let all = all.into_iter().filter(|(address, _)| self.router.route(&address.key) == Ok(index));
+            entries.extend(all.filter_map(|(address, entry)| {
                 let key = address.key.as_str();
                 let wanted = prefixes.is_empty() || prefixes.iter().any(|p| key.starts_with(p.as_str()));
                 let own = identity.service.is_none()
@@ -123,15 +126,16 @@ impl AdminService for Edge {
             // What is asked when something is wrong must not fail with it.
             Err(error) => (TenantStatus::default(), error.to_string()),
         };
-        let mut backends = Vec::new();
-        for (prefix, backend) in self.router.table() {
-            backends.push(wire::BackendStatus {
+        let backends = self.router.table().map(|(prefix, backend)| async move {
+            wire::BackendStatus {
                 prefix: prefix.to_string(),
                 backend: backend.kind().to_owned(),
                 error: backend.check().await.err().map_or_else(String::new, |error| error.to_string()),
                 apply_changes: u32::try_from(backend.nature().apply_changes).unwrap_or(u32::MAX),
-            });
-        }
+            }
+        });
+        // All at a time: what is asked when something is wrong must not take long by it.
+        let backends = join_all(backends).await;
         Ok(Response::new(wire::StatusResponse {
             hub_version: VERSION.to_owned(),
             uptime: prost_types::Duration::try_from(self.started.elapsed()).ok(),
@@ -148,7 +152,7 @@ impl AdminService for Edge {
                 bytes: self.limits.tenant_bytes as u64,
             }),
             error,
-            change_source: Some(wire::SourceStatus::default()),
+            change_source: Some(self.source_status()),
         }))
     }
 
@@ -177,6 +181,13 @@ impl AdminService for Edge {
 }
 
 impl Edge {
+    fn source_status(&self) -> wire::SourceStatus {
+        let Some((kind, health)) = &self.source else { return wire::SourceStatus::default() };
+        let failure = health.status().failure;
+        let error = failure.map_or_else(String::new, |failure| failure.to_string());
+        wire::SourceStatus { kind: (*kind).to_owned(), error }
+    }
+
     async fn write_one(&self, identity: &Identity, change: Change) -> Result<u64, Status> {
         let versions = self.write(identity, vec![change]).await?;
         versions.first().copied().ok_or_else(|| Status::internal("the backend wrote no version"))

@@ -24,6 +24,7 @@ use crate::backend::Router;
 use crate::clock::Clock;
 use crate::config::{LimitSettings, TimeSettings};
 use crate::metrics::{Metrics, RefusalLabel};
+use crate::source::SourceHealth;
 use crate::tenant::Tenants;
 use confhub_proto::limits::REQUEST_BYTES;
 use confhub_proto::wire;
@@ -76,6 +77,8 @@ pub struct Edge {
     pub bulk_reads: Arc<Semaphore>,
     /// Looks after readers that have stopped reading.
     pub watch: Arc<Watch>,
+    /// The change source, if one runs: its kind, and how it stands.
+    pub source: Option<(&'static str, SourceHealth)>,
 }
 
 /// Serves calls until `shutdown`, then lets those that are open finish.

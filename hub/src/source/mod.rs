@@ -64,6 +64,9 @@ pub trait Sink: Send + Sync + 'static {
 
 /// A source that runs beside the hub. That of the embedded store needs no running.
 pub trait Source: Send + Sync + 'static {
+    /// What it is, in a word.
+    fn kind(&self) -> &'static str;
+
     /// How it stands.
     fn health(&self) -> SourceHealth;
 

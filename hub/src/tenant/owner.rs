@@ -44,6 +44,8 @@ struct Desk {
     position: Position,
     /// It has been read as a whole.
     loaded: bool,
+    /// When the last reading of the whole began.
+    swept: Option<Instant>,
     /// A reading of more than a few keys is under way.
     wide: bool,
     /// A reading of a few keys is under way.
@@ -70,6 +72,7 @@ impl Owner {
         let desk = |_: &Lane| Desk {
             position: Position::default(),
             loaded: false,
+            swept: None,
             wide: false,
             listed: false,
             touched: HashSet::new(),
@@ -290,7 +293,6 @@ impl Owner {
             return missed;
         }
         let lane = &self.tenant.lanes[index];
-        let since = self.tenant.lock().last_sweep;
         let pending = lane.pending();
         for (address, change) in &absorbed.changed {
             let told = match &job.what {
@@ -306,6 +308,7 @@ impl Owner {
         }
         drop(pending);
         let backend = self.shared.router.backends()[index].kind();
+        let since = self.desks[index].swept;
         self.shared.metrics.drifted(backend, &missed, (self.shared.drift_cause)(backend, since));
         missed
     }
@@ -313,6 +316,7 @@ impl Owner {
     fn swept(&mut self, index: usize, services: Vec<ServiceName>, missed: &Drift, began: Instant) {
         let (desk, lane) = (&mut self.desks[index], &self.tenant.lanes[index]);
         desk.loaded = true;
+        desk.swept = Some(began);
         let mut inner = self.tenant.lock();
         if !lane.nature.lists_services {
             *lane.covered() = inner.entries.services().into_iter().chain(services).collect();

@@ -28,10 +28,16 @@ pub(super) struct Flights {
 
 #[derive(Default)]
 struct Open {
-    /// The number of the read, and the read.
-    flights: HashMap<(TenantId, Address), (u64, Weak)>,
+    by_tenant: HashMap<TenantId, Vec<Known>>,
     /// Counts the reads.
     number: u64,
+}
+
+/// A read that is under way.
+struct Known {
+    number: u64,
+    addresses: Arc<[Address]>,
+    flight: Weak,
 }
 
 impl Tenants {
@@ -50,39 +56,29 @@ impl Tenants {
         if let Some(known) = loaded.and_then(|tenant| tenant.known(backend, addresses)) {
             return Ok(known);
         }
-        let mut found = HashMap::new();
-        for flight in self.flights(tenant, backend, addresses) {
-            let read = flight.await?;
-            found.extend(read.iter().map(|(address, entry)| (address.clone(), entry.clone())));
-        }
+        let found = self.flight(tenant, backend, addresses).await?;
         Ok(addresses.iter().map(|address| found.get(address).cloned().flatten()).collect())
     }
 
-    /// The reads that answer for these addresses: those under way, and one more
-    /// for the rest.
-    fn flights(&self, tenant: &TenantId, backend: usize, addresses: &[Address]) -> Vec<Flight> {
+    /// The read that answers for these addresses: one that is under way and reads
+    /// them all, or a new one. Two that each read some would show two moments.
+    fn flight(&self, tenant: &TenantId, backend: usize, addresses: &[Address]) -> Flight {
         let mut open = super::lane::lock(&self.shared.flights.open);
-        let (mut flights, mut rest): (Vec<Flight>, Vec<Address>) = (Vec::new(), Vec::new());
-        for address in addresses {
-            let known = open.flights.get(&(tenant.clone(), address.clone()));
-            match known.and_then(|(_, flight)| flight.upgrade()) {
-                Some(flight) if flights.iter().any(|known| known.ptr_eq(&flight)) => {}
-                Some(flight) => flights.push(flight),
-                None => rest.push(address.clone()),
-            }
+        let known = open.by_tenant.get(tenant).into_iter().flatten();
+        let covering =
+            known.filter(|known| addresses.iter().all(|address| known.addresses.contains(address)));
+        if let Some(flight) = covering.filter_map(|known| known.flight.upgrade()).next() {
+            return flight;
         }
-        if !rest.is_empty() {
-            open.number += 1;
-            let number = open.number;
-            let flight = self.read_now(number, tenant.clone(), backend, rest.clone()).shared();
-            // A future that has not been polled can be downgraded.
-            if let Some(weak) = flight.downgrade() {
-                let at = |address| ((tenant.clone(), address), (number, weak.clone()));
-                open.flights.extend(rest.into_iter().map(at));
-            }
-            flights.push(flight);
+        open.number += 1;
+        let (number, addresses) = (open.number, Arc::from(addresses));
+        let flight = self.read_now(number, tenant.clone(), backend, Arc::clone(&addresses)).shared();
+        // A future that has not been polled can be downgraded.
+        if let Some(weak) = flight.downgrade() {
+            let of_tenant = open.by_tenant.entry(tenant.clone()).or_default();
+            of_tenant.push(Known { number, addresses, flight: weak });
         }
-        flights
+        flight
     }
 
     fn read_now(
@@ -90,7 +86,7 @@ impl Tenants {
         number: u64,
         tenant: TenantId,
         index: usize,
-        addresses: Vec<Address>,
+        addresses: Arc<[Address]>,
     ) -> BoxFuture<'static, Found> {
         let tenants = self.clone();
         let landing = Landing { flights: self.shared.flights.clone(), number, tenant, addresses };
@@ -111,11 +107,8 @@ impl Flights {
     /// from before a change.
     pub(super) fn forget(&self, hint: &Hint) {
         let mut open = super::lane::lock(&self.open);
-        if open.flights.is_empty() {
-            return;
-        }
-        for address in &hint.addresses {
-            open.flights.remove(&(hint.tenant.clone(), address.clone()));
+        if let Some(of_tenant) = open.by_tenant.get_mut(&hint.tenant) {
+            of_tenant.retain(|known| !hint.addresses.iter().any(|address| known.addresses.contains(address)));
         }
     }
 }
@@ -125,18 +118,16 @@ struct Landing {
     flights: Flights,
     number: u64,
     tenant: TenantId,
-    addresses: Vec<Address>,
+    addresses: Arc<[Address]>,
 }
 
 impl Drop for Landing {
     fn drop(&mut self) {
         let mut open = super::lane::lock(&self.flights.open);
-        for address in &self.addresses {
-            let at = (self.tenant.clone(), address.clone());
-            // Another read may have taken the place of one that was forgotten.
-            if open.flights.get(&at).is_some_and(|(number, _)| *number == self.number) {
-                open.flights.remove(&at);
-            }
+        let Some(of_tenant) = open.by_tenant.get_mut(&self.tenant) else { return };
+        of_tenant.retain(|known| known.number != self.number);
+        if of_tenant.is_empty() {
+            open.by_tenant.remove(&self.tenant);
         }
     }
 }

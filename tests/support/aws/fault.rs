@@ -10,7 +10,7 @@ use hyper::service::service_fn;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
@@ -60,10 +60,21 @@ pub struct FaultProxy {
     running: JoinHandle<()>,
 }
 
+struct Fault {
+    target: String,
+    does: Does,
+    /// It is over after one call.
+    once: bool,
+}
+
 struct Shared {
     to: String,
     client: Client<HttpConnector, Full<Bytes>>,
-    faults: Mutex<Vec<(String, Does)>>,
+    faults: Mutex<Vec<Fault>>,
+    /// Session tokens that have expired.
+    expired: Mutex<HashSet<String>>,
+    /// Counts how often everything under way was broken off.
+    cuts: watch::Sender<u64>,
     held: Mutex<Vec<(String, watch::Sender<u64>)>>,
     /// Calls by their targets, refused ones too.
     calls: Mutex<HashMap<String, u64>>,
@@ -78,6 +89,8 @@ impl FaultProxy {
             to: endpoint.to_owned(),
             client,
             faults: Mutex::default(),
+            expired: Mutex::default(),
+            cuts: watch::Sender::default(),
             held: Mutex::default(),
             calls: Mutex::default(),
         };
@@ -90,7 +103,27 @@ impl FaultProxy {
     /// service and the call, as in `DynamoDB_20120810.GetItem`, `AmazonSSM.`,
     /// `AmazonSQS.ReceiveMessage`; empty: all calls.
     pub fn fail(&self, target: &str, does: Does) {
-        self.shared.faults.lock().unwrap().insert(0, (target.to_owned(), does));
+        self.add(target, does, false);
+    }
+
+    /// The next such call fails so, and those after it do not.
+    pub fn fail_once(&self, target: &str, does: Does) {
+        self.add(target, does, true);
+    }
+
+    fn add(&self, target: &str, does: Does, once: bool) {
+        self.shared.faults.lock().unwrap().insert(0, Fault { target: target.to_owned(), does, once });
+    }
+
+    /// From now on, calls with this session token are refused, as those of
+    /// credentials that have expired.
+    pub fn expire(&self, token: &str) {
+        self.shared.expired.lock().unwrap().insert(token.to_owned());
+    }
+
+    /// Breaks off every call that is under way.
+    pub fn cut(&self) {
+        self.shared.cuts.send_modify(|cuts| *cuts += 1);
     }
 
     /// Holds up calls whose target begins with this.
@@ -115,6 +148,17 @@ impl FaultProxy {
 impl Drop for FaultProxy {
     fn drop(&mut self) {
         self.running.abort();
+    }
+}
+
+impl Shared {
+    fn does(&self, target: &str, expired: bool) -> Option<Does> {
+        if expired {
+            return Some(Does::Refuse("ExpiredTokenException"));
+        }
+        let mut faults = self.faults.lock().unwrap();
+        let index = faults.iter().position(|fault| target.starts_with(&fault.target))?;
+        Some(if faults[index].once { faults.remove(index).does } else { faults[index].does })
     }
 }
 
@@ -148,10 +192,16 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
         // It never is: this ends when the sender goes.
         let _ = gate.wait_for(|_| false).await;
     }
-    let fault = |(name, does): &(String, Does)| target.starts_with(name).then_some(*does);
-    let does = shared.faults.lock().unwrap().iter().find_map(fault);
-    match does {
-        None => pass(&shared, head, body).await,
+    let token = head.headers.get("x-amz-security-token").and_then(|token| token.to_str().ok());
+    let expired = token.is_some_and(|token| shared.expired.lock().unwrap().contains(token));
+    match shared.does(&target, expired) {
+        None => {
+            let mut cuts = shared.cuts.subscribe();
+            tokio::select! {
+                answer = pass(&shared, head, body) => answer,
+                _ = cuts.changed() => Err(io::ErrorKind::ConnectionReset.into()),
+            }
+        }
         Some(Does::Refuse(code)) => {
             let error = format!(r#"{{"__type":"{code}","message":"injected by the test"}}"#);
             Ok(status(StatusCode::BAD_REQUEST, error, code))

@@ -5,11 +5,14 @@
 //! test process. `CONFHUB_TEST_AWS_ENDPOINT` names another one that runs already.
 //! Tests that stop the emulator start one of their own.
 
+mod credentials;
 mod emulator;
 mod fault;
 mod queue;
+pub mod scene;
 
-pub use emulator::Emulator;
+pub use credentials::CredentialServer;
+pub use emulator::{Emulator, python};
 #[allow(unused_imports, reason = "being written")]
 pub use fault::{Does, FaultProxy};
 pub use queue::FixedQueue;
@@ -149,7 +152,7 @@ fn credentials(id: &str) -> SharedCredentialsProvider {
 
 /// Puts the stack into an account, and returns what it says of itself.
 async fn deploy(endpoint: &str, id: &str) -> HashMap<String, String> {
-    let mut deploy = Command::new(emulator::python());
+    let mut deploy = Command::new(python());
     let script = emulator::infra().join("local/stack.py");
     deploy.arg(script).args(["--endpoint", endpoint, "--account", id]);
     let ran = soon("the stack", tokio::task::spawn_blocking(move || deploy.output())).await.unwrap().unwrap();

@@ -52,6 +52,11 @@ impl FixedQueue {
         HubProcess::start_by(command, folder, &[]).await
     }
 
+    /// Deletes the queue. [`FixedQueue::make`] makes it again.
+    pub async fn delete(&self) {
+        self.sqs.delete_queue().queue_url(&self.url).send().await.unwrap();
+    }
+
     pub async fn send(&self, body: &str) {
         self.sqs.send_message().queue_url(&self.url).message_body(body).send().await.unwrap();
     }

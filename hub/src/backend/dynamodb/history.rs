@@ -1,15 +1,18 @@
 //! Earlier versions of one key, and what it holds now.
 
 use super::Dynamo;
-use super::item::{Fields, Item, SK, text_of};
+use super::item::{self, Fields, Item, SK, text_of};
 use super::row::{self, Row};
-use super::table::{Keys, Range};
+use super::table::{Keys, Place, Range};
 use crate::aws::naming;
 use crate::backend::{BackendError, Revision, Urgency};
 use crate::source::Address;
 use bytes::Bytes;
 use confhub_proto::{Entry, Key, TenantId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// The version of a key that was not there before.
+pub(super) const FIRST_VERSION: u64 = 1;
 
 /// Sort key of an earlier version. The digits are as many as the largest has, so
 /// that versions sort as numbers.
@@ -105,6 +108,23 @@ impl Dynamo {
             return None;
         }
         Some(found.row)
+    }
+
+    /// Those of these addresses whose keys have been there before, as their history
+    /// tells.
+    pub(super) async fn with_history(
+        &self,
+        tenant: &TenantId,
+        addresses: &[&Address],
+    ) -> Result<HashSet<Place>, BackendError> {
+        let mut firsts = HashMap::new();
+        for address in addresses {
+            let (pk, sk) = super::place_of(tenant, address);
+            firsts.insert((pk.clone(), sort_key(&address.key, FIRST_VERSION)), (pk, sk));
+        }
+        let places: Vec<Place> = firsts.keys().cloned().collect();
+        let found = self.table.batch(&places, Fields::Read).await?;
+        Ok(found.iter().filter_map(|item| firsts.remove(&item::place_in(item)?)).collect())
     }
 
     /// One earlier version as a whole.

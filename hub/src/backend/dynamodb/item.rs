@@ -100,6 +100,11 @@ pub(super) fn place(pk: &str, sk: &str) -> Item {
     HashMap::from([(PK.to_owned(), text(pk)), (SK.to_owned(), text(sk))])
 }
 
+/// Partition and sort key of a row.
+pub(super) fn place_in(item: &Item) -> Option<(String, String)> {
+    Some((text_of(item, PK)?.to_owned(), text_of(item, SK)?.to_owned()))
+}
+
 /// An attribute that is text.
 pub(super) fn text_of<'a>(item: &'a Item, name: &str) -> Option<&'a str> {
     item.get(name)?.as_s().ok().map(String::as_str)

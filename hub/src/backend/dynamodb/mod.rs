@@ -16,6 +16,7 @@
 mod applies;
 mod backoff;
 mod by_hand;
+mod conditional;
 mod history;
 mod item;
 mod oddities;
@@ -24,6 +25,7 @@ mod read;
 mod row;
 mod services;
 mod table;
+mod whole;
 mod write;
 
 use super::{

@@ -23,6 +23,8 @@ pub(super) struct Oddities {
 
 impl Oddities {
     pub(super) fn new(metrics: Arc<Metrics>) -> Self {
+        // From the first scrape on, so that a rate sees the first odd row.
+        let _ = metrics.odd_rows.get_or_create(&BackendLabel { backend: KIND });
         Self { metrics, told: Mutex::default(), count: AtomicUsize::new(0) }
     }
 

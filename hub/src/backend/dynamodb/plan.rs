@@ -1,10 +1,12 @@
 //! What a change writes over what is there.
 
 use super::applies::{self, SETTLED};
+use super::conditional::Guard;
+use super::history::{self, FIRST_VERSION};
 use super::item::{ITEM_BYTES, Item, size};
 use super::row::{self, Found, Mark, Row};
-use super::table::{Guard, Place};
-use super::{Dynamo, KIND, history};
+use super::table::Place;
+use super::{Dynamo, KIND};
 use crate::backend::{Action, Change, WriteError};
 use crate::limits::HISTORY_VERSIONS;
 use crate::source::Address;
@@ -19,6 +21,15 @@ pub(super) struct Writing<'a> {
     pub(super) now: SystemTime,
     /// The Apply that the change is part of.
     pub(super) mark: Option<Mark>,
+}
+
+/// What there is of the key of a change.
+#[derive(Clone, Copy)]
+pub(super) struct Present<'a> {
+    /// Its row.
+    pub(super) old: Option<&'a Item>,
+    /// There is no row, and there is a history.
+    pub(super) history: bool,
 }
 
 /// A change that has passed every check.
@@ -39,7 +50,7 @@ impl Dynamo {
         &self,
         writing: &Writing<'_>,
         change: &Change,
-        old: Option<&Item>,
+        Present { old, history }: Present<'_>,
     ) -> Result<Planned, WriteError> {
         let Writing { tenant, author, now, mark } = writing;
         let address = change.address.clone();
@@ -65,6 +76,7 @@ impl Dynamo {
         let last = match &found {
             Some(found) => found.row.version,
             // A tombstone has expired, or somebody has deleted the row by hand.
+            None if !history => 0,
             None => self.end_of_history(tenant, &address, true).await?.unwrap_or(0),
         };
         let unfit =
@@ -95,7 +107,8 @@ impl Dynamo {
             }
             fits
         });
-        let dropped = version.checked_sub(HISTORY_VERSIONS as u64).filter(|dropped| *dropped > 0);
+        // The first version stays for good: it tells that there is a history.
+        let dropped = version.checked_sub(HISTORY_VERSIONS as u64).filter(|dropped| *dropped > FIRST_VERSION);
         let dropped = dropped.map(|dropped| (pk, history::sort_key(&address.key, dropped)));
         Ok(Planned { guard: Guard::of(old), address, version, item, kept, dropped })
     }

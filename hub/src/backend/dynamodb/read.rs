@@ -1,27 +1,22 @@
 //! Readings of a tenant.
 
-use super::applies::{self, Apply, KEPT, SETTLED, Slot, Slots};
+use super::applies::{KEPT, SETTLED, Slot, Slots};
 use super::item::{Fields, Item, PK, SK, text_of};
 use super::row;
 use super::services::{self, SERVICE_ROW};
 use super::table::{BATCH_KEYS, Place, Range};
 use super::{Dynamo, damaged};
 use crate::aws::naming;
-use crate::backend::{BackendError, Cause, Position, Reading, Scope, Urgency};
+use crate::backend::{BackendError, Position, Reading, Scope, Urgency};
 use crate::source::Address;
 use confhub_proto::{Entry, ServiceName, TenantId};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Partitions of one tenant, or batches of one reading, that are read at a time:
 /// enough to hide the round trips, and few beside the connections of the client.
 const AT_A_TIME: usize = 4;
-
-/// Times that a reading is completed with members of Applies that it has met. Each
-/// can only meet Applies made since the one before, a round trip ago.
-const ROUNDS: usize = 8;
 
 /// A tenant's rows beyond this many times its limits are not read to their end:
 /// it is too large in any case, and memory is everybody's.
@@ -121,93 +116,6 @@ impl Dynamo {
         Ok(addresses.iter().map(entry).collect())
     }
 
-    /// Reads what is lacking until every Apply that the reading shows is in it as
-    /// a whole, and returns those that are now and are not `known` to be. Only
-    /// those younger than `age` are looked at.
-    async fn make_whole(
-        &self,
-        tenant: &TenantId,
-        slots: &mut Slots,
-        known: impl Fn(&str) -> bool,
-        age: Duration,
-    ) -> Result<Vec<(Arc<str>, Arc<Apply>)>, BackendError> {
-        let now = (self.clock)();
-        let mut whole: HashMap<Arc<str>, Arc<Apply>> = HashMap::new();
-        // Those of which nothing more can be found out.
-        let mut given_up: HashSet<Arc<str>> = HashSet::new();
-        let mut read_again: HashSet<Address> = HashSet::new();
-        for _ in 0..ROUNDS {
-            let mut partial = Vec::new();
-            for (mark, members) in applies::met(slots) {
-                let done = whole.contains_key(&mark.id) || given_up.contains(&mark.id);
-                if done || known(&mark.id) || !applies::is_younger(&mark.id, age, now) {
-                    continue;
-                }
-                if members.len() >= mark.size {
-                    whole.insert(mark.id, Arc::new(Apply { members }));
-                } else {
-                    partial.push(mark.id);
-                }
-            }
-            let found = self.applies(tenant, &partial).await?;
-            given_up.extend(partial.into_iter().filter(|id| !found.contains_key(id)));
-            let lacking: BTreeSet<_> =
-                found.values().flat_map(|apply| apply.lacking(slots)).cloned().collect();
-            if lacking.is_empty() {
-                whole.extend(found);
-                return Ok(whole.into_iter().collect());
-            }
-            let (stale, unread): (Vec<_>, Vec<_>) =
-                lacking.into_iter().partition(|address| read_again.contains(address));
-            if unread.is_empty() {
-                // Read since, and older still: the transaction is on its way, or
-                // somebody has set versions back by hand.
-                slots.extend(self.isolated_slots(tenant, &stale).await?);
-                whole.extend(found);
-            } else {
-                let unread: Vec<_> = unread.into_iter().collect();
-                slots.extend(self.slots_at(tenant, &unread).await?);
-                let is_whole = |apply: &Apply| apply.lacking(slots).next().is_none();
-                whole.extend(found.into_iter().filter(|(_, apply)| is_whole(apply)));
-                read_again.extend(unread);
-            }
-        }
-        let reason = "writes of several keys follow one another too fast to be read whole";
-        Err(self.table.failed(Cause::Failed, reason))
-    }
-
-    /// The Applies with these ids, as remembered or as their rows say.
-    async fn applies(
-        &self,
-        tenant: &TenantId,
-        ids: &[Arc<str>],
-    ) -> Result<HashMap<Arc<str>, Arc<Apply>>, BackendError> {
-        let mut found = HashMap::new();
-        let mut unknown: HashMap<String, Arc<str>> = HashMap::new();
-        for id in ids {
-            match self.ledger.get(tenant, id) {
-                Some((_, apply)) => {
-                    found.insert(Arc::clone(id), apply);
-                }
-                None => {
-                    unknown.insert(applies::sort_key(id), Arc::clone(id));
-                }
-            }
-        }
-        let pk = naming::partition(tenant, None);
-        let places: Vec<Place> = unknown.keys().map(|sk| (pk.clone(), sk.clone())).collect();
-        for item in self.table.batch(&places, Fields::All).await? {
-            let id = text_of(&item, SK).and_then(|sk| unknown.remove(sk));
-            if let (Some(id), Some(apply)) = (id, Apply::parse(&item)) {
-                found.insert(id, Arc::new(apply));
-            }
-        }
-        for id in ids.iter().filter(|id| !found.contains_key(*id)) {
-            self.oddities.note(&pk, &applies::sort_key(id), "rows name this Apply, and it lists nothing");
-        }
-        Ok(found)
-    }
-
     /// The rows of the tenant's shared entries, or of those of one service.
     async fn partition(
         &self,
@@ -266,7 +174,11 @@ impl Dynamo {
     }
 
     /// What is at these addresses, each listed once.
-    async fn slots_at(&self, tenant: &TenantId, addresses: &[Address]) -> Result<Slots, BackendError> {
+    pub(super) async fn slots_at(
+        &self,
+        tenant: &TenantId,
+        addresses: &[Address],
+    ) -> Result<Slots, BackendError> {
         let mut reads = Vec::new();
         for addresses in addresses.chunks(BATCH_KEYS) {
             reads.push(async move {
@@ -278,7 +190,11 @@ impl Dynamo {
     }
 
     /// As [`Self::slots_at`], once no transaction is under way on them.
-    async fn isolated_slots(&self, tenant: &TenantId, addresses: &[Address]) -> Result<Slots, BackendError> {
+    pub(super) async fn isolated_slots(
+        &self,
+        tenant: &TenantId,
+        addresses: &[Address],
+    ) -> Result<Slots, BackendError> {
         let items = self.table.isolated(&places(tenant, addresses), Fields::Read).await?;
         self.slots_of(tenant, addresses, items).await
     }

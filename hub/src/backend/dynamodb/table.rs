@@ -1,21 +1,15 @@
-//! The calls to the table.
+//! The table, and the calls that read and write its rows one by one.
 //!
 //! Reads are strongly consistent, and what they consume is taken from the budget.
 
 use super::KIND;
 use super::backoff::Backoff;
-use super::item::{Fields, Item, PK, SK, VERSION, place, text};
+use super::item::{Fields, Item, PK, SK, place, text};
 use crate::aws::{Budget, Pulse, cause, said};
 use crate::backend::{BackendError, Cause, Urgency};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::operation::transact_get_items::TransactGetItemsError;
-use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{
-    AttributeValue, CancellationReason, ConsumedCapacity, Get, KeysAndAttributes, Put,
-    ReturnConsumedCapacity, TransactGetItem, TransactWriteItem, WriteRequest,
-};
+use aws_sdk_dynamodb::types::{ConsumedCapacity, KeysAndAttributes, ReturnConsumedCapacity, WriteRequest};
 use std::collections::HashMap;
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,24 +22,20 @@ pub(super) const BATCH_KEYS: usize = 100;
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchWriteItem.html>
 const BATCH_WRITES: usize = 25;
 
-/// Most rows of one isolated read: even if each is as large as can be, they stay
-/// below the 4 MB of a transaction.
-const ISOLATED_ROWS: usize = 9;
-
 /// Attempts at what DynamoDB leaves over of a batch, or at a read that meets a
 /// write: some 3 s in all.
-const ATTEMPTS: u32 = 10;
+pub(super) const ATTEMPTS: u32 = 10;
 
 /// Partition and sort key of a row.
 pub(super) type Place = (String, String);
 
 /// The table.
 pub(super) struct Table {
-    client: Client,
-    name: String,
+    pub(super) client: Client,
+    pub(super) name: String,
     region: String,
     budget: Budget,
-    pulse: Pulse,
+    pub(super) pulse: Pulse,
     closed: AtomicBool,
 }
 
@@ -68,36 +58,10 @@ pub(super) enum Keys {
     Between(String, String),
 }
 
-/// What must be so for a row to be written.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Guard {
-    /// There is no row.
-    Absent,
-    /// There is one with this version, as it stands.
-    Version(AttributeValue),
-    /// There is one, and it has none.
-    Unversioned,
-}
-
-/// Why nothing was written.
-#[derive(Debug)]
-pub(super) enum Refused {
-    /// Somebody else was faster, or is at it: the row with this index.
-    Lost(usize),
-    /// It failed, or it is not known how it went.
-    Failed(BackendError),
-}
-
-impl From<BackendError> for Refused {
-    fn from(error: BackendError) -> Self {
-        Self::Failed(error)
-    }
-}
-
 impl Table {
     pub(super) fn new(client: Client, name: String, capacity: usize) -> Self {
         let region = client.config().region().map_or_else(|| "unknown".to_owned(), ToString::to_string);
-        let (budget, pulse) = (Budget::new(capacity), Pulse::default());
+        let (budget, pulse) = (Budget::new(capacity), Pulse::new(KIND));
         Self { client, name, region, budget, pulse, closed: AtomicBool::new(false) }
     }
 
@@ -230,59 +194,6 @@ impl Table {
         Ok((got.items.unwrap_or_default(), got.last_evaluated_key.filter(|key| !key.is_empty())))
     }
 
-    /// The rows at these places as they are once no transaction is under way that
-    /// writes one of them.
-    pub(super) async fn isolated(&self, places: &[Place], fields: Fields) -> Result<Vec<Item>, BackendError> {
-        let mut items = Vec::with_capacity(places.len());
-        for places in places.chunks(ISOLATED_ROWS) {
-            let mut backoff = Backoff::new(ATTEMPTS);
-            loop {
-                if let Some(got) = self.isolated_once(places, fields).await? {
-                    items.extend(got);
-                    break;
-                }
-                if !backoff.again().await {
-                    let reason = "a transaction on rows that are read does not come to its end";
-                    return Err(self.failed(Cause::Failed, reason));
-                }
-            }
-        }
-        Ok(items)
-    }
-
-    /// `None`: a transaction is in the way.
-    async fn isolated_once(
-        &self,
-        places: &[Place],
-        fields: Fields,
-    ) -> Result<Option<Vec<Item>>, BackendError> {
-        self.open()?;
-        let mut call =
-            self.client.transact_get_items().return_consumed_capacity(ReturnConsumedCapacity::Total);
-        for (pk, sk) in places {
-            let (expression, names) = fields.projection().unzip();
-            let get = Get::builder()
-                .table_name(&self.name)
-                .set_key(Some(place(pk, sk)))
-                .set_projection_expression(expression)
-                .set_expression_attribute_names(names)
-                .build()
-                .map_err(|error| self.failed(Cause::Failed, error))?;
-            call = call.transact_items(TransactGetItem::builder().get(get).build());
-        }
-        let got = call.send().await;
-        if let Err(SdkError::ServiceError(failed)) = &got
-            && let TransactGetItemsError::TransactionCanceledException(canceled) = failed.err()
-            && lost(canceled.cancellation_reasons()).is_some()
-        {
-            self.pulse.record(&Ok(()));
-            return Ok(None);
-        }
-        let got = self.done(got)?;
-        self.spent(got.consumed_capacity(), 0.0);
-        Ok(Some(got.responses.unwrap_or_default().into_iter().filter_map(|row| row.item).collect()))
-    }
-
     /// Writes a row, whatever is there.
     pub(super) async fn put(&self, item: Item) -> Result<(), BackendError> {
         self.open()?;
@@ -308,75 +219,7 @@ impl Table {
         Ok(())
     }
 
-    /// Writes a row if what must be so is so.
-    pub(super) async fn replace(&self, item: Item, guard: Guard) -> Result<(), Refused> {
-        self.open()?;
-        let (condition, names, values) = guard.condition();
-        let call = self
-            .client
-            .put_item()
-            .table_name(&self.name)
-            .set_item(Some(item))
-            .condition_expression(condition)
-            .set_expression_attribute_names(Some(names))
-            .set_expression_attribute_values(values);
-        let put = call.send().await;
-        if let Err(SdkError::ServiceError(failed)) = &put
-            && matches!(
-                failed.err(),
-                PutItemError::ConditionalCheckFailedException(_)
-                    | PutItemError::TransactionConflictException(_)
-            )
-        {
-            self.pulse.record(&Ok(()));
-            return Err(Refused::Lost(0));
-        }
-        self.done(put)?;
-        Ok(())
-    }
-
-    /// Writes all rows if what must be so is so for each, or none.
-    pub(super) async fn transact(&self, rows: Vec<(Item, Guard)>) -> Result<(), Refused> {
-        self.open()?;
-        let token = format!("{:032x}", fastrand::u128(..));
-        let mut call = self.client.transact_write_items().client_request_token(token);
-        for (item, guard) in rows {
-            let (condition, names, values) = guard.condition();
-            let put = Put::builder()
-                .table_name(&self.name)
-                .set_item(Some(item))
-                .condition_expression(condition)
-                .set_expression_attribute_names(Some(names))
-                .set_expression_attribute_values(values)
-                .build()
-                .map_err(|error| self.failed(Cause::Failed, error))?;
-            call = call.transact_items(TransactWriteItem::builder().put(put).build());
-        }
-        let made = call.send().await;
-        if let Err(SdkError::ServiceError(failed)) = &made {
-            let index = match failed.err() {
-                TransactWriteItemsError::TransactionCanceledException(canceled) => {
-                    let reasons = canceled.cancellation_reasons();
-                    if let Some(throttled) = reasons.iter().find_map(throttled) {
-                        let error = self.failed(Cause::Throttled, throttled);
-                        self.pulse.record::<()>(&Err(error.clone()));
-                        return Err(error.into());
-                    }
-                    lost(reasons)
-                }
-                TransactWriteItemsError::TransactionInProgressException(_) => Some(0),
-                _ => None,
-            };
-            if let Some(index) = index {
-                self.pulse.record(&Ok(()));
-                return Err(Refused::Lost(index));
-            }
-        }
-        self.done(made)?;
-        Ok(())
-    }
-
-    fn open(&self) -> Result<(), BackendError> {
+    pub(super) fn open(&self) -> Result<(), BackendError> {
         if self.closed.load(Ordering::SeqCst) {
             return Err(self.failed(Cause::Failed, "this hub has closed it"));
         }
@@ -384,7 +227,7 @@ impl Table {
     }
 
     /// Takes note of how a call went.
-    fn done<T, E, R>(&self, answer: Result<T, SdkError<E, R>>) -> Result<T, BackendError>
+    pub(super) fn done<T, E, R>(&self, answer: Result<T, SdkError<E, R>>) -> Result<T, BackendError>
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
         R: Debug + 'static,
@@ -404,7 +247,7 @@ impl Table {
         done
     }
 
-    fn spent(&self, consumed: &[ConsumedCapacity], taken: f64) {
+    pub(super) fn spent(&self, consumed: &[ConsumedCapacity], taken: f64) {
         let units: f64 = consumed.iter().filter_map(|consumed| consumed.capacity_units).sum();
         self.budget.spent((units - taken).max(0.0));
     }
@@ -423,44 +266,4 @@ impl<'a> Range<'a> {
     pub(super) fn starting_with(pk: &'a str, start: &'static str) -> Self {
         Self { pk, keys: Keys::From(start), fields: Fields::Read, backwards: false, page: None }
     }
-}
-
-impl Guard {
-    /// What must be so for a row to be overwritten that was just read.
-    pub(super) fn of(item: Option<&Item>) -> Self {
-        match item {
-            None => Self::Absent,
-            Some(item) => item.get(VERSION).cloned().map_or(Self::Unversioned, Self::Version),
-        }
-    }
-
-    /// The expression, its names and its values.
-    fn condition(self) -> (&'static str, HashMap<String, String>, Option<Item>) {
-        let names = |name: &str| HashMap::from([("#name".to_owned(), name.to_owned())]);
-        match self {
-            Self::Absent => ("attribute_not_exists(#name)", names(PK), None),
-            Self::Version(version) => {
-                ("#name = :version", names(VERSION), Some(HashMap::from([(":version".to_owned(), version)])))
-            }
-            Self::Unversioned => {
-                let mut names = names(VERSION);
-                names.insert("#pk".to_owned(), PK.to_owned());
-                ("attribute_exists(#pk) AND attribute_not_exists(#name)", names, None)
-            }
-        }
-    }
-}
-
-/// The row for which somebody else was faster, if that is all that is wrong.
-fn lost(reasons: &[CancellationReason]) -> Option<usize> {
-    reasons
-        .iter()
-        .position(|reason| matches!(reason.code(), Some("ConditionalCheckFailed" | "TransactionConflict")))
-}
-
-fn throttled(reason: &CancellationReason) -> Option<String> {
-    let code = reason.code().filter(|code| {
-        matches!(*code, "ThrottlingError" | "ProvisionedThroughputExceeded" | "RequestLimitExceeded")
-    })?;
-    Some(format!("{code}: {}", reason.message().unwrap_or("the transaction was canceled")))
 }

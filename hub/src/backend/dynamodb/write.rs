@@ -3,10 +3,11 @@
 
 use super::applies::{self, Apply};
 use super::backoff::Backoff;
-use super::item::{Fields, Item, PK, SK, TRANSACTION_BYTES, place, size, text_of};
-use super::plan::{Planned, Writing};
+use super::conditional::Refused;
+use super::item::{Fields, Item, TRANSACTION_BYTES, place, place_in, size};
+use super::plan::{Planned, Present, Writing};
 use super::row::{self, Mark};
-use super::table::{Place, Refused};
+use super::table::Place;
 use super::{APPLY_CHANGES, Dynamo, KIND, history};
 use crate::aws::naming;
 use crate::backend::{BackendError, Cause, Change, WriteError};
@@ -81,10 +82,15 @@ impl Dynamo {
         changes: &[Change],
         present: &HashMap<Place, Item>,
     ) -> Result<Vec<Planned>, WriteError> {
+        let place = |change: &Change| super::place_of(writing.tenant, &change.address);
+        let absent = changes.iter().filter(|change| !present.contains_key(&place(change)));
+        let absent: Vec<_> = absent.map(|change| &change.address).collect();
+        let with_history = self.with_history(writing.tenant, &absent).await?;
         let mut plans = Vec::with_capacity(changes.len());
         for change in changes {
-            let old = present.get(&super::place_of(writing.tenant, &change.address));
-            plans.push(self.plan(writing, change, old));
+            let place = place(change);
+            let there_is = Present { old: present.get(&place), history: with_history.contains(&place) };
+            plans.push(self.plan(writing, change, there_is));
         }
         let planned: Vec<Planned> = stream::iter(plans).buffered(AT_A_TIME).try_collect().await?;
         let bytes: usize = planned.iter().map(|planned| size(&planned.item)).sum();
@@ -173,8 +179,4 @@ impl Dynamo {
 
 fn apply_of(planned: &[Planned]) -> Apply {
     Apply { members: planned.iter().map(|planned| (planned.address.clone(), planned.version)).collect() }
-}
-
-fn place_in(item: &Item) -> Option<Place> {
-    Some((text_of(item, PK)?.to_owned(), text_of(item, SK)?.to_owned()))
 }

@@ -52,7 +52,7 @@ impl Calls {
         Self {
             client: Client::new(account.config()),
             budget: Budget::new(READS_PER_SECOND),
-            pulse: Pulse::default(),
+            pulse: Pulse::new(KIND),
             kms_key: settings.kms_key.clone(),
         }
     }

@@ -42,7 +42,7 @@ impl Calls {
             reader: Client::new(account.config()),
             writer: Client::from_conf(once.build()),
             budget: Budget::new(settings.parameter_reads),
-            pulse: Pulse::default(),
+            pulse: Pulse::new(KIND),
             kms_key: settings.kms_key.clone(),
             tier: match settings.parameter_tier {
                 ParameterTier::Standard => types::ParameterTier::Standard,

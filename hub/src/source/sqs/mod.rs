@@ -92,6 +92,7 @@ pub fn open(
                 metrics: Arc::clone(metrics),
                 topic: topic.clone(),
                 prefix: aws.queue_prefix.clone(),
+                every: aws.queue_reap,
                 hub: own.hub.clone(),
             };
             Place::Own(Box::new(own), Some(Box::new(reaper)))
@@ -110,6 +111,10 @@ pub fn open(
 }
 
 impl Source for Consumer {
+    fn kind(&self) -> &'static str {
+        "sqs"
+    }
+
     fn health(&self) -> SourceHealth {
         self.intake.health.clone()
     }

@@ -19,9 +19,6 @@ use tokio::time::sleep;
 /// together do not come together.
 const FIRST_WITHIN: Duration = Duration::from_secs(60);
 
-/// Mean time between two rounds.
-const EVERY: Duration = Duration::from_secs(300);
-
 /// A queue that was not marked as alive for so long has no hub any more: seven
 /// marks were missed, and clocks may differ by minutes.
 const DEAD_AFTER: Duration = Duration::from_secs(15 * 60);
@@ -42,6 +39,8 @@ pub(super) struct Reaper {
     pub(super) topic: String,
     /// How the names of hubs' queues begin.
     pub(super) prefix: String,
+    /// Mean time between two rounds.
+    pub(super) every: Duration,
     /// This hub, whose queue is its own business.
     pub(super) hub: String,
 }
@@ -49,12 +48,12 @@ pub(super) struct Reaper {
 impl Reaper {
     /// Goes on for ever.
     pub(super) async fn run(self) {
-        sleep(FIRST_WITHIN.mul_f64(fastrand::f64())).await;
+        sleep(FIRST_WITHIN.min(self.every).mul_f64(fastrand::f64())).await;
         loop {
             if let Err(Failure { reason, .. }) = self.round().await {
                 tracing::warn!(reason, "cannot look for queues of hubs that are gone");
             }
-            sleep(EVERY.mul_f64(0.75 + fastrand::f64() / 2.0)).await;
+            sleep(self.every.mul_f64(0.75 + fastrand::f64() / 2.0)).await;
         }
     }
 

@@ -5,8 +5,8 @@ use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
-/// Most messages that are received and not deleted yet: about 1 kB each. A
-/// tenth of a second of more changes than a hub can apply.
+/// Most messages that are received and not deleted yet: about 1 kB each, and a
+/// second of a heavy burst. More would only wait here rather than in the queue.
 pub(super) const UNSETTLED: usize = 1_000;
 
 /// Most of them that wait for one tenant, so that one whose backend is down does
