@@ -39,7 +39,7 @@ pub(super) async fn topic(account: &Account, arn: &str, prefix: &str) -> Vec<Fin
             Finding::not_checked(
                 "own queues",
                 format!(
-                    "{count} begin with `{prefix}-`; whether a hub may make one (`sqs:CreateQueue`, `sns:Subscribe`), \
+                    "those that begin with `{prefix}-`: {count}; whether a hub may make one (`sqs:CreateQueue`, `sns:Subscribe`), \
                      only making it can tell"
                 ),
             )
@@ -55,7 +55,7 @@ pub(super) async fn topic(account: &Account, arn: &str, prefix: &str) -> Vec<Fin
             let more = if answer.next_token().is_some() { " and more" } else { "" };
             found.push(Finding::ok(
                 "topic subscriptions",
-                format!("{queues}{more} queues; each hub adds its own"),
+                format!("queues: {queues}{more}; each hub adds its own"),
             ));
         }
     }
