@@ -114,7 +114,13 @@ impl Backend for Dynamo {
 
     fn nature(&self) -> Nature {
         // A service may have rows, written by hand, and not be listed.
-        Nature { consistent: true, metered: true, lists_services: false, announces: false, apply_changes: APPLY_CHANGES }
+        Nature {
+            consistent: true,
+            metered: true,
+            lists_services: false,
+            announces: false,
+            apply_changes: APPLY_CHANGES,
+        }
     }
 
     async fn load(
