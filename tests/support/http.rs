@@ -41,6 +41,7 @@ impl Hub {
     }
 
     /// Waits until the sum of such series is as wanted.
+    #[cfg(feature = "aws")]
     pub async fn until_metrics(&self, name: &str, labels: &[&str], wanted: impl Fn(f64) -> bool) {
         let reached = async {
             let mut looks = tokio::time::interval(std::time::Duration::from_millis(10));
