@@ -19,7 +19,6 @@ pub async fn http_get(address: SocketAddr, path: &str) -> io::Result<(u16, Strin
 }
 
 impl Hub {
-    #[allow(dead_code, reason = "being written")]
     /// The sum of all series of `/metrics` whose name is `name` and whose labels
     /// have all of these.
     pub async fn metrics(&self, name: &str, labels: &[&str]) -> f64 {
