@@ -3,7 +3,7 @@
 use crate::support::{command, run};
 use std::process::Stdio;
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 18] = [
     "demo",
     "serve",
     "token",
@@ -20,17 +20,19 @@ const COMMANDS: [&str; 17] = [
     "status",
     "reconcile",
     "health",
+    "aws",
     "completions",
 ];
 
 #[tokio::test]
 async fn every_command_teaches_by_example() {
-    for name in COMMANDS {
-        let help = help(&[name, "--help"]).await;
+    for name in COMMANDS.into_iter().chain(["aws check", "aws local"]) {
+        let words = |flag| name.split(' ').chain([flag]).collect::<Vec<_>>();
+        let help = help(&words("--help")).await;
         let examples = help.split_once("Examples:").unwrap_or_else(|| panic!("{name} has no examples")).1;
         assert!(examples.contains(&format!("confhub {name}")), "{name}: {examples}");
         assert!(help.contains("Usage: confhub"), "{help}");
-        let short = self::help(&[name, "-h"]).await;
+        let short = self::help(&words("-h")).await;
         assert!(short.lines().count() <= help.lines().count(), "{name}");
     }
 }
@@ -59,6 +61,9 @@ async fn a_wrong_command_line_is_told_what_would_be_right() {
         (&["rollback", "a", "1", "--to-label", "b"], "--to-label"),
         (&["completions", "cmd"], "bash"),
         (&["serve", "now"], "now"),
+        (&["aws", "local", "--account", "12"], "12 digits"),
+        (&["aws", "local", "--prepare", "--port", "1"], "--port"),
+        (&["aws", "chek"], "check"),
     ] {
         let mut command = command();
         command.args(args);

@@ -6,7 +6,8 @@
   source and detail type, and its input template.
 - What a stack needs: a table's expiry, recovery and encryption; an ECS service whose
   count is a parameter; two types of resource, one of them as a mere record.
-- Dates of secrets in milliseconds, as AWS gives them.
+- Dates of secrets in milliseconds, as AWS gives them, and the id that a caller
+  chooses for a secret's first version.
 - Waits in milliseconds: a Pipe runs when the table changes, and a long poll
   looks every 5 ms.
 
@@ -36,6 +37,7 @@ def install():
     parameter_events()
     secret_events()
     secret_dates()
+    secret_ids()
     pipes()
     tables()
     services()
@@ -51,6 +53,24 @@ def secret_dates():
         return round(value, 3) if isinstance(value, float) else int(value, *base)
 
     secrets.int = milliseconds
+
+
+def secret_ids():
+    """AWS makes the token of a CreateSecret the id of the first version; so a caller knows its own."""
+    secrets = service("secretsmanager")
+    stored = has(secrets, "_secrets")
+
+    def around(original, data):
+        status, headers, body = original(data)
+        token = data.get("ClientRequestToken")
+        if token and status == 200:
+            made = json.loads(body)
+            versions = stored[data["Name"]]["Versions"]
+            versions[token] = versions.pop(made["VersionId"])
+            body = json.dumps({**made, "VersionId": token}).encode()
+        return status, headers, body
+
+    wrap(secrets, "_create_secret", around)
 
 
 def service(name):

@@ -1,6 +1,7 @@
 //! The promises of a hub whose truth is in an AWS account.
 
 mod changes;
+mod commands;
 mod dynamodb;
 mod faults;
 mod own_queue;

@@ -1,5 +1,6 @@
 //! Secrets Manager as a backend: values that are only ever revealed.
 
+use crate::support::aws::Does;
 use crate::support::{Aws, Hub, secret, text};
 use tonic::Code;
 
@@ -51,6 +52,18 @@ async fn secrets_are_made_changed_restored_and_deleted() {
     // It can still be recovered in AWS, and a write does so.
     caller.put_content(KEY, secret("three")).await.unwrap();
     assert_eq!(caller.reveal("", KEY).await.unwrap().value, "three");
+}
+
+#[tokio::test]
+async fn a_secret_whose_making_was_answered_too_late_is_known_as_ones_own() {
+    let aws = Aws::new().await;
+    let hub = hub(&aws).await;
+    let caller = hub.caller("acme").await;
+    // The first answer is lost, and the second attempt finds the secret there.
+    aws.proxy.fail_once("secretsmanager.CreateSecret", Does::Lose);
+    caller.put_content(KEY, secret("hunter2")).await.unwrap();
+    assert_eq!(caller.reveal("", KEY).await.unwrap().value, "hunter2");
+    assert_eq!(aws.proxy.calls("secretsmanager.CreateSecret"), 2);
 }
 
 #[tokio::test]

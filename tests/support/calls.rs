@@ -85,6 +85,7 @@ impl Caller {
     }
 
     /// Has the hub compare the tenant with every backend.
+    #[cfg(feature = "aws")]
     pub async fn reconcile(&self) -> Result<Vec<wire::BackendSweep>, Status> {
         let request = self.request(wire::ReconcileRequest {});
         Ok(self.admin.clone().reconcile(request).await?.into_inner().backends)

@@ -19,7 +19,6 @@ pub async fn http_get(address: SocketAddr, path: &str) -> io::Result<(u16, Strin
 }
 
 impl Hub {
-    #[allow(dead_code, reason = "being written")]
     /// The sum of all series of `/metrics` whose name is `name` and whose labels
     /// have all of these.
     pub async fn metrics(&self, name: &str, labels: &[&str]) -> f64 {
@@ -41,6 +40,7 @@ impl Hub {
     }
 
     /// Waits until the sum of such series is as wanted.
+    #[cfg(feature = "aws")]
     pub async fn until_metrics(&self, name: &str, labels: &[&str], wanted: impl Fn(f64) -> bool) {
         let reached = async {
             let mut looks = tokio::time::interval(std::time::Duration::from_millis(10));

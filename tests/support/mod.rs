@@ -2,7 +2,6 @@
 //! wait for. No test sleeps: it waits for a state, with a bound.
 
 #[cfg(feature = "aws")]
-#[allow(dead_code, reason = "being written")]
 pub mod aws;
 mod caller;
 mod calls;

@@ -53,6 +53,7 @@ impl Stream {
 
     /// The same for a store that counts keys that are made again from 1: their
     /// later time tells.
+    #[cfg(feature = "aws")]
     pub fn counting_anew(mut self) -> Self {
         self.counts_anew = true;
         self

@@ -118,7 +118,9 @@ mod tests {
         for line in exit::TABLE.lines() {
             assert!(help.contains(line.trim_end()), "{line}");
         }
-        for command in cli.get_subcommands().filter(|command| command.get_name() != "help") {
+        let nested = cli.get_subcommands().flat_map(clap::Command::get_subcommands);
+        let all = cli.get_subcommands().chain(nested);
+        for command in all.filter(|command| command.get_name() != "help") {
             assert!(command.get_about().is_some(), "{}", command.get_name());
             let examples = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
             assert!(examples.contains("Examples:"), "{}", command.get_name());

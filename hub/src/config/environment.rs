@@ -13,7 +13,8 @@ const PREFIX: &str = "CONFHUB_";
 pub(super) const CONFIG: &str = "CONFHUB_CONFIG";
 
 /// Variables that are not settings of the hub: the client commands read them.
-const OTHERS: [&str; 4] = [CONFIG, "CONFHUB_ENDPOINT", "CONFHUB_TOKEN", "CONFHUB_OUTPUT"];
+const OTHERS: [&str; 5] =
+    [CONFIG, "CONFHUB_ENDPOINT", "CONFHUB_TOKEN", "CONFHUB_OUTPUT", "CONFHUB_HEALTH_URL"];
 
 /// What the variables set. One that begins like ours but is none is a mistake:
 /// a misspelt limit would otherwise go unnoticed. An empty one sets nothing, as

@@ -88,9 +88,10 @@ pub fn python() -> &'static Path {
         }
         let program = Path::new(env!("CARGO_BIN_EXE_confhub"));
         let cache = program.parent().unwrap().parent().unwrap().join("aws-emulator");
-        let mut prepare = super::super::command();
-        prepare.args(["aws", "local", "--prepare", "--cache"]).arg(cache);
-        let ran = prepare.stderr(Stdio::inherit()).output().unwrap();
+        // With the tester's own ways to the package index.
+        let mut prepare = Command::new(program);
+        prepare.args(["aws", "local", "--prepare", "--output", "text", "--cache"]).arg(cache);
+        let ran = prepare.stdin(Stdio::null()).output().unwrap();
         assert!(ran.status.success(), "no Python for the emulator: {}", String::from_utf8_lossy(&ran.stderr));
         String::from_utf8(ran.stdout).unwrap().trim().into()
     })

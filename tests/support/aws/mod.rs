@@ -13,7 +13,6 @@ pub mod scene;
 
 pub use credentials::CredentialServer;
 pub use emulator::{Emulator, python};
-#[allow(unused_imports, reason = "being written")]
 pub use fault::{Does, FaultProxy};
 pub use queue::FixedQueue;
 

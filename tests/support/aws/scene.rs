@@ -52,7 +52,7 @@ impl Scene {
             .until("what was written", |state| {
                 [ROW, PARAMETER]
                     .iter()
-                    .all(|key| state.get(*key).is_some_and(|entry| entry.value() == value.as_bytes()))
+                    .all(|key| state.get(key).is_some_and(|entry| entry.value() == value.as_bytes()))
             })
             .await;
         let truth = view_of(&self.caller.list().await, "cart", &[]);

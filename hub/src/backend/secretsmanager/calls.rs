@@ -141,16 +141,17 @@ impl Calls {
         Ok(text.or_else(binary))
     }
 
-    /// Makes a secret.
+    /// Makes a secret, whose first version gets this id.
     pub(super) async fn create(
         &self,
         name: &str,
         value: &Bytes,
-    ) -> Result<String, SdkError<CreateSecretError>> {
+        id: &str,
+    ) -> Result<(), SdkError<CreateSecretError>> {
         let call = self.client.create_secret().name(name).set_kms_key_id(self.kms_key.clone());
         let (text, binary) = either(value);
-        let made = call.set_secret_string(text).set_secret_binary(binary).send().await?;
-        Ok(made.version_id.unwrap_or_default())
+        let call = call.client_request_token(id).set_secret_string(text).set_secret_binary(binary);
+        call.send().await.map(drop)
     }
 
     /// Gives a secret a new version, and puts it into force.

@@ -61,15 +61,23 @@ impl SecretsManager {
 
     async fn create(&self, place: &Place<'_>, content: &Content) -> Result<u64, WriteError> {
         use CreateSecretError as E;
-        let error = match self.calls()?.create(&place.name, &content.value).await {
-            Ok(id) => {
+        let id = version_id();
+        let error = match self.calls()?.create(&place.name, &content.value, &id).await {
+            Ok(()) => {
                 let seen = self.seen(place, |known| known.has(&id)).await?;
                 return Ok(seen.ok_or_else(|| unseen(place))?.version());
             }
             Err(error) => error,
         };
         match error.as_service_error() {
-            Some(E::ResourceExistsException(_)) => Err(self.others(place).await),
+            Some(E::ResourceExistsException(_)) => {
+                // The answer to an attempt may have been lost, and the call been made
+                // once more by the SDK: then it is ourselves who made it.
+                match self.calls()?.describe(&place.name, Urgency::Demand).await? {
+                    Some(known) if known.has(&id) => Ok(known.version()),
+                    _ => Err(self.others(place).await),
+                }
+            }
             Some(E::InvalidParameterException(_) | E::LimitExceededException(_)) => {
                 Err(place.unfit(said(&error)))
             }
@@ -206,6 +214,12 @@ impl SecretsManager {
         }
         Ok(None)
     }
+}
+
+/// A new id for a version, of the form that Secrets Manager asks for: 32 to 64
+/// characters.
+fn version_id() -> String {
+    format!("{:032x}", fastrand::u128(..))
 }
 
 fn unseen(place: &Place<'_>) -> BackendError {

@@ -31,7 +31,7 @@ pub(crate) struct Export {
     /// Only keys that start with this; may be repeated
     #[arg(long, value_name = "PREFIX")]
     prefix: Vec<Prefix>,
-    /// The file to write, in one step; without it, standard output
+    /// The file to write, in one step; without it, or with `-`, standard output
     #[arg(short = 'o', long = "file", value_name = "FILE")]
     file: Option<PathBuf>,
     #[command(flatten)]
@@ -45,7 +45,7 @@ impl Export {
         let text = document::export(&entries).map_err(|error| CliError::Failed(error.to_string()))?;
         let secrets = entries.iter().filter(|entry| Entry::is_secret(entry)).count();
         let said = format!("{} entries, {secrets} of them secrets without their values", entries.len());
-        match &self.file {
+        match self.file.as_ref().filter(|path| path.as_os_str() != "-") {
             None => {
                 output::write(out, &text, b"")?;
                 self.hub.output.remark(&said);

@@ -57,7 +57,9 @@ impl Health {
         let (status, body) = self.ask(uri).await.map_err(|reason| self.failed(&reason))?;
         let text = String::from_utf8_lossy(&body);
         let lines: Vec<_> = text.lines().map(escaped).collect();
-        output::write(out, lines.join("\n").as_bytes(), b"\n")?;
+        if !lines.is_empty() {
+            output::write(out, lines.join("\n").as_bytes(), b"\n")?;
+        }
         if status == StatusCode::OK {
             return Ok(Exit::Ok);
         }

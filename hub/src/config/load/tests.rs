@@ -155,6 +155,7 @@ fn the_environment_has_names_that_are_not_ours() {
     let variables = [
         ("CONFHUB_ENDPOINT", "http://x"),
         ("CONFHUB_TOKEN", "t"),
+        ("CONFHUB_HEALTH_URL", "http://127.0.0.1:7601/livez"),
         ("CONFHUB_PORT_7600_TCP_ADDR", "10.0.0.1"),
         ("CONFHUB_SERVICE_HOST", "10.0.0.1"),
         ("CONFHUB_PORT", "tcp://10.0.0.1:7600"),

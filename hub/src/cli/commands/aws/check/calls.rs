@@ -3,26 +3,35 @@
 use super::report::{Finding, State};
 use crate::aws::{cause, said};
 use crate::backend::Cause;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use std::error::Error;
-use std::fmt::Debug;
 
 /// A call that failed: the right that it takes, how, and what AWS says.
 #[derive(Debug, Clone)]
 pub(super) struct Failed {
     right: &'static str,
     pub(super) state: State,
-    said: String,
+    pub(super) said: String,
 }
 
 /// Takes an answer, or says what came of the call that takes `right`.
-pub(super) fn heard<T, E, R>(right: &'static str, outcome: Result<T, SdkError<E, R>>) -> Result<T, Failed>
+pub(super) fn heard<T, E>(
+    right: &'static str,
+    outcome: Result<T, SdkError<E, HttpResponse>>,
+) -> Result<T, Failed>
 where
     E: ProvideErrorMetadata + Error + 'static,
-    R: Debug + 'static,
 {
-    outcome.map_err(|error| Failed { right, state: state(cause(&error)), said: said(&error) })
+    outcome.map_err(|error| {
+        // A service that fails says nothing of what it was asked about.
+        let down = error.raw_response().is_some_and(|response| response.status().is_server_error());
+        let state = if down { State::Unreachable } else { state(cause(&error)) };
+        // What is said of credentials has a line for each place where there are none.
+        let said = said(&error).split_whitespace().collect::<Vec<_>>().join(" ");
+        Failed { right, state, said }
+    })
 }
 
 fn state(cause: Cause) -> State {

@@ -74,7 +74,13 @@ async fn look(client: &Client, target: &Target) -> Seen {
             let buses = answer.event_buses.unwrap_or_default();
             seen.buses = buses.into_iter().filter_map(|bus| bus.name).collect();
         }
-        Err(failed) => seen.failed.push(failed),
+        Err(failed) => {
+            let silent = failed.state == State::Unreachable;
+            seen.failed.push(failed);
+            if silent {
+                return seen;
+            }
+        }
     }
     if !seen.buses.iter().any(|bus| bus == DEFAULT) {
         seen.buses.push(DEFAULT.to_owned());

@@ -39,7 +39,7 @@ pub(super) async fn topic(account: &Account, arn: &str, prefix: &str) -> Vec<Fin
             Finding::not_checked(
                 "own queues",
                 format!(
-                    "{count} begin with `{prefix}-`; whether a hub may make one (`sqs:CreateQueue`, `sns:Subscribe`), \
+                    "those that begin with `{prefix}-`: {count}; whether a hub may make one (`sqs:CreateQueue`, `sns:Subscribe`), \
                      only making it can tell"
                 ),
             )
@@ -55,7 +55,7 @@ pub(super) async fn topic(account: &Account, arn: &str, prefix: &str) -> Vec<Fin
             let more = if answer.next_token().is_some() { " and more" } else { "" };
             found.push(Finding::ok(
                 "topic subscriptions",
-                format!("{queues}{more} queues; each hub adds its own"),
+                format!("queues: {queues}{more}; each hub adds its own"),
             ));
         }
     }
@@ -159,7 +159,7 @@ fn judge_queue(url: &str, attributes: &Attributes) -> Finding {
     let waiting = number(attributes, &QueueAttributeName::ApproximateNumberOfMessages).unwrap_or_default();
     let hidden = number(attributes, &QueueAttributeName::VisibilityTimeout);
     let redrive = attributes.contains_key(&QueueAttributeName::RedrivePolicy);
-    Finding::ok("queue", format!("`{url}` is there; {waiting} messages wait"))
+    Finding::ok("queue", format!("`{url}` is there; waiting in it: {waiting}"))
         .warn((!redrive).then(|| {
             "it has no redrive policy: a message that no hub can read comes again until it is too old".to_owned()
         }))
@@ -191,9 +191,11 @@ pub(super) async fn dead_letters(account: &Account, arn: &str) -> Finding {
 
 fn judge_dead_letters(arn: &str, attributes: &Attributes) -> Finding {
     let waiting = number(attributes, &QueueAttributeName::ApproximateNumberOfMessages).unwrap_or_default();
-    Finding::ok("dead letters", format!("`{arn}` is there")).warn((waiting > 0).then(|| {
-        format!("{waiting} messages lie there that no hub could use: look at them, then delete them")
-    }))
+    Finding::ok("dead letters", format!("`{arn}` is there")).warn(
+        (waiting > 0).then(|| {
+            format!("messages there that no hub could use: {waiting}; look at them, then delete them")
+        }),
+    )
 }
 
 #[cfg(test)]
@@ -238,6 +240,6 @@ mod tests {
         assert!(poor.state == State::Ok && poor.warnings.len() == 3, "{poor:?}");
         assert!(judge_dead_letters("arn", &HashMap::new()).warnings.is_empty());
         let some = HashMap::from([(ApproximateNumberOfMessages, text("2"))]);
-        assert!(judge_dead_letters("arn", &some).warnings[0].starts_with("2 messages"));
+        assert!(judge_dead_letters("arn", &some).warnings[0].contains("use: 2"));
     }
 }

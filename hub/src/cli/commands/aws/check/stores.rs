@@ -22,10 +22,7 @@ pub(super) async fn caller(account: &Account) -> Finding {
         Err(failed) if failed.state == State::Denied => Finding::new(
             ACCOUNT,
             State::Denied,
-            format!(
-                "there are no credentials that AWS takes: {}",
-                failed.tell("").split("; allow").next().unwrap_or_default()
-            ),
+            format!("there are no credentials that AWS takes: {}", failed.said),
         ),
         Err(failed) => failed.finding(ACCOUNT, ""),
     }

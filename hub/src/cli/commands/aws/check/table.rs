@@ -35,18 +35,21 @@ pub(super) async fn check(account: &Account, name: &str, listens: bool) -> Vec<F
         join5(described, expiry, gets(&client, name), query(&client, name), write(&client, name)).await;
     let mut found = Vec::new();
     match described.map(|answer| answer.table) {
-        Err(failed) => found.push(failed.finding("table", MISSING)),
-        Ok(None) => found.push(Finding::new("table", State::Wrong, format!("`{name}` is not described"))),
+        // What is denied here may be allowed below.
+        Err(failed) if failed.state != State::Missing => found.push(failed.finding("table", MISSING)),
+        // Of a table that is not there, or not ours, nothing else is of interest.
+        Err(failed) => return vec![failed.finding("table", MISSING)],
+        Ok(None) => return vec![Finding::new("table", State::Wrong, format!("`{name}` is not described"))],
         Ok(Some(table)) => {
-            found.push(judge(name, &table));
+            let finding = judge(name, &table);
+            if finding.state != State::Ok {
+                return vec![finding];
+            }
+            found.push(finding);
             if listens {
                 found.push(stream(&table));
             }
         }
-    }
-    // What holds for a table that is not there is told once.
-    if found.iter().any(|one| one.state == State::Missing && one.resource == "table") {
-        return found;
     }
     found.push(match expiry {
         Err(failed) => failed.finding("table expiry", MISSING),
