@@ -2,8 +2,8 @@
 //! medians with their ranges, and servers in processes of their own.
 //!
 //! `README.md` beside this crate has the commands and the figures. The programs
-//! are `micro` (what one read and one update cost in a process) and `load` (what
-//! a delivery costs a hub). A ratio of two things measured in one run, in turn,
+//! are `micro` (what one read and one update cost in a process), `load` (what a
+//! delivery costs a hub) and `aws` (what the hub does on AWS's protocols). A ratio of two things measured in one run, in turn,
 //! survives a busy machine; a figure alone does not.
 
 pub mod hub;
