@@ -8,6 +8,7 @@
 mod credentials;
 mod emulator;
 mod fault;
+mod policy;
 mod queue;
 pub mod scene;
 
