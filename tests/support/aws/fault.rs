@@ -2,6 +2,7 @@
 //! what passes.
 
 use super::super::soon;
+use super::policy::ungranted;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
@@ -53,7 +54,7 @@ impl Drop for Held {
     }
 }
 
-/// Forwards to the emulator, but for the calls that are to fail.
+/// Forwards to the emulator what the stack lets a hub do, but for the calls that are to fail.
 pub struct FaultProxy {
     pub endpoint: String,
     shared: Arc<Shared>,
@@ -181,6 +182,10 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     let target = target(&head, &body);
     *shared.calls.lock().unwrap().entry(target.clone()).or_default() += 1;
+    if let Some(action) = ungranted(&target) {
+        let error = format!(r#"{{"__type":"AccessDeniedException","message":"no right to {action}"}}"#);
+        return Ok(status(StatusCode::BAD_REQUEST, error, "AccessDeniedException"));
+    }
     let gate = {
         let held = shared.held.lock().unwrap();
         held.iter().find(|(name, _)| target.starts_with(name)).map(|(_, count)| {

@@ -8,6 +8,7 @@
 mod credentials;
 mod emulator;
 mod fault;
+mod policy;
 mod queue;
 pub mod scene;
 
@@ -23,6 +24,7 @@ use confhub::config::{Profile, Settings};
 use std::collections::HashMap;
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::sync::OnceCell;
 
 /// An account with the stack in it, behind a proxy that can fail.
@@ -74,6 +76,7 @@ impl Aws {
         settings.aws.queue_prefix = output("QUEUE_PREFIX");
         // The emulator has no quota, and tests no time.
         settings.aws.parameter_reads = 10_000;
+        settings.times.heartbeat = Duration::from_millis(200);
     }
 
     /// The same as variables, for a hub that is a process.
@@ -82,6 +85,7 @@ impl Aws {
         variables.retain(|name, _| !name.starts_with("CONFHUB_AUTH_"));
         variables.insert("CONFHUB_AWS_ENDPOINT".to_owned(), self.proxy.endpoint.clone());
         variables.insert("CONFHUB_AWS_PARAMETER_READS".to_owned(), "10000".to_owned());
+        variables.insert("CONFHUB_TIMES_HEARTBEAT".to_owned(), "200ms".to_owned());
         variables
     }
 
