@@ -27,6 +27,7 @@ const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3_600);
 
 /// Takes a place before the request is read, and gives it back when the answer is.
 pub(super) async fn around(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> Response {
+    let loads = matches!(request.uri().path(), wire::SUBSCRIBE_PATH | wire::GET_SNAPSHOT_PATH);
     let permit = match edge.places(request.uri().path()).map(|places| Arc::clone(places).try_acquire_owned())
     {
         None => None,
@@ -41,9 +42,12 @@ pub(super) async fn around(State(edge): State<Arc<Edge>>, request: Request, next
     };
     let Ok(response) = timeout(CALL, next.run(request)).await else {
         let waited_s = CALL.as_secs();
-        return answer(&Status::deadline_exceeded(format!(
-            "not done after {waited_s} s; a write may still be made: read before you repeat it"
-        )));
+        let meanwhile = if loads {
+            "the tenant is still being loaded: a call after this one joins the load"
+        } else {
+            "a write may still be made: read before you repeat it"
+        };
+        return answer(&Status::deadline_exceeded(format!("not done after {waited_s} s; {meanwhile}")));
     };
     response.map(|body| Body::new(edge.watch.over(body, expires, breaker, permit)))
 }
