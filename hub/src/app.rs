@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{RwLock, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tonic::service::Routes;
@@ -169,6 +169,7 @@ impl App {
             calls: Arc::new(Semaphore::new(CALLS)),
             bulk_reads: Arc::new(Semaphore::new(BULK_READS)),
             watch: Arc::default(),
+            writes: Arc::default(),
             source: source.as_ref().map(|source| (source.kind(), source.health())),
         };
         Ok(Self { settings, addresses, grpc, http, authenticator, edge: Arc::new(edge), source })
@@ -187,6 +188,7 @@ impl App {
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
         let Self { settings, addresses, grpc, http, authenticator, edge, source } = self;
         let (tenants, backends) = (edge.tenants.clone(), edge.router.clone());
+        let writes = Arc::clone(&edge.writes);
         let health = Arc::new(Health {
             ready: AtomicBool::new(false),
             answered: AtomicBool::new(false),
@@ -243,20 +245,30 @@ impl App {
             tracing::warn!(deadline_ms, "the deadline has passed: closing what is still open");
         }
         background.abort_all();
-        let ended_sources = async { while sources.join_next().await.is_some() {} };
-        if timeout(CLOSE, ended_sources).await.is_err() {
-            tracing::error!("the change source does not end");
-        }
-        for backend in backends.backends() {
-            if timeout(CLOSE, backend.close()).await.is_err() {
-                tracing::error!(backend = backend.kind(), "the store does not let go: its disk hangs");
-            }
-        }
+        close(sources, &writes, &backends).await;
         match ended {
             None => unwritten.map_or(Ok(()), Err),
             Some(Ok(Ok(()))) => Err(io::Error::other("without an error").into()),
             Some(Ok(Err(error))) => Err(error.into()),
             Some(Err(panicked)) => Err(io::Error::other(panicked).into()),
+        }
+    }
+}
+
+/// Ends what is behind the ports: first what brings changes, then what is being
+/// written, then the stores.
+async fn close(mut sources: JoinSet<()>, writes: &RwLock<()>, backends: &Router) {
+    let ended = async { while sources.join_next().await.is_some() {} };
+    if timeout(CLOSE, ended).await.is_err() {
+        tracing::error!("the change source does not end");
+    }
+    // Each holds it for as long as it is under way, though its caller may have left.
+    if timeout(CLOSE, writes.write()).await.is_err() {
+        tracing::error!("a write is still under way: it may be made or not");
+    }
+    for backend in backends.backends() {
+        if timeout(CLOSE, backend.close()).await.is_err() {
+            tracing::error!(backend = backend.kind(), "the store does not let go: its disk hangs");
         }
     }
 }

@@ -66,6 +66,16 @@ impl Content {
     }
 }
 
+impl Content {
+    /// What an entry with this content counts against a limit on the size of
+    /// states, in bytes: as [`Entry::size`], so nothing for the value of a secret.
+    #[must_use]
+    pub fn size_of(&self, key: &Key) -> usize {
+        let value = if self.secret { 0 } else { self.value.len() };
+        key.as_str().len() + self.content_type.len() + value
+    }
+}
+
 impl fmt::Debug for Content {
     /// Shows the size, never the value.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -159,7 +169,7 @@ impl Entry {
     /// What the entry counts against a limit on the size of states, in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.key.as_str().len() + self.content.content_type.len() + self.content.value.len()
+        self.content.size_of(&self.key)
     }
 }
 

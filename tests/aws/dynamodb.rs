@@ -174,6 +174,38 @@ async fn what_dynamodb_cannot_keep_is_refused_before_the_call() {
 }
 
 #[tokio::test]
+async fn a_write_that_would_pass_the_limits_of_a_tenant_is_refused_and_ends_nobody() {
+    let aws = Aws::new().await;
+    let hub = Hub::start_on_aws(&aws, |settings| {
+        settings.limits.tenant_entries = 3;
+        settings.limits.tenant_bytes = 100_000;
+    });
+    let hub = hub.await;
+    let caller = hub.caller("acme").await;
+    let mut stream = caller.subscribe("", b"").await.unwrap();
+    for n in 0..3 {
+        caller.put(&format!("tenant_config_{n}"), "1").await.unwrap();
+    }
+    stream.until("all three", |state| state.len() == 3).await;
+    for key in ["tenant_config_3", "param_config_3"] {
+        let error = caller.put(key, "1").await.unwrap_err();
+        assert_eq!(error.code(), Code::ResourceExhausted, "{error}");
+    }
+    for n in 0..2 {
+        let large = "x".repeat(60_000);
+        let written = caller.put(&format!("tenant_config_{n}"), &large).await;
+        assert_eq!(written.is_ok(), n == 0, "{written:?}");
+        stream.until("the large one", |state| state.get("tenant_config_0").unwrap().value().len() > 1).await;
+    }
+    // What makes it no larger is always allowed.
+    caller.put("tenant_config_0", "2").await.unwrap();
+    caller.delete_for("", "tenant_config_2").await.unwrap();
+    stream.until("the deletion", |state| state.len() == 2).await;
+    caller.put("param_config_3", "1").await.unwrap();
+    stream.until("the new one", |state| state.len() == 3).await;
+}
+
+#[tokio::test]
 async fn rows_made_by_hand_are_read_as_what_they_are() {
     let aws = Aws::new().await;
     let write = |sk: &str, attributes: Vec<(&str, AttributeValue)>| {

@@ -4,7 +4,7 @@ use crate::backend::Urgency;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 /// What may be spent at once after a pause, in seconds of the rate.
 const BURST_S: f64 = 1.0;
@@ -15,6 +15,9 @@ const RESERVE: f64 = 0.25;
 /// Deepest debt, in seconds of the rate: what was spent before it was known
 /// never keeps sweeps away for longer than this.
 const DEBT_S: f64 = 10.0;
+
+/// How long a sweep lets callers go before it.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A bucket that fills at a steady rate. Whoever waits on behalf of a caller goes
 /// before the sweeps.
@@ -42,8 +45,17 @@ impl Budget {
         Self { rate, bucket, demands: AtomicUsize::new(0) }
     }
 
-    /// Waits until a unit is there, and takes it.
+    /// Waits until a unit is there, and takes it. A sweep that has waited for long
+    /// waits like a caller from then on: steady demand must not keep lost changes
+    /// from ever being found.
     pub async fn take(&self, urgency: Urgency) {
+        if urgency == Urgency::Sweep && timeout(PATIENCE, self.taken(urgency)).await.is_ok() {
+            return;
+        }
+        self.taken(Urgency::Demand).await;
+    }
+
+    async fn taken(&self, urgency: Urgency) {
         let _waiting = (urgency == Urgency::Demand).then(|| Waiting::new(&self.demands));
         while let Err(wait) = self.try_take(urgency) {
             sleep(wait).await;
@@ -119,6 +131,23 @@ mod tests {
             budget.take(Urgency::Demand).await;
         }
         assert!(asked.elapsed() < Duration::from_millis(100), "{:?}", asked.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn steady_demand_does_not_keep_sweeps_away_for_ever() {
+        let budget = std::sync::Arc::new(Budget::new(40));
+        for _ in 0..64 {
+            let budget = std::sync::Arc::clone(&budget);
+            tokio::spawn(async move {
+                loop {
+                    budget.take(Urgency::Demand).await;
+                }
+            });
+        }
+        for _ in 0..3 {
+            let swept = timeout(Duration::from_secs(60), budget.take(Urgency::Sweep));
+            assert!(swept.await.is_ok());
+        }
     }
 
     #[tokio::test(start_paused = true)]

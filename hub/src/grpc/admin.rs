@@ -1,5 +1,6 @@
 //! Writes and their history.
 
+use super::call::Place;
 use super::request::{address, fitting, identity};
 use super::status::invalid;
 use super::{Edge, VERSION};
@@ -13,6 +14,7 @@ use confhub_proto::{Content, Entry, limits, wire};
 use futures_util::future::join_all;
 use std::collections::HashSet;
 use std::iter::Peekable;
+use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -188,17 +190,23 @@ impl Edge {
         wire::SourceStatus { kind: (*kind).to_owned(), error }
     }
 
-    async fn write_one(&self, identity: &Identity, change: Change) -> Result<u64, Status> {
+    async fn write_one(&self, identity: &Caller, change: Change) -> Result<u64, Status> {
         let versions = self.write(identity, vec![change]).await?;
         versions.first().copied().ok_or_else(|| Status::internal("the backend wrote no version"))
     }
 
     /// Makes changes. Once begun they are carried to their end, though the caller
     /// may leave, so that the hint of what was written is never lost with it.
-    async fn write(&self, identity: &Identity, changes: Vec<Change>) -> Result<Vec<u64>, Status> {
+    async fn write(&self, identity: &Caller, changes: Vec<Change>) -> Result<Vec<u64>, Status> {
         let backend = Arc::clone(self.one_backend(&changes)?);
         let tenants = self.tenants.clone();
+        if !backend.nature().announces {
+            // A store of its own looks at them when it writes.
+            let full = tenants.check_fits(&identity.tenant, &changes).map_err(WriteError::from);
+            full.inspect_err(|_| self.count_write(Outcome::Refused))?;
+        }
         let (tenant, subject) = (identity.tenant.clone(), identity.subject.clone());
+        let held = (identity.place.clone(), Arc::clone(&self.writes).read_owned().await);
         let hint = Hint {
             tenant: tenant.clone(),
             addresses: changes.iter().map(|change| change.address.clone()).collect(),
@@ -213,6 +221,7 @@ impl Edge {
                 // here, reads what it wrote.
                 drop(tenants.hint(hint));
             }
+            drop(held);
             written
         });
         let written = written.await.map_err(|_| Status::internal("the write has ended without an answer"))?;
@@ -221,8 +230,12 @@ impl Edge {
             Err(WriteError::Backend(_)) => Outcome::Failed,
             Err(_) => Outcome::Refused,
         };
-        self.metrics.writes.get_or_create(&OutcomeLabel { outcome }).inc();
+        self.count_write(outcome);
         Ok(written?)
+    }
+
+    fn count_write(&self, outcome: Outcome) {
+        self.metrics.writes.get_or_create(&OutcomeLabel { outcome }).inc();
     }
 
     /// All or nothing holds within one backend, so a write is for one.
@@ -277,9 +290,24 @@ impl Edge {
     }
 }
 
-fn caller<T>(request: Request<T>) -> Result<(Identity, T), Status> {
+/// Who calls, and the place of the call.
+struct Caller {
+    identity: Identity,
+    place: Option<Place>,
+}
+
+impl Deref for Caller {
+    type Target = Identity;
+
+    fn deref(&self) -> &Identity {
+        &self.identity
+    }
+}
+
+fn caller<T>(request: Request<T>) -> Result<(Caller, T), Status> {
     let identity = identity(request.extensions())?.clone();
-    Ok((identity, request.into_inner()))
+    let place = request.extensions().get().cloned();
+    Ok((Caller { identity, place }, request.into_inner()))
 }
 
 /// The answer to `List`: each message is made when the caller is ready for it.

@@ -11,13 +11,20 @@ use axum::response::Response;
 use confhub_proto::wire;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 use tonic::Status;
 
 /// Longest time until a call is answered; a stream counts as answered when it is
 /// opened. A write waits for the disk, a first read for the load of its tenant.
 const CALL: Duration = Duration::from_secs(30);
+
+/// A place among the calls, which is free when nobody holds it any more. Work that
+/// outlives its caller holds it too.
+#[derive(Clone)]
+pub(super) struct Place(
+    #[expect(dead_code, reason = "it is held, and not looked at")] Arc<OwnedSemaphorePermit>,
+);
 
 /// Path of the `List` method.
 const LIST_PATH: &str = "/confhub.v1.AdminService/List";
@@ -26,14 +33,17 @@ const LIST_PATH: &str = "/confhub.v1.AdminService/List";
 const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3_600);
 
 /// Takes a place before the request is read, and gives it back when the answer is.
-pub(super) async fn around(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> Response {
+pub(super) async fn around(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -> Response {
     let loads = matches!(request.uri().path(), wire::SUBSCRIBE_PATH | wire::GET_SNAPSHOT_PATH);
     let permit = match edge.places(request.uri().path()).map(|places| Arc::clone(places).try_acquire_owned())
     {
         None => None,
-        Some(Ok(permit)) => Some(permit),
+        Some(Ok(permit)) => Some(Place(Arc::new(permit))),
         Some(Err(_)) => return answer(&busy()),
     };
+    if let Some(place) = permit.clone() {
+        request.extensions_mut().insert(place);
+    }
     let extensions = request.extensions();
     let breaker = extensions.get::<Breaker>().cloned().unwrap_or_default();
     let expires = match extensions.get::<Identity>() {

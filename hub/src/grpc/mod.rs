@@ -32,7 +32,7 @@ use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{RwLock, Semaphore};
 use tokio::time::Instant;
 use tonic::service::Routes;
 use tower::util::MapRequestLayer;
@@ -77,6 +77,8 @@ pub struct Edge {
     pub bulk_reads: Arc<Semaphore>,
     /// Looks after readers that have stopped reading.
     pub watch: Arc<Watch>,
+    /// Writes that are under way hold it for reading.
+    pub writes: Arc<RwLock<()>>,
     /// The change source, if one runs: its kind, and how it stands.
     pub source: Option<(&'static str, SourceHealth)>,
 }

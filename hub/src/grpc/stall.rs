@@ -7,8 +7,9 @@
 //! that waits for its reader for too long, or past its expiry, has its connection
 //! broken. (There is no gentler way: a status would wait behind the frame.) What is
 //! not seen here is the last frame of an answer, which HTTP/2 keeps by itself when
-//! the body has ended; the permit of the call is given back then.
+//! the body has ended; the place of the call is given back then.
 
+use super::call::Place;
 use crate::limits::STALLED;
 use axum::body::Body;
 use bytes::Bytes;
@@ -19,7 +20,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, interval};
 
 /// How often the watch looks: no body outlives its expiry by more than two looks.
@@ -42,13 +42,13 @@ struct Entry {
 struct Standing(AtomicU64);
 
 /// A body that is watched until it is dropped.
-pub struct Watched {
+pub(super) struct Watched {
     body: Body,
     watch: Arc<Watch>,
     place: usize,
     standing: Arc<Standing>,
     /// What the call may take up for as long as its answer is not read.
-    _permit: Option<OwnedSemaphorePermit>,
+    _place: Option<Place>,
 }
 
 /// Breaks one connection.
@@ -70,17 +70,17 @@ impl Default for Watch {
 impl Watch {
     /// Watches a body, whose reader must not get more of it after `expires`.
     #[must_use]
-    pub fn over(
+    pub(super) fn over(
         self: &Arc<Self>,
         body: Body,
         expires: Instant,
         breaker: Breaker,
-        permit: Option<OwnedSemaphorePermit>,
+        place_of_call: Option<Place>,
     ) -> Watched {
         let standing = Arc::new(Standing(AtomicU64::new(self.millis())));
         let entry = Entry { expires, standing: Arc::clone(&standing), breaker };
         let place = self.lock().insert(entry);
-        Watched { body, watch: Arc::clone(self), place, standing, _permit: permit }
+        Watched { body, watch: Arc::clone(self), place, standing, _place: place_of_call }
     }
 
     /// Looks around for as long as it is polled.

@@ -64,6 +64,7 @@ impl From<FollowError> for Status {
             FollowError::Backend(error) => return error.into(),
             FollowError::TooLarge(_)
             | FollowError::Views { .. }
+            | FollowError::Services { .. }
             | FollowError::Streams { .. }
             | FollowError::HubStreams { .. }
             | FollowError::Tenants => Code::ResourceExhausted,

@@ -1,7 +1,7 @@
 //! All entries of a loaded tenant, as last read.
 
 use super::View;
-use crate::backend::{Full, Nature, Reading, Scope};
+use crate::backend::{self, Action, Full, Nature, Reading, Scope};
 use crate::config::LimitSettings;
 use crate::source::Address;
 use confhub_proto::{Entry, Key, ServiceName, State};
@@ -165,6 +165,28 @@ impl Entries {
 
     pub(super) fn check(&self, limits: &LimitSettings) -> Result<(), Full> {
         Full::check((self.len(), limits.tenant_entries), (self.bytes, limits.tenant_bytes))
+    }
+
+    /// The same with changes that are to be made. What makes the tenant no larger is
+    /// always allowed.
+    pub(super) fn check_with(&self, limits: &LimitSettings, changes: &[backend::Change]) -> Result<(), Full> {
+        let (mut entries, mut bytes) = (self.len(), self.bytes);
+        for change in changes {
+            let held = self.get(&change.address).map(|held| held.size());
+            let (gone, added) = match &change.action {
+                Action::Put(content) => (held, Some(content.size_of(&change.address.key))),
+                Action::Delete => (held, None),
+                // How large an earlier version was is not known here.
+                Action::Restore(_) => (None, held.is_none().then_some(0)),
+            };
+            entries = entries + usize::from(added.is_some()) - usize::from(gone.is_some());
+            bytes = bytes + added.unwrap_or_default() - gone.unwrap_or_default();
+        }
+        let limit = |grows: bool, limit: usize| if grows { limit } else { usize::MAX };
+        Full::check(
+            (entries, limit(entries > self.len(), limits.tenant_entries)),
+            (bytes, limit(bytes > self.bytes, limits.tenant_bytes)),
+        )
     }
 
     /// What `view` shows of a key that it admits: its service's entry if there

@@ -8,8 +8,11 @@ use crate::backend::{BackendError, Nature};
 use crate::source::Address;
 use confhub_proto::ServiceName;
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// One backend's share of a tenant.
 pub(super) struct Lane {
@@ -18,12 +21,18 @@ pub(super) struct Lane {
     pending: Mutex<Pending>,
     /// The number of the last request up to which all are answered.
     pub(super) answered: watch::Sender<u64>,
-    /// Why the last read failed; `None`: it did not.
-    pub(super) failing: watch::Sender<Option<BackendError>>,
+    /// Why the last reading of more than a few keys failed; `None`: it did not.
+    failing: watch::Sender<Option<BackendError>>,
+    /// The last reading of a few keys failed.
+    unread: AtomicBool,
     /// What the last reading of everything found.
     pub(super) swept: Mutex<Option<Sweep>>,
+    /// When that began.
+    swept_at: Mutex<Option<Instant>>,
     /// Services that are read although the store cannot list them.
     covered: Mutex<HashSet<ServiceName>>,
+    /// How many of them were asked for since the last reading of everything.
+    asked: AtomicUsize,
 }
 
 /// What a reading of everything found.
@@ -46,8 +55,11 @@ impl Lane {
             pending: Mutex::new(Pending::new(nature.metered)),
             answered: watch::Sender::new(0),
             failing: watch::Sender::new(None),
+            unread: AtomicBool::new(false),
             swept: Mutex::new(None),
+            swept_at: Mutex::new(None),
             covered: Mutex::new(HashSet::new()),
+            asked: AtomicUsize::new(0),
         }
     }
 
@@ -70,7 +82,39 @@ impl Lane {
             return false;
         }
         // While the store does not answer, memory is the best there is.
-        !self.pending().expects(address) || self.failing.borrow().is_some()
+        let unread =
+            self.unread.load(Ordering::Relaxed) || (!self.nature.metered && self.failing.borrow().is_some());
+        unread || !self.pending().expects(address)
+    }
+
+    /// Takes note of how the last reading went: one of more than a few keys, or one
+    /// of a few.
+    pub(super) fn failed(&self, wide: bool, error: Option<BackendError>) {
+        if wide {
+            self.failing.send_if_modified(|failing| {
+                let news = error.is_some() || failing.is_some();
+                *failing = error;
+                news
+            });
+        } else {
+            self.unread.store(error.is_some(), Ordering::Relaxed);
+        }
+    }
+
+    /// Takes note that everything was read, from `began` on.
+    pub(super) fn swept_at(&self, began: Instant) {
+        *lock(&self.swept_at) = Some(began);
+        self.asked.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether everything was read within a time.
+    pub(super) fn was_swept_within(&self, time: Duration) -> bool {
+        lock(&self.swept_at).is_some_and(|began| began.elapsed() < time)
+    }
+
+    /// Counts a service that is asked for; false: there were `limit` already.
+    pub(super) fn may_ask(&self, limit: usize) -> bool {
+        self.asked.fetch_add(1, Ordering::Relaxed) < limit
     }
 
     pub(super) fn swept(&self) -> Option<Sweep> {

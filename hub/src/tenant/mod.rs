@@ -6,6 +6,7 @@
 //! handle that everyone else has; it answers "follow this view from this
 //! cursor" in one step, with no gap.
 
+mod desk;
 mod entries;
 mod lane;
 mod owner;

@@ -1,6 +1,7 @@
 //! The one task that changes what the hub holds of a tenant.
 
-use super::entries::{Absorbed, Trust};
+use super::desk::{Desk, RETRY};
+use super::entries::{Absorbed, Change, Trust};
 use super::lane::{Lane, Sweep, lock};
 use super::pending::{Job, What, Why};
 use super::registry::{FollowError, Shared};
@@ -14,16 +15,8 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 use tokio::time::{Instant, sleep_until};
-
-/// Wait after the first failed read of a backend, before jitter. It doubles with
-/// every further one.
-const RETRY: Duration = Duration::from_secs(1);
-
-/// Longest wait after a failed read: a store that is well again is read within
-/// moments, and one that is down is not asked by every tenant every second.
-const RETRY_MAX: Duration = Duration::from_secs(8);
 
 /// Keys in the wrong store that are named in the log; the rest are only counted.
 const NAMED_STRANGERS: usize = 16;
@@ -38,26 +31,6 @@ pub(super) struct Owner {
     first: Option<ServiceName>,
 }
 
-/// What the owner knows of its reads of one backend.
-struct Desk {
-    /// How far the backend had come when it was last read.
-    position: Position,
-    /// It has been read as a whole.
-    loaded: bool,
-    /// When the last reading of the whole began.
-    swept: Option<Instant>,
-    /// A reading of more than a few keys is under way.
-    wide: bool,
-    /// A reading of a few keys is under way.
-    listed: bool,
-    /// What readings changed while another was under way.
-    touched: HashSet<Address>,
-    next_sweep: Instant,
-    /// When to try again what failed, and after what wait.
-    retry: Option<(Instant, Duration)>,
-    strangers: HashSet<Address>,
-}
-
 /// A read that is over.
 struct Read {
     backend: usize,
@@ -69,17 +42,7 @@ struct Read {
 
 impl Owner {
     pub(super) fn new(tenant: Arc<Tenant>, shared: Arc<Shared>, first: Option<ServiceName>) -> Self {
-        let desk = |_: &Lane| Desk {
-            position: Position::default(),
-            loaded: false,
-            swept: None,
-            wide: false,
-            listed: false,
-            touched: HashSet::new(),
-            next_sweep: Instant::now() + jittered(shared.times.reconcile),
-            retry: None,
-            strangers: HashSet::new(),
-        };
+        let desk = |_: &Lane| Desk::new(Instant::now() + jittered(shared.times.reconcile));
         let desks = tenant.lanes.iter().map(desk).collect();
         Self { tenant, shared, desks, reading: FuturesUnordered::new(), first }
     }
@@ -121,15 +84,11 @@ impl Owner {
     /// Begins what is due, a reading of everything and one of a few keys at a
     /// time; where reads cost nothing, one after another.
     fn begin_reads(&mut self) {
-        let now = Instant::now();
         for index in 0..self.desks.len() {
             loop {
-                let (desk, lane) = (&self.desks[index], &self.tenant.lanes[index]);
+                let lane = &self.tenant.lanes[index];
                 // What failed is pending still, and waits for its time.
-                if desk.retry.is_some_and(|(at, _)| at > now) {
-                    break;
-                }
-                let (wide, listed) = desk.free(lane);
+                let (wide, listed) = self.desks[index].ready(lane.nature);
                 let job = lane.pending().take(wide, listed);
                 let Some(job) = job else { break };
                 self.begin(index, job);
@@ -138,8 +97,7 @@ impl Owner {
     }
 
     fn begin(&mut self, index: usize, job: Job) {
-        let desk = &mut self.desks[index];
-        *desk.under_way(&job) = true;
+        self.desks[index].begin(&job);
         let services = self.services();
         let backend = Arc::clone(&self.shared.router.backends()[index]);
         let (tenant, since) = (Arc::clone(&self.tenant), self.desks[index].position);
@@ -164,7 +122,7 @@ impl Owner {
     /// Takes in what a read has brought.
     fn finish(&mut self, read: Read) -> Result<(), FollowError> {
         let Read { backend: index, job, services, began, outcome } = read;
-        *self.desks[index].under_way(&job) = false;
+        let touched = self.desks[index].end(&job);
         let kind = self.shared.router.backends()[index].kind();
         let purpose = match &job.what {
             What::Some(_) => Purpose::Hint,
@@ -175,8 +133,8 @@ impl Owner {
         match outcome {
             Err(error) => self.failed(index, job, error)?,
             Ok(reading) => {
-                self.recovered(index);
-                let absorbed = self.absorb(index, reading)?;
+                self.recovered(index, &job);
+                let absorbed = self.absorb(index, &job, reading, &touched)?;
                 self.follow_up(index, &job, absorbed, services, began);
                 let lane = &self.tenant.lanes[index];
                 let answered = {
@@ -187,7 +145,6 @@ impl Owner {
                 lane.answered.send_replace(answered);
             }
         }
-        self.desks[index].settle();
         Ok(())
     }
 
@@ -196,19 +153,23 @@ impl Owner {
             return Err(error.into());
         }
         let (desk, lane) = (&mut self.desks[index], &self.tenant.lanes[index]);
+        let first = !desk.is_failing();
+        desk.failed(&job, jittered);
+        lane.failed(job.what.is_wide(), Some(error.clone()));
         lane.pending().put_back(job);
-        let wait = desk.retry.map_or(RETRY, |(_, wait)| RETRY_MAX.min(wait * 2));
-        desk.retry = Some((Instant::now() + jittered(wait), wait));
         // Those who listen go on with what is in memory.
-        if lane.failing.send_replace(Some(error.clone())).is_none() {
+        if first {
             tracing::warn!(tenant = %self.tenant.id, %error, "cannot read the tenant again");
         }
         Ok(())
     }
 
-    fn recovered(&mut self, index: usize) {
-        self.desks[index].retry = None;
-        if self.tenant.lanes[index].failing.send_replace(None).is_some() {
+    fn recovered(&mut self, index: usize, job: &Job) {
+        let desk = &mut self.desks[index];
+        let failing = desk.is_failing();
+        desk.recovered(job);
+        self.tenant.lanes[index].failed(job.what.is_wide(), None);
+        if failing && !desk.is_failing() {
             let backend = self.shared.router.backends()[index].kind();
             tracing::info!(tenant = %self.tenant.id, backend, "the tenant can be read again");
         }
@@ -216,20 +177,24 @@ impl Owner {
 
     /// Takes in a reading and publishes what it changed to every view that
     /// shows it; returns what changed.
-    fn absorb(&mut self, index: usize, reading: Reading) -> Result<Absorbed, FollowError> {
+    fn absorb(
+        &mut self,
+        index: usize,
+        job: &Job,
+        reading: Reading,
+        touched: &HashSet<Address>,
+    ) -> Result<Absorbed, FollowError> {
         let desk = &mut self.desks[index];
         desk.position = reading.position;
         let Shared { router, limits, metrics, clock, .. } = &*self.shared;
         let trust = Trust {
             nature: self.tenant.lanes[index].nature,
             owned: &|key| router.route(key) == Ok(index),
-            touched: &desk.touched,
+            touched,
         };
         let mut inner = self.tenant.lock();
         let absorbed = inner.entries.absorb(reading, &trust);
-        if desk.wide || desk.listed {
-            desk.touched.extend(absorbed.changed.iter().map(|(address, _)| address.clone()));
-        }
+        desk.touch(job, absorbed.changed.iter().map(|(address, _)| address));
         inner.entries.check(limits)?;
         let mut updates = Vec::new();
         for (view, topic) in &inner.topics {
@@ -239,7 +204,8 @@ impl Owner {
             }
         }
         let modified = |(address, _): &(Address, _)| Some(inner.entries.get(address)?.modified());
-        let written = absorbed.changed.iter().filter_map(modified).max();
+        // Rows that were written by hand may tell no time.
+        let written = absorbed.changed.iter().filter_map(modified).max().filter(|at| *at > UNIX_EPOCH);
         // Nobody but this owner publishes, so the lock need not be held for it.
         drop(inner);
         let now = clock();
@@ -265,14 +231,12 @@ impl Owner {
         self.name_strangers(index, &absorbed.strangers);
         let lane = &self.tenant.lanes[index];
         if let What::Some(hints) = &job.what {
-            let changed: HashSet<_> = absorbed.changed.iter().map(|(address, _)| address).collect();
-            let unchanged = |(address, ask): &(&Address, &super::pending::Ask)| {
-                ask.why == Why::Hint && !changed.contains(address)
-            };
-            if !lane.nature.consistent {
-                for (address, _) in hints.iter().filter(unchanged) {
-                    lane.pending().again(address.clone(), Why::Confirm);
-                }
+            // A store that answers from before says "not there", or nothing new.
+            let there = absorbed.changed.iter().filter(|(_, change)| *change != Change::Deleted);
+            let sure: HashSet<_> = there.map(|(address, _)| address).collect();
+            let hinted = hints.iter().filter(|(_, ask)| ask.why == Why::Hint && !lane.nature.consistent);
+            for (address, _) in hinted.filter(|(address, _)| !sure.contains(address)) {
+                lane.pending().again(address.clone(), Why::Confirm);
             }
         }
         for address in absorbed.doubtful.iter().cloned() {
@@ -317,7 +281,7 @@ impl Owner {
         let (desk, lane) = (&mut self.desks[index], &self.tenant.lanes[index]);
         desk.loaded = true;
         desk.swept = Some(began);
-        let mut inner = self.tenant.lock();
+        let inner = self.tenant.lock();
         if !lane.nature.lists_services {
             *lane.covered() = inner.entries.services().into_iter().chain(services).collect();
         }
@@ -325,9 +289,11 @@ impl Owner {
         let entries = inner.entries.count(|key| router.route(key) == Ok(index));
         let Drift { created, updated, deleted } = *missed;
         *lock(&lane.swept) = Some(Sweep { entries, created, updated, deleted });
-        inner.last_sweep = Some(began);
         drop(inner);
+        lane.swept_at(began);
         if self.desks.iter().all(|desk| desk.loaded) {
+            // Nobody could listen until now, however long the load took.
+            self.tenant.lock().idle_since = Instant::now();
             let ready = |phase: &mut Phase| {
                 let first = matches!(phase, Phase::Loading);
                 *phase = Phase::Ready;
@@ -356,9 +322,14 @@ impl Owner {
     fn wake(&self) -> Instant {
         let idle = self.idle_until();
         let due = self.desks.iter().zip(&self.tenant.lanes).filter_map(|(desk, lane)| {
-            let (wide, listed) = desk.free(lane);
-            let due = lane.pending().due(wide, listed)?;
-            Some(desk.retry.map_or(due, |(at, _)| at.max(due)))
+            let (wide, listed) = desk.free(lane.nature);
+            let (wide_retry, listed_retry) = desk.retries();
+            let pending = lane.pending();
+            let at =
+                |due: Option<Instant>, retry: Option<Instant>| due.map(|due| retry.unwrap_or(due).max(due));
+            let dues =
+                [at(pending.due(wide, false), wide_retry), at(pending.due(false, listed), listed_retry)];
+            dues.into_iter().flatten().min()
         });
         let sweeps = self.desks.iter().map(|desk| desk.next_sweep);
         due.chain(sweeps).chain(idle).min().unwrap_or_else(|| Instant::now() + RETRY)
@@ -394,28 +365,6 @@ impl Owner {
         }
         inner.dropped = true;
         true
-    }
-}
-
-impl Desk {
-    /// Whether a wide reading and one of a few keys can begin.
-    fn free(&self, lane: &Lane) -> (bool, bool) {
-        if lane.nature.metered {
-            return (!self.wide, !self.listed && self.loaded);
-        }
-        let free = !self.wide && !self.listed;
-        (free, free)
-    }
-
-    fn under_way(&mut self, job: &Job) -> &mut bool {
-        if job.what.is_wide() { &mut self.wide } else { &mut self.listed }
-    }
-
-    /// What was touched matters only to readings that were under way then.
-    fn settle(&mut self) {
-        if !self.wide && !self.listed {
-            self.touched.clear();
-        }
     }
 }
 

@@ -28,6 +28,11 @@ pub(super) struct Pending {
     reading: BTreeMap<u64, usize>,
     /// Hinted addresses that are being read.
     under_way: HashSet<Address>,
+    /// There were too many hints to remember: every address may have changed, until
+    /// everything has been read.
+    flooded: bool,
+    /// The same of a reading that is under way.
+    flood_under_way: bool,
 }
 
 /// One key to read.
@@ -84,6 +89,8 @@ pub(super) enum What {
         services: BTreeMap<ServiceName, u64>,
         /// The request to read everything.
         asked: u64,
+        /// It stands for more hints than could be remembered.
+        flood: bool,
     },
 }
 
@@ -114,6 +121,8 @@ impl Pending {
             pace: metered.then(Pace::default),
             reading: BTreeMap::new(),
             under_way: HashSet::new(),
+            flooded: false,
+            flood_under_way: false,
         }
     }
 
@@ -124,11 +133,21 @@ impl Pending {
         for address in addresses {
             self.ask(address, Ask { ticket, due: now, why: Why::Hint });
         }
-        if self.hints.len() > PENDING_HINTS {
-            self.hints.clear();
-            return self.sweep(Urgency::Demand);
-        }
+        self.bound_hints();
         ticket
+    }
+
+    /// Has everything read in place of too many hints, and not less soon than them.
+    fn bound_hints(&mut self) {
+        if self.hints.len() <= PENDING_HINTS {
+            return;
+        }
+        let oldest = self.hints.drain().map(|(_, ask)| ask.ticket).min();
+        self.sweep(Urgency::Demand);
+        self.flooded = true;
+        if let (Some(wide), Some(oldest)) = (&mut self.everything, oldest) {
+            wide.ticket = wide.ticket.min(oldest);
+        }
     }
 
     /// Reads an address again a little later. Nobody waits for it.
@@ -187,7 +206,8 @@ impl Pending {
 
     /// Whether something is known to have changed there that nobody has read yet.
     pub(super) fn expects(&self, address: &Address) -> bool {
-        self.hints.get(address).is_some_and(|ask| ask.why == Why::Hint) || self.under_way.contains(address)
+        let hinted = self.hints.get(address).is_some_and(|ask| ask.why == Why::Hint);
+        hinted || self.under_way.contains(address) || self.flooded || self.flood_under_way
     }
 
     #[cfg(test)]
@@ -221,7 +241,9 @@ impl Pending {
             let ticket = tickets.chain([everything.ticket]).min().unwrap_or(everything.ticket);
             let services = std::mem::take(&mut self.services);
             let Wide { urgency, ticket: asked } = everything;
-            Job { what: What::Everything { urgency, hinted, services, asked }, ticket }
+            let flood = std::mem::take(&mut self.flooded);
+            self.flood_under_way = flood;
+            Job { what: What::Everything { urgency, hinted, services, asked, flood }, ticket }
         } else {
             let (service, ticket) = wide.then(|| self.services.pop_first()).flatten()?;
             Job { what: What::Service(service), ticket }
@@ -241,6 +263,9 @@ impl Pending {
         for address in job.what.hinted() {
             self.under_way.remove(address);
         }
+        if matches!(job.what, What::Everything { flood: true, .. }) {
+            self.flood_under_way = false;
+        }
         if let Some(count) = self.reading.get_mut(&job.ticket) {
             *count -= 1;
             if *count == 0 {
@@ -255,11 +280,13 @@ impl Pending {
         match job.what {
             What::Some(hints) => self.put_back_hints(hints),
             What::Service(service) => self.put_back_service(service, job.ticket),
-            What::Everything { urgency, hinted, services, asked } => {
+            What::Everything { urgency, hinted, services, asked, flood } => {
+                self.flooded |= flood;
                 let sooner = self.everything.is_some_and(|wide| wide.urgency == Urgency::Demand);
                 let urgency = if sooner { Urgency::Demand } else { urgency };
                 // Whoever asked meanwhile is answered by the same, later reading.
-                self.everything = Some(Wide { ticket: asked, urgency });
+                let ticket = self.everything.map_or(asked, |wide| wide.ticket.min(asked));
+                self.everything = Some(Wide { ticket, urgency });
                 for (service, ticket) in services {
                     self.put_back_service(service, ticket);
                 }
@@ -279,10 +306,7 @@ impl Pending {
             known.ticket = known.ticket.min(ask.ticket);
             known.why = known.why.min(ask.why);
         }
-        if self.hints.len() > PENDING_HINTS {
-            self.hints.clear();
-            self.sweep(Urgency::Demand);
-        }
+        self.bound_hints();
     }
 
     /// All requests up to this number have been answered.
@@ -340,6 +364,28 @@ mod tests {
         let job = pending.take(true, true).unwrap();
         pending.done(&job);
         assert!(pending.answered() >= sweep.max(many) && pending.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn hints_that_were_too_many_to_remember_are_not_answered_before_everything_is_read() {
+        let mut pending = Pending::new(true);
+        let first = pending.hint(addresses(1));
+        let listed = pending.take(false, true).unwrap();
+        let many = pending.hint(addresses(PENDING_HINTS / 2));
+        let more =
+            (0..PENDING_HINTS).map(|i| Address { service: None, key: Key::new(&format!("m{i}")).unwrap() });
+        let last = pending.hint(more);
+        assert!(many < last);
+        pending.done(&listed);
+        assert!((first..many).contains(&pending.answered()), "{}", pending.answered());
+        assert!(pending.expects(&addresses(PENDING_HINTS / 2)[7]), "it may have changed");
+        let wide = pending.take(true, true).unwrap();
+        assert!(pending.expects(&addresses(1)[0]) && pending.answered() < many);
+        pending.put_back(wide);
+        assert!(pending.expects(&addresses(1)[0]) && pending.answered() < many);
+        let wide = pending.take(true, true).unwrap();
+        pending.done(&wide);
+        assert!(!pending.expects(&addresses(1)[0]) && pending.answered() >= last);
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,7 +5,7 @@ use super::lane::Sweep;
 use super::owner::Owner;
 use super::reads::Flights;
 use super::seat::{Listener, Seat, Tenant, TenantStatus};
-use crate::backend::{BackendError, Full, Router};
+use crate::backend::{BackendError, Change, Full, Router};
 use crate::clock::Clock;
 use crate::config::{LimitSettings, TimeSettings};
 use crate::fanout::{End, Frames, Subscriber};
@@ -34,6 +34,15 @@ pub enum FollowError {
     /// The tenant has too many views.
     #[error("the tenant has {limit} different views in use, which is the limit: use fewer lists of prefixes")]
     Views {
+        /// The limit.
+        limit: usize,
+    },
+    /// Too many services that nothing is known of were asked for.
+    #[error(
+        "{limit} services that this hub knows no entries of were asked for since the last sweep, which is \
+         the limit: name services that there are, or try again after `times.reconcile`"
+    )]
+    Services {
         /// The limit.
         limit: usize,
     },
@@ -157,10 +166,29 @@ impl Tenants {
         &self,
         tenant: &TenantId,
     ) -> Result<Vec<Result<Option<Sweep>, BackendError>>, FollowError> {
-        let tenant = self.ready(tenant, None).await?;
-        let answered = tenant.sweep().await;
-        let found = answered.into_iter().zip(&tenant.lanes);
-        Ok(found.map(|(answered, lane)| answered.map(|()| lane.swept())).collect())
+        for _ in 0..MEETINGS {
+            let tenant = self.ready(tenant, None).await?;
+            let answered = tenant.sweep().await;
+            if tenant.lock().dropped {
+                // It was given up meanwhile, and what it answered says nothing.
+                self.shared.forget(&tenant);
+                continue;
+            }
+            let found = answered.into_iter().zip(&tenant.lanes);
+            return Ok(found.map(|(answered, lane)| answered.map(|()| lane.swept())).collect());
+        }
+        Err(FollowError::Closing)
+    }
+
+    /// Whether a tenant in memory would keep its limits with these changes. One that
+    /// is not in memory is not looked at: its owner would have to be asked, and the
+    /// limits are there for what is in memory.
+    ///
+    /// # Errors
+    /// Which limit it would pass.
+    pub fn check_fits(&self, tenant: &TenantId, changes: &[Change]) -> Result<(), Full> {
+        let loaded = self.shared.loaded.get(tenant).map(|tenant| Arc::clone(&tenant));
+        loaded.map_or(Ok(()), |tenant| tenant.lock().entries.check_with(&self.shared.limits, changes))
     }
 
     /// Ends every stream and every owner, and lets nobody listen any more.

@@ -48,8 +48,6 @@ pub(super) struct Inner {
     pub(super) listeners: usize,
     /// Since when nobody listens.
     pub(super) idle_since: Instant,
-    /// When the last reading of everything began.
-    pub(super) last_sweep: Option<Instant>,
     /// Set when the tenant is dropped: whoever comes now loads it anew.
     pub(super) dropped: bool,
 }
@@ -72,7 +70,6 @@ impl Tenant {
             topics: HashMap::new(),
             listeners: 0,
             idle_since: Instant::now(),
-            last_sweep: None,
             dropped: false,
         };
         Arc::new(Self {
@@ -118,8 +115,9 @@ impl Tenant {
     /// Waits until the entries of a service are in memory too.
     pub(super) async fn cover(&self, service: &ServiceName, limit: usize) -> Result<(), FollowError> {
         for lane in self.lanes.iter().filter(|lane| !lane.covers(service)) {
-            if lane.covered().len() >= limit {
-                return Err(FollowError::Views { limit });
+            // Whoever names services that are none must not cause a read for each.
+            if !lane.may_ask(limit) {
+                return Err(FollowError::Services { limit });
             }
             let ticket = lane.pending().service(service.clone());
             self.work.notify_one();
@@ -141,8 +139,12 @@ impl Tenant {
 
     /// Has everything read now, and waits for each backend until it is.
     pub(super) async fn sweep(&self) -> Vec<Result<(), BackendError>> {
-        let tickets: Vec<_> =
-            self.lanes.iter().map(|lane| (lane, lane.pending().sweep(Urgency::Demand))).collect();
+        self.sweep_those(|_| true).await
+    }
+
+    async fn sweep_those(&self, wanted: impl Fn(&Lane) -> bool) -> Vec<Result<(), BackendError>> {
+        let lanes = self.lanes.iter().filter(|lane| wanted(lane));
+        let tickets: Vec<_> = lanes.map(|lane| (lane, lane.pending().sweep(Urgency::Demand))).collect();
         self.work.notify_one();
         futures_util::future::join_all(tickets.into_iter().map(|(lane, ticket)| lane.answer(ticket))).await
     }
@@ -168,12 +170,10 @@ impl Tenant {
         Ok(Some(Seat { tenant: Arc::clone(self), topic }))
     }
 
-    /// Has the owner read everything once, unless it just has.
+    /// Has the owner read once what it has not just read.
     pub(super) async fn reread(&self) {
-        if self.lock().last_sweep.is_some_and(|at| at.elapsed() < REREAD_INTERVAL) {
-            return;
-        }
-        let _ = tokio::time::timeout(REREAD_PATIENCE, self.sweep()).await;
+        let stale = |lane: &Lane| !lane.was_swept_within(REREAD_INTERVAL);
+        let _ = tokio::time::timeout(REREAD_PATIENCE, self.sweep_those(stale)).await;
     }
 
     /// What a view shows, without keeping the view.

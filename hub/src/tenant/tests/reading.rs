@@ -159,3 +159,83 @@ async fn a_key_in_the_wrong_store_is_not_served() {
     let _listener = world.follow(None).await.unwrap();
     assert_eq!(world.value("b").await.as_deref(), Some("1"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_changes_again_and_again_during_a_sweep_is_current_all_the_while() {
+    for nature in [CONSISTENT, EVENTUAL] {
+        let store = Store::new(nature);
+        store.put("a1", "1", 1);
+        let world = World::new(&[("a", &store)]);
+        let _listener = world.follow(None).await.unwrap();
+        store.tell(|told| told.wide = 60 * SECOND);
+        world.tenants.lost();
+        pass(SECOND).await;
+        store.delete("a1");
+        world.hint("a1").done().await;
+        assert_eq!(world.value("a1").await, None);
+        store.put("a1", "2", 2);
+        world.hint("a1").done().await;
+        assert_eq!(world.value("a1").await.as_deref(), Some("2"), "the sweep is still under way");
+        store.put("a1", "3", 3);
+        store.delete("a1");
+        world.hint("a1").done().await;
+        assert_eq!(world.value("a1").await, None);
+        let before = store.reads().hints;
+        pass(30 * SECOND).await;
+        assert!(store.reads().hints - before <= 1, "it is settled, and is not read on and on");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tenant_whose_load_takes_longer_than_it_may_be_idle_is_there_when_it_is_loaded() {
+    let store = Store::new(EVENTUAL);
+    store.put("a", "1", 1);
+    store.tell(|told| told.wide = 90 * SECOND);
+    let world = World::new(&[("a", &store)]);
+    let listener = loop {
+        // As clients do, which do not wait for long and come again.
+        if let Ok(listener) = tokio::time::timeout(3 * SECOND, world.follow(None)).await {
+            break listener.unwrap();
+        }
+        pass(10 * SECOND).await;
+    };
+    assert_eq!(store.reads().loads, 1);
+    drop(listener);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_says_from_before_that_a_key_is_not_there_is_asked_again() {
+    let store = Store::new(EVENTUAL);
+    let world = World::new(&[("a", &store)]);
+    let _listener = world.follow(None).await.unwrap();
+    store.freeze();
+    store.put("a", "1", 1);
+    store.thaw();
+    world.hint("a").done().await;
+    assert_eq!(world.value("a").await.as_deref(), Some("1"));
+    // The same event once more, answered by a replica that has not heard of the key.
+    store.freeze_without("a");
+    world.hint("a").done().await;
+    store.thaw();
+    pass(SECOND).await;
+    assert_eq!(world.value("a").await.as_deref(), Some("1"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_cursor_has_every_store_read_that_was_not_just_read() {
+    let (one, other) = (Store::new(CONSISTENT), Store::new(EVENTUAL));
+    let world = World::new(&[("a", &one), ("b", &other)]);
+    let _listener = world.follow(None).await.unwrap();
+    pass(10 * SECOND).await;
+    let lane = |index: usize| {
+        let tenant = world.tenants.shared.loaded.get(&tenant()).map(|tenant| Arc::clone(&tenant)).unwrap();
+        tenant.lanes[index].pending().sweep(crate::backend::Urgency::Sweep);
+        tenant.work.notify_one();
+    };
+    lane(0);
+    pass(SECOND / 10).await;
+    let unknown = confhub_proto::Digest::from_wire(&[7; 16]).unwrap();
+    let view = View::new(None, Vec::new());
+    let _second = world.tenants.follow(&tenant(), view, unknown).await.unwrap();
+    assert_eq!((one.reads().loads, other.reads().loads), (1, 2), "the first load, and what was asked for");
+}

@@ -73,6 +73,16 @@ impl Store {
         told.stale = Some(told.entries.clone());
     }
 
+    /// The same as if it had never heard of a key.
+    pub(super) fn freeze_without(&self, key: &str) {
+        self.freeze();
+        self.tell(|told| {
+            if let Some(stale) = &mut told.stale {
+                stale.remove(&shared(key));
+            }
+        });
+    }
+
     pub(super) fn thaw(&self) {
         self.told.lock().unwrap().stale = None;
     }
