@@ -101,7 +101,7 @@ async fn a_write_on_a_version_that_is_gone_changes_nothing() {
     // Even if it goes between the look and the write.
     let mut held = aws.proxy.hold("DynamoDB_20120810.PutItem");
     let (written, ()) = tokio::join!(put_on("mine", 1), async {
-        // The first is the copy for the history, and the second the write itself.
+        // This is the write itself: the copy for the history goes as a batch before it.
         held.until(1).await;
         let pk_sk = [("pk", "TENANT#acme"), ("sk", "CONFIG#tenant_config_a")];
         let update = aws.dynamodb().update_item().table_name(aws.table());

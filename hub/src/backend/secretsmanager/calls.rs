@@ -191,6 +191,13 @@ impl Calls {
         call.send().await.map(drop)
     }
 
+    /// Deletes what was restored for a write that was refused: what was deleted is
+    /// not to come back by it. This may fail as well, and the first error is the
+    /// one that tells.
+    pub(super) async fn delete_again(&self, name: &str) {
+        let _ = self.delete(name).await;
+    }
+
     /// Whether Secrets Manager answers, at the cost of one read at most.
     pub(super) async fn check(&self, root: &str) -> Result<(), BackendError> {
         // No tenant is named like this: the answer is that there is nothing.
