@@ -125,6 +125,22 @@ async fn secrets_of_other_tenants_and_names_that_only_look_alike_are_not_listed(
 }
 
 #[tokio::test]
+async fn a_tenant_that_is_far_too_large_is_refused() {
+    let aws = Aws::new().await;
+    for n in 0..5 {
+        let create = aws.secrets().create_secret().name(aws.path("acme", "shared", &format!("{KEY}_{n}")));
+        create.secret_string("x").send().await.unwrap();
+    }
+    let hub = Hub::start_on_aws(&aws, |settings| {
+        settings.backends.retain(|(_, name)| name == "secretsmanager");
+        settings.limits.tenant_entries = 1;
+    })
+    .await;
+    let error = hub.caller("acme").await.list_parts(&[]).await.unwrap_err();
+    assert!(error.message().contains("4 times"), "{error}");
+}
+
+#[tokio::test]
 async fn a_write_that_expects_another_version_changes_nothing() {
     let aws = Aws::new().await;
     let hub = hub(&aws).await;

@@ -18,6 +18,8 @@ pub mod secretsmanager;
 #[cfg(feature = "aws")]
 mod single;
 #[cfg(feature = "aws")]
+mod size;
+#[cfg(feature = "aws")]
 pub mod ssm;
 
 pub use error::{BackendError, Cause, Full, WriteError};
