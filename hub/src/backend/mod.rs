@@ -8,6 +8,8 @@
 //! store has such reads, and see a write of several keys whole or not at all.
 
 #[cfg(feature = "aws")]
+mod closed;
+#[cfg(feature = "aws")]
 pub mod dynamodb;
 pub mod embedded;
 mod error;

@@ -201,9 +201,9 @@ impl Backend for Dynamo {
         self.table.check().await
     }
 
-    /// Every call checks before it is made that this is still open. One that is on
-    /// its way ends by itself, which nothing here waits for: whoever serves the
-    /// callers lets them finish before it closes the stores.
+    /// A write goes on though its caller has left, so one may be under way. Nothing
+    /// here waits for it: the call that is on its way ends by itself, the next is
+    /// refused, and what was written until then is true or harmless.
     async fn close(&self) {
         self.table.close();
     }

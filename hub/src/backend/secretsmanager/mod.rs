@@ -25,7 +25,7 @@ mod known;
 mod recent;
 mod write;
 
-use super::single::Closed;
+use super::closed::Closed;
 use super::size::Tally;
 use super::{
     Backend, BackendError, Change, Nature, Opened, Opening, Position, Reading, Revision, Scope, Urgency,

@@ -16,7 +16,7 @@ mod history;
 mod parameter;
 mod write;
 
-use super::single::Closed;
+use super::closed::Closed;
 use super::size::Tally;
 use super::{
     Backend, BackendError, Change, Nature, Opened, Opening, Position, Reading, Revision, Scope, Urgency,
