@@ -44,6 +44,12 @@ async fn check_says_what_is_there_what_is_missing_and_what_is_denied_and_changes
     let (code, denied) = check(&aws, &[]).await;
     assert_eq!((code, state_of(&denied, "parameters").0), (Some(1), "denied"), "{denied:?}");
     aws.proxy.heal();
+    aws.proxy.fail("DynamoDB_20120810.BatchWriteItem", Does::Refuse("AccessDeniedException"));
+    let (code, denied) = check(&aws, &[]).await;
+    let (state, what) = state_of(&denied, "table writes");
+    assert_eq!((code, state), (Some(1), "denied"), "{denied:?}");
+    assert!(what.contains("dynamodb:BatchWriteItem"), "{what}");
+    aws.proxy.heal();
     aws.proxy.fail("DynamoDB_20120810", Does::Reset);
     let (code, away) = check(&aws, &[]).await;
     assert_eq!((code, state_of(&away, "table").0), (Some(1), "unreachable"), "{away:?}");

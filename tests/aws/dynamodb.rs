@@ -2,7 +2,7 @@
 
 use crate::support::{Aws, Hub, delete, put, secret, text};
 use aws_sdk_dynamodb::types::AttributeValue::{B, Bool, M, N, S};
-use aws_sdk_dynamodb::types::{AttributeValue, Select};
+use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, Select, WriteRequest};
 use confhub_proto::wire;
 use futures_util::future::join_all;
 use std::collections::HashMap;
@@ -101,7 +101,7 @@ async fn a_write_on_a_version_that_is_gone_changes_nothing() {
     // Even if it goes between the look and the write.
     let mut held = aws.proxy.hold("DynamoDB_20120810.PutItem");
     let (written, ()) = tokio::join!(put_on("mine", 1), async {
-        // The first is the copy for the history, and the second the write itself.
+        // This is the write itself: the copy for the history goes as a batch before it.
         held.until(1).await;
         let pk_sk = [("pk", "TENANT#acme"), ("sk", "CONFIG#tenant_config_a")];
         let update = aws.dynamodb().update_item().table_name(aws.table());
@@ -203,6 +203,39 @@ async fn a_write_that_would_pass_the_limits_of_a_tenant_is_refused_and_ends_nobo
     stream.until("the deletion", |state| state.len() == 2).await;
     caller.put("param_config_3", "1").await.unwrap();
     stream.until("the new one", |state| state.len() == 3).await;
+}
+
+#[tokio::test]
+async fn a_tenant_has_at_most_a_thousand_services() {
+    let aws = Aws::new().await;
+    let place = |sk: String| HashMap::from([("pk", "TENANT#acme".to_owned()), ("sk", sk)]);
+    let item = |sk| place(sk).into_iter().map(|(name, value)| (name.to_owned(), S(value))).collect();
+    let listed: Vec<HashMap<_, _>> = (0..999).map(|n| item(format!("SERVICE#s{n}"))).collect();
+    join_all(listed.chunks(25).map(|rows| {
+        let put = |row: &HashMap<_, _>| PutRequest::builder().set_item(Some(row.clone())).build().unwrap();
+        let writes = rows.iter().map(|row| WriteRequest::builder().put_request(put(row)).build()).collect();
+        aws.dynamodb().batch_write_item().request_items(aws.table(), writes).send()
+    }))
+    .await;
+    aws.put_row("acme", Some("by-hand"), KEY, "1").await;
+    let hub = hub(&aws).await;
+    let caller = hub.caller("acme").await;
+    caller.put_for("last", KEY, "1", None).await.unwrap();
+    let error = caller.put_for("more", KEY, "1", None).await.unwrap_err();
+    assert_eq!(error.code(), Code::InvalidArgument, "{error}");
+    assert!(error.message().contains("at most 1000") && error.message().contains("SERVICE#"), "{error}");
+    let error = caller.apply(vec![put("s1", KEY, "1"), put("more", KEY, "1")]).await.unwrap_err();
+    assert!(error.code() == Code::InvalidArgument && error.message().contains("more"), "{error}");
+    assert!(row(&aws, "TENANT#acme", "SERVICE#more").await.is_none());
+    // Those that it has are written, and what is there of others can be deleted.
+    caller.put_for("s0", KEY, "1", None).await.unwrap();
+    caller.delete_for("by-hand", KEY).await.unwrap();
+    // It is as the error says.
+    let delete =
+        aws.dynamodb().delete_item().table_name(aws.table()).set_key(Some(item("SERVICE#s5".into())));
+    delete.send().await.unwrap();
+    caller.put_for("more", KEY, "1", None).await.unwrap();
+    assert!(caller.put_for("s5", KEY, "1", None).await.is_err());
 }
 
 #[tokio::test]

@@ -32,6 +32,23 @@ async fn parameters_of_any_number_and_of_every_service_are_loaded() {
 }
 
 #[tokio::test]
+async fn a_tenant_that_is_far_too_large_is_not_read_to_its_end() {
+    let aws = Aws::new().await;
+    for n in 0..21 {
+        aws.put_parameter("acme", "shared", &format!("param_config_{n}"), "1").await;
+    }
+    let hub = Hub::start_on_aws(&aws, |settings| {
+        settings.backends.retain(|(_, name)| name == "ssm");
+        settings.limits.tenant_entries = 2;
+    })
+    .await;
+    let before = aws.proxy.calls("AmazonSSM.GetParametersByPath");
+    let error = hub.caller("acme").await.list_parts(&[]).await.unwrap_err();
+    assert!(error.message().contains("4 times"), "{error}");
+    assert_eq!(aws.proxy.calls("AmazonSSM.GetParametersByPath"), before + 1, "of three pages");
+}
+
+#[tokio::test]
 async fn each_type_of_parameter_is_read_as_what_it_is() {
     let aws = Aws::new().await;
     let write = |key: &str, kind: ParameterType, value: &str| {

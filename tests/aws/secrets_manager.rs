@@ -67,6 +67,48 @@ async fn a_secret_whose_making_was_answered_too_late_is_known_as_ones_own() {
 }
 
 #[tokio::test]
+async fn what_was_deleted_does_not_come_back_by_a_write_that_is_refused() {
+    let aws = Aws::new().await;
+    let hub = hub(&aws).await;
+    let caller = hub.caller("acme").await;
+    let first = caller.put_content(KEY, secret("one")).await.unwrap();
+    caller.put_content(KEY, secret("two")).await.unwrap();
+    caller.delete_for("", KEY).await.unwrap();
+    aws.proxy.fail("secretsmanager.PutSecretValue", Does::Refuse("LimitExceededException"));
+    aws.proxy.fail("secretsmanager.UpdateSecretVersionStage", Does::Refuse("AccessDeniedException"));
+    caller.put_content(KEY, secret("three")).await.unwrap_err();
+    assert_eq!(caller.reveal("", KEY).await.unwrap_err().code(), Code::NotFound);
+    caller.rollback(KEY, first).await.unwrap_err();
+    assert_eq!(caller.reveal("", KEY).await.unwrap_err().code(), Code::NotFound);
+    assert_eq!(aws.proxy.calls("secretsmanager.RestoreSecret"), 2);
+}
+
+#[tokio::test]
+async fn what_was_written_over_a_deleted_secret_stays_though_nobody_hears_of_it() {
+    let aws = Aws::new().await;
+    let hub = hub(&aws).await;
+    let caller = hub.caller("acme").await;
+    caller.put_content(KEY, secret("one")).await.unwrap();
+    caller.delete_for("", KEY).await.unwrap();
+    // It is written, and the look at it fails.
+    let mut held = aws.proxy.hold("secretsmanager.PutSecretValue");
+    let (written, ()) = tokio::join!(caller.put_content(KEY, secret("two")), async {
+        held.until(1).await;
+        aws.proxy.fail("secretsmanager.DescribeSecret", Does::Refuse("AccessDeniedException"));
+        drop(held);
+    });
+    written.unwrap_err();
+    aws.proxy.heal();
+    assert_eq!(caller.reveal("", KEY).await.unwrap().value, "two");
+    // It is written, and no answer comes.
+    caller.delete_for("", KEY).await.unwrap();
+    aws.proxy.fail("secretsmanager.PutSecretValue", Does::Lose);
+    caller.put_content(KEY, secret("three")).await.unwrap_err();
+    aws.proxy.heal();
+    assert_eq!(caller.reveal("", KEY).await.unwrap().value, "three");
+}
+
+#[tokio::test]
 async fn secrets_of_other_tenants_and_names_that_only_look_alike_are_not_listed() {
     let aws = Aws::new().await;
     for (tenant, service) in [("acme", "shared"), ("acme", "cart"), ("acme2", "shared"), ("globex", "shared")]
@@ -80,6 +122,22 @@ async fn secrets_of_other_tenants_and_names_that_only_look_alike_are_not_listed(
     stream.until_current().await;
     assert_eq!(stream.state.len(), 1);
     assert_eq!(stream.state.get(KEY).unwrap().service().unwrap().as_str(), "cart");
+}
+
+#[tokio::test]
+async fn a_tenant_that_is_far_too_large_is_refused() {
+    let aws = Aws::new().await;
+    for n in 0..5 {
+        let create = aws.secrets().create_secret().name(aws.path("acme", "shared", &format!("{KEY}_{n}")));
+        create.secret_string("x").send().await.unwrap();
+    }
+    let hub = Hub::start_on_aws(&aws, |settings| {
+        settings.backends.retain(|(_, name)| name == "secretsmanager");
+        settings.limits.tenant_entries = 1;
+    })
+    .await;
+    let error = hub.caller("acme").await.list_parts(&[]).await.unwrap_err();
+    assert!(error.message().contains("4 times"), "{error}");
 }
 
 #[tokio::test]

@@ -8,6 +8,8 @@
 //! store has such reads, and see a write of several keys whole or not at all.
 
 #[cfg(feature = "aws")]
+mod closed;
+#[cfg(feature = "aws")]
 pub mod dynamodb;
 pub mod embedded;
 mod error;
@@ -17,6 +19,8 @@ mod router;
 pub mod secretsmanager;
 #[cfg(feature = "aws")]
 mod single;
+#[cfg(feature = "aws")]
+mod size;
 #[cfg(feature = "aws")]
 pub mod ssm;
 

@@ -1,12 +1,11 @@
 //! What the stores share that make one change at a time and have no conditional
 //! write.
 
-use super::{BackendError, Cause, Change, WriteError};
+use super::{BackendError, Change, WriteError};
 use crate::aws::{cause, said};
 use crate::source::Address;
 use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Where a change is made, by whom, and over what.
 pub(super) struct Place<'a> {
@@ -58,24 +57,6 @@ pub(super) fn only(kind: &'static str, mut changes: Vec<Change>) -> Result<Optio
         return Err(WriteError::TooMany { kind, changes: changes.len(), limit: 1 });
     }
     Ok(changes.pop())
-}
-
-/// Whether a backend is still in use.
-#[derive(Debug, Default)]
-pub(super) struct Closed(AtomicBool);
-
-impl Closed {
-    pub(super) fn close(&self) {
-        self.0.store(true, Ordering::Release);
-    }
-
-    pub(super) fn check(&self, kind: &'static str) -> Result<(), BackendError> {
-        if self.0.load(Ordering::Acquire) {
-            let reason = "it is closed".to_owned();
-            return Err(BackendError::Unavailable { kind, cause: Cause::Failed, reason });
-        }
-        Ok(())
-    }
 }
 
 /// A call of AWS that failed.

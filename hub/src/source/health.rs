@@ -74,6 +74,13 @@ impl SourceHealth {
         SourceStatus { since: inner.since, failure }
     }
 
+    /// Whether hints arrive, whatever else may be wrong.
+    #[must_use]
+    pub fn receives(&self) -> bool {
+        let inner = self.lock();
+        !inner.starting && inner.failures[Part::Receive as usize].is_none()
+    }
+
     /// Whether changes made after `then` may not have been told: what a sweep
     /// finds changed since was then missed by the source, and not by a writer.
     #[must_use]
@@ -163,6 +170,7 @@ mod tests {
         let then = Instant::now();
         assert!(health.failing(Part::Settle, failure("a")));
         assert!(health.failing(Part::Keep, failure("b")));
+        assert!(health.receives());
         assert!(health.working(Part::Settle));
         assert_eq!(health.status(), SourceStatus { since: then, failure: Some(failure("b")) });
         assert!(!health.outage_since(then));

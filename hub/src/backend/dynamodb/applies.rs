@@ -28,7 +28,7 @@ pub(super) const KEPT: Duration = Duration::from_secs(24 * 3_600);
 /// the rest is for clocks that differ.
 pub(super) const SETTLED: Duration = Duration::from_secs(600);
 
-/// Members of all Applies that the hub remembers: some 100 bytes each. What is
+/// Members of all Applies that the hub remembers, and the Applies themselves: some 100 bytes each. What is
 /// forgotten is read again from its row.
 const REMEMBERED_MEMBERS: usize = 32_768;
 
@@ -95,6 +95,11 @@ impl Apply {
             Some((Address { service, key: Key::new(key).ok()? }, version.parse().ok()?))
         };
         Some(Self { members: members.iter().map(member).collect::<Option<_>>()? })
+    }
+
+    /// What it counts for in the ledger: one without members takes room as well.
+    fn weight(&self) -> usize {
+        self.members.len() + 1
     }
 
     /// Its members that a reading has in an older version, or not at all.
@@ -189,7 +194,7 @@ impl Inner {
             return;
         }
         self.last += 1;
-        self.members += apply.members.len();
+        self.members += apply.weight();
         of_tenant.numbers.insert(Arc::clone(&id), self.last);
         of_tenant.by_number.insert(self.last, (id, apply));
         self.order.push_back((tenant.clone(), self.last));
@@ -203,7 +208,7 @@ impl Inner {
         let Some(of_tenant) = self.tenants.get_mut(tenant) else { return };
         if let Some((id, apply)) = of_tenant.by_number.remove(&number) {
             of_tenant.numbers.remove(&id);
-            self.members -= apply.members.len();
+            self.members -= apply.weight();
         }
         if of_tenant.by_number.is_empty() {
             self.tenants.remove(tenant);
@@ -287,7 +292,12 @@ mod tests {
         for n in 0..1_000 {
             ledger.learn(&tenant, ledger.now(), vec![(n.to_string().into(), Arc::clone(&hundred))]);
         }
-        assert_eq!(ledger.between(&tenant, 0, 1_000).len(), REMEMBERED_MEMBERS / 100);
+        assert_eq!(ledger.between(&tenant, 0, 1_000).len(), REMEMBERED_MEMBERS / 101);
         assert!(ledger.get(&tenant, "0").is_none() && ledger.get(&tenant, "999").is_some());
+        // By those too that somebody has made without members.
+        for n in 1_000..40_000 {
+            ledger.learn(&tenant, ledger.now(), vec![(n.to_string().into(), apply(&[]))]);
+        }
+        assert_eq!(ledger.between(&tenant, 0, 40_000).len(), REMEMBERED_MEMBERS);
     }
 }

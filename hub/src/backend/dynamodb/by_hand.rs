@@ -1,6 +1,6 @@
 //! What people and other programs put in the table, read as well as can be.
 
-use super::item::{Item, OURS};
+use super::item::{Item, is_ours};
 use aws_sdk_dynamodb::types::AttributeValue;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -27,7 +27,7 @@ pub(super) fn value(value: &AttributeValue) -> (Vec<u8>, &'static str) {
 /// A JSON object of all attributes that are not ours.
 pub(super) fn others(item: &Item) -> Vec<u8> {
     let mut json = String::new();
-    write_map(&mut json, item.iter().filter(|(name, _)| !OURS.contains(&name.as_str())));
+    write_map(&mut json, item.iter().filter(|(name, _)| !is_ours(name)));
     json.into_bytes()
 }
 

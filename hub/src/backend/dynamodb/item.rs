@@ -35,22 +35,11 @@ pub(super) const MEMBERS: &str = "members";
 const READ: [&str; 12] =
     [PK, SK, VALUE, CONTENT_TYPE, SECRET, VERSION, MODIFIED, AUTHOR, DELETED, EXPIRES, APPLY, APPLY_SIZE];
 
-/// All that this backend writes in an entry's row. Others are somebody else's.
-pub(super) const OURS: [&str; 13] = [
-    PK,
-    SK,
-    VALUE,
-    SECRET_VALUE,
-    CONTENT_TYPE,
-    SECRET,
-    VERSION,
-    MODIFIED,
-    AUTHOR,
-    DELETED,
-    EXPIRES,
-    APPLY,
-    APPLY_SIZE,
-];
+/// Whether this backend writes such an attribute in an entry's row. Others are
+/// somebody else's.
+pub(super) fn is_ours(name: &str) -> bool {
+    name == SECRET_VALUE || READ.contains(&name)
+}
 
 /// Largest row, in bytes: names and values of all attributes.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html>

@@ -41,7 +41,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use confhub_proto::{Entry, Key, Prefix, ServiceName, TenantId};
 use oddities::Oddities;
-use services::Listed;
+use services::{Listed, SERVICES};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use table::{Place, Table};
 
@@ -96,13 +97,29 @@ impl Dynamo {
         route.is_some_and(|(_, backend)| backend == KIND)
     }
 
-    /// Lists a service as one that has entries, if that is not known to be done.
-    async fn list_service(&self, tenant: &TenantId, service: &ServiceName) -> Result<(), BackendError> {
-        if !self.listed.has(tenant, service) {
+    /// Lists services as ones that have entries, as far as that is not known to be
+    /// done. False: the tenant would have too many, and none was listed. Hubs that
+    /// do so at the same time may list a few more together.
+    async fn list_services(
+        &self,
+        tenant: &TenantId,
+        services: impl IntoIterator<Item = &ServiceName>,
+    ) -> Result<bool, BackendError> {
+        let mut new: BTreeSet<_> = services.into_iter().collect();
+        new.retain(|service| !self.listed.has(tenant, service));
+        if new.is_empty() {
+            return Ok(true);
+        }
+        let listed = self.listed_services(tenant, Urgency::Demand).await?;
+        new.retain(|service| !listed.contains(*service));
+        if !new.is_empty() && listed.len() + new.len() > SERVICES {
+            return Ok(false);
+        }
+        for service in new {
             self.table.put(services::row(&naming::partition(tenant, None), service)).await?;
             self.listed.add(tenant, service);
         }
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -184,7 +201,9 @@ impl Backend for Dynamo {
         self.table.check().await
     }
 
-    /// Nothing is under way that outlives its caller.
+    /// A write goes on though its caller has left, so one may be under way. Nothing
+    /// here waits for it: the call that is on its way ends by itself, the next is
+    /// refused, and what was written until then is true or harmless.
     async fn close(&self) {
         self.table.close();
     }

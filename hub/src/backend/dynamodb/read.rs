@@ -3,10 +3,11 @@
 use super::applies::{KEPT, SETTLED, Slot, Slots};
 use super::item::{Fields, Item, PK, SK, text_of};
 use super::row;
-use super::services::{self, SERVICE_ROW};
+use super::services::{self, SERVICE_ROW, SERVICES};
 use super::table::{BATCH_KEYS, Place, Range};
-use super::{Dynamo, damaged};
+use super::{Dynamo, KIND, damaged};
 use crate::aws::naming;
+use crate::backend::size::{TOO_LARGE, Tally};
 use crate::backend::{BackendError, Position, Reading, Scope, Urgency};
 use crate::source::Address;
 use confhub_proto::{Entry, ServiceName, TenantId};
@@ -17,10 +18,6 @@ use std::sync::Arc;
 /// Partitions of one tenant, or batches of one reading, that are read at a time:
 /// enough to hide the round trips, and few beside the connections of the client.
 const AT_A_TIME: usize = 4;
-
-/// A tenant's rows beyond this many times its limits are not read to their end:
-/// it is too large in any case, and memory is everybody's.
-const TOO_LARGE: usize = 4;
 
 impl Dynamo {
     /// Everything that the tenant has.
@@ -42,14 +39,13 @@ impl Dynamo {
                 Ok::<_, BackendError>((service, slots))
             });
         }
-        let (mut slots, mut total) = (Slots::new(), Total::default());
+        let (mut slots, mut tally) = (Slots::new(), Tally::new(KIND, tenant, &self.limits));
         let mut reads = stream::iter(reads).buffer_unordered(AT_A_TIME);
         while let Some((service, read)) = reads.try_next().await? {
             if let Some(service) = service.filter(|service| !read.is_empty() && !listed.contains(service)) {
                 self.list_service_if_possible(tenant, &service).await;
             }
-            total.add(&read);
-            self.check_size(tenant, total)?;
+            tally.add(entries(&read))?;
             slots.extend(read);
         }
         drop(reads);
@@ -125,13 +121,13 @@ impl Dynamo {
     ) -> Result<Slots, BackendError> {
         let pk = naming::partition(tenant, service);
         let range = Range::starting_with(&pk, naming::CONFIG);
-        let (mut slots, mut total, mut from) = (Slots::new(), Total::default(), None);
+        let (mut slots, mut from) = (Slots::new(), None);
+        let mut tally = Tally::new(KIND, tenant, &self.limits);
         loop {
             let (items, next) = self.table.page(&range, from, urgency).await?;
             let mut page = Slots::with_capacity(items.len());
             self.take_in(tenant, service, items, &mut page).await?;
-            total.add(&page);
-            self.check_size(tenant, total)?;
+            tally.add(entries(&page))?;
             slots.extend(page);
             from = next;
             if from.is_none() {
@@ -140,7 +136,7 @@ impl Dynamo {
         }
     }
 
-    async fn listed_services(
+    pub(super) async fn listed_services(
         &self,
         tenant: &TenantId,
         urgency: Urgency,
@@ -153,14 +149,22 @@ impl Dynamo {
             for item in items {
                 let sk = text_of(&item, SK).unwrap_or_default();
                 if let Some(service) = services::parse(sk) {
-                    self.listed.add(tenant, &service);
                     listed.insert(service);
                 } else {
                     self.oddities.note(&pk, sk, "it lists a service whose name is none, and is left out");
                 }
             }
+            // A few more than are written may be there, by hand or by hubs at the same
+            // time; not any number.
+            if listed.len() > SERVICES * TOO_LARGE {
+                return Err(damaged(format!(
+                    "the tenant `{tenant}` lists more than {TOO_LARGE} times the {SERVICES} services that it \
+                     may have: delete the rows `{SERVICE_ROW}…` of those that it has no more"
+                )));
+            }
             from = next;
             if from.is_none() {
+                self.listed.are(tenant, &listed);
                 return Ok(listed);
             }
         }
@@ -168,8 +172,15 @@ impl Dynamo {
 
     /// A reading goes on without it: whoever follows the service is shown it.
     async fn list_service_if_possible(&self, tenant: &TenantId, service: &ServiceName) {
-        if let Err(error) = self.list_service(tenant, service).await {
-            tracing::warn!(%tenant, %service, %error, "cannot list the service, whose rows were written by hand");
+        match self.list_services(tenant, [service]).await {
+            Ok(true) => {}
+            Ok(false) => tracing::warn!(
+                %tenant, %service, most = SERVICES,
+                "the service, whose rows were written by hand, is not listed: the tenant has too many"
+            ),
+            Err(error) => {
+                tracing::warn!(%tenant, %service, %error, "cannot list the service, whose rows were written by hand");
+            }
         }
     }
 
@@ -263,34 +274,10 @@ impl Dynamo {
         let entry = if unfit.is_some() { None } else { found.row.into_entry(address).map(Arc::new) };
         Slot { entry, version, mark }
     }
-
-    fn check_size(&self, tenant: &TenantId, total: Total) -> Result<(), BackendError> {
-        let (rows, bytes) = (self.limits.tenant_entries, self.limits.tenant_bytes);
-        if total.entries > rows.saturating_mul(TOO_LARGE) || total.bytes > bytes.saturating_mul(TOO_LARGE) {
-            return Err(damaged(format!(
-                "the tenant `{tenant}` has more than {TOO_LARGE} times what `limits.tenant-entries` \
-                 ({rows}) and `limits.tenant-bytes` ({bytes}) allow: delete what it does not need"
-            )));
-        }
-        Ok(())
-    }
 }
 
-/// How much has been read.
-#[derive(Debug, Clone, Copy, Default)]
-struct Total {
-    entries: usize,
-    bytes: usize,
-}
-
-impl Total {
-    fn add(&mut self, slots: &Slots) {
-        let present = slots.values().filter_map(|slot| slot.entry.as_ref());
-        for entry in present {
-            self.entries += 1;
-            self.bytes += entry.size();
-        }
-    }
+fn entries(slots: &Slots) -> impl Iterator<Item = &Entry> {
+    slots.values().filter_map(|slot| slot.entry.as_deref())
 }
 
 fn places(tenant: &TenantId, addresses: &[Address]) -> Vec<Place> {

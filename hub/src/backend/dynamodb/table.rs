@@ -6,13 +6,13 @@ use super::KIND;
 use super::backoff::Backoff;
 use super::item::{Fields, Item, PK, SK, place, text};
 use crate::aws::{Budget, Pulse, cause, said};
+use crate::backend::closed::Closed;
 use crate::backend::{BackendError, Cause, Urgency};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::{ConsumedCapacity, KeysAndAttributes, ReturnConsumedCapacity, WriteRequest};
 use std::collections::HashMap;
 use std::fmt::Debug;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Most keys of one `BatchGetItem`.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html>
@@ -36,7 +36,7 @@ pub(super) struct Table {
     region: String,
     budget: Budget,
     pub(super) pulse: Pulse,
-    closed: AtomicBool,
+    closed: Closed,
 }
 
 /// Which rows of a partition to read.
@@ -62,11 +62,11 @@ impl Table {
     pub(super) fn new(client: Client, name: String, capacity: usize) -> Self {
         let region = client.config().region().map_or_else(|| "unknown".to_owned(), ToString::to_string);
         let (budget, pulse) = (Budget::new(capacity), Pulse::new(KIND));
-        Self { client, name, region, budget, pulse, closed: AtomicBool::new(false) }
+        Self { client, name, region, budget, pulse, closed: Closed::default() }
     }
 
     pub(super) fn close(&self) {
-        self.closed.store(true, Ordering::SeqCst);
+        self.closed.close();
     }
 
     /// Whether the table answers.
@@ -220,10 +220,7 @@ impl Table {
     }
 
     pub(super) fn open(&self) -> Result<(), BackendError> {
-        if self.closed.load(Ordering::SeqCst) {
-            return Err(self.failed(Cause::Failed, "this hub has closed it"));
-        }
-        Ok(())
+        self.closed.check(KIND)
     }
 
     /// Takes note of how a call went.

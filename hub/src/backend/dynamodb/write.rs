@@ -4,13 +4,15 @@
 use super::applies::{self, Apply};
 use super::backoff::Backoff;
 use super::conditional::Refused;
-use super::item::{Fields, Item, TRANSACTION_BYTES, place, place_in, size};
+use super::item::{DELETED, Fields, Item, TRANSACTION_BYTES, place, place_in, size};
 use super::plan::{Planned, Present, Writing};
 use super::row::{self, Mark};
+use super::services::{SERVICE_ROW, SERVICES};
 use super::table::Place;
 use super::{APPLY_CHANGES, Dynamo, KIND, history};
 use crate::aws::naming;
 use crate::backend::{BackendError, Cause, Change, WriteError};
+use crate::source::Address;
 use aws_sdk_dynamodb::types::{DeleteRequest, PutRequest, WriteRequest};
 use confhub_proto::TenantId;
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
@@ -48,6 +50,7 @@ impl Dynamo {
             }
             let writing = Writing { tenant, author, now: (self.clock)(), mark: mark.clone() };
             let planned = self.plan_all(&writing, &changes, &present).await?;
+            self.list_services_of(tenant, &planned).await?;
             let Err(refused) = self.commit(&writing, &planned).await else {
                 return Ok(self.made(tenant, mark, &planned));
             };
@@ -105,13 +108,30 @@ impl Dynamo {
         Ok(planned)
     }
 
+    /// Lists the services of what will be there. That too is harmless if nothing
+    /// comes of the write.
+    async fn list_services_of(&self, tenant: &TenantId, planned: &[Planned]) -> Result<(), WriteError> {
+        // What is deleted needs no list to be found by.
+        let stays = planned.iter().filter(|planned| !planned.item.contains_key(DELETED));
+        let addresses: Vec<_> = stays.map(|planned| &planned.address).collect();
+        let services = addresses.iter().filter_map(|address| address.service.as_ref());
+        if self.list_services(tenant, services).await? {
+            return Ok(());
+        }
+        let new = |address: &&&Address| address.service.as_ref().is_some_and(|s| !self.listed.has(tenant, s));
+        let Some(address) = addresses.iter().find(new) else { return Ok(()) };
+        let reason = format!(
+            "its service is new, and a tenant has at most {SERVICES} of them: delete the rows `{SERVICE_ROW}…` \
+             of services that it has no more from the partition `{}`, or write it to another tenant",
+            naming::partition(tenant, None)
+        );
+        Err(WriteError::Unfit { address: (*address).clone(), kind: KIND, reason })
+    }
+
     async fn commit(&self, writing: &Writing<'_>, planned: &[Planned]) -> Result<(), Refused> {
         let tenant = writing.tenant;
         // Whatever becomes of the write, these are true.
         self.keep_history(planned).await?;
-        for service in planned.iter().filter_map(|planned| planned.address.service.as_ref()) {
-            self.list_service(tenant, service).await?;
-        }
         if let Some(mark) = &writing.mark {
             let pk = naming::partition(tenant, None);
             self.table.put(apply_of(planned).to_item(&pk, &mark.id, writing.now)).await?;

@@ -14,7 +14,7 @@ use aws_sdk_secretsmanager::operation::get_secret_value::GetSecretValueError;
 use aws_sdk_secretsmanager::operation::put_secret_value::PutSecretValueError;
 use aws_sdk_secretsmanager::operation::update_secret_version_stage::UpdateSecretVersionStageError;
 use aws_sdk_secretsmanager::primitives::Blob;
-use aws_sdk_secretsmanager::types::{Filter, FilterNameStringType};
+use aws_sdk_secretsmanager::types::{Filter, FilterNameStringType, SecretListEntry};
 use bytes::Bytes;
 
 /// Reads a second, of all tenants together. The scarcest of them, `ListSecrets`,
@@ -57,28 +57,22 @@ impl Calls {
         }
     }
 
-    /// The secrets whose names begin with `path`, and some others: the filter
-    /// goes by words. Those that are scheduled for deletion are not among them.
+    /// A page of the secrets whose names begin with `path`, and some others: the
+    /// filter goes by words; and the token of the next one. Those that are scheduled
+    /// for deletion are not among them.
     pub(super) async fn below(
         &self,
         path: &str,
+        token: Option<String>,
         urgency: Urgency,
-    ) -> Result<Vec<(String, Known)>, BackendError> {
+    ) -> Result<(Vec<(String, Known)>, Option<String>), BackendError> {
+        self.budget.take(urgency).await;
         let filter = Filter::builder().key(FilterNameStringType::Name).values(path).build();
-        let mut found = Vec::new();
-        let mut token = None;
-        loop {
-            self.budget.take(urgency).await;
-            let call = self.client.list_secrets().filters(filter.clone()).include_planned_deletion(false);
-            let page = self.heard(call.max_results(PAGE).set_next_token(token.clone()).send().await)?;
-            for mut secret in page.secret_list.unwrap_or_default() {
-                found.extend(secret.name.take().map(|name| (name, Known::from(secret))));
-            }
-            token = next_page(KIND, token, page.next_token)?;
-            if token.is_none() {
-                return Ok(found);
-            }
-        }
+        let call = self.client.list_secrets().filters(filter).include_planned_deletion(false);
+        let page = self.heard(call.max_results(PAGE).set_next_token(token.clone()).send().await)?;
+        let next = next_page(KIND, token, page.next_token)?;
+        let named = |mut secret: SecretListEntry| Some((secret.name.take()?, Known::from(secret)));
+        Ok((page.secret_list.unwrap_or_default().into_iter().filter_map(named).collect(), next))
     }
 
     /// What is known of one secret; `None`: there is none.
@@ -189,6 +183,13 @@ impl Calls {
     pub(super) async fn delete(&self, name: &str) -> Result<(), SdkError<DeleteSecretError>> {
         let call = self.client.delete_secret().secret_id(name).recovery_window_in_days(RECOVERY_DAYS);
         call.send().await.map(drop)
+    }
+
+    /// Deletes what was restored for a write that was refused: what was deleted is
+    /// not to come back by it. This may fail as well, and the first error is the
+    /// one that tells.
+    pub(super) async fn delete_again(&self, name: &str) {
+        let _ = self.delete(name).await;
     }
 
     /// Whether Secrets Manager answers, at the cost of one read at most.

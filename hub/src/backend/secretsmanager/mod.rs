@@ -25,12 +25,14 @@ mod known;
 mod recent;
 mod write;
 
-use super::single::Closed;
+use super::closed::Closed;
+use super::size::Tally;
 use super::{
     Backend, BackendError, Change, Nature, Opened, Opening, Position, Reading, Revision, Scope, Urgency,
     WriteError,
 };
 use crate::aws::{AccountError, OddNames, naming};
+use crate::config::LimitSettings;
 use crate::source::Address;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -60,6 +62,7 @@ pub(super) async fn open(opening: &Opening<'_>) -> Opened {
         root: opening.settings.aws.root.clone(),
         recent: Recent::default(),
         odd: OddNames::new(KIND, opening.metrics),
+        limits: opening.settings.limits.clone(),
         closed: Closed::default(),
     }))
 }
@@ -70,6 +73,7 @@ pub struct SecretsManager {
     root: String,
     recent: Recent,
     odd: OddNames,
+    limits: LimitSettings,
     closed: Closed,
 }
 
@@ -133,9 +137,19 @@ impl Backend for SecretsManager {
         urgency: Urgency,
     ) -> Result<Reading, BackendError> {
         let path = format!("{}/", naming::tenant_path(&self.root, tenant));
-        let found = self.calls()?.below(&path, urgency).await?;
-        let listed = found.iter().filter_map(|(name, known)| self.listed(tenant, name, known));
-        let mut entries: HashMap<_, _> = listed.collect();
+        let (mut entries, mut token) = (HashMap::new(), None);
+        let mut tally = Tally::new(KIND, tenant, &self.limits);
+        loop {
+            let (page, next) = self.calls()?.below(&path, token, urgency).await?;
+            let page = page.iter().filter_map(|(name, known)| self.listed(tenant, name, known));
+            let page: Vec<_> = page.collect();
+            tally.add(page.iter().filter_map(|(_, entry)| entry.as_deref()))?;
+            entries.extend(page);
+            token = next;
+            if token.is_none() {
+                break;
+            }
+        }
         let recent = self.recent.of(tenant);
         let described = self.described(tenant, &recent, urgency).await?;
         for (address, entry) in recent.into_iter().zip(described) {

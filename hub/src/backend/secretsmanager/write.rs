@@ -5,6 +5,7 @@ use super::{KIND, SecretsManager};
 use crate::aws::said;
 use crate::backend::single::{Place, failed, only};
 use crate::backend::{Action, BackendError, Cause, Change, Urgency, WriteError};
+use aws_sdk_secretsmanager::error::SdkError;
 use aws_sdk_secretsmanager::operation::create_secret::CreateSecretError;
 use aws_sdk_secretsmanager::operation::delete_secret::DeleteSecretError;
 use aws_sdk_secretsmanager::operation::put_secret_value::PutSecretValueError;
@@ -42,21 +43,30 @@ impl SecretsManager {
     }
 
     async fn put(&self, place: &Place<'_>, content: &Content) -> Result<u64, WriteError> {
+        use PutSecretValueError as E;
         fit(content).map_err(|reason| place.unfit(reason))?;
         let Some(known) = self.known(place).await? else {
             return self.create(place, content).await;
         };
-        if !known.deleted {
-            return self.over(place, &known, content).await;
+        // Taken once: what is begun is ended, though the hub closes meanwhile.
+        let calls = self.calls()?;
+        if known.deleted {
+            calls.restore(&place.name).await?;
         }
-        self.calls()?.restore(&place.name).await?;
-        let written = self.over(place, &known, content).await;
-        if matches!(written, Err(WriteError::Unfit { .. } | WriteError::Backend(_))) {
-            // What was deleted is not to come back by a write that failed. This may
-            // fail as well, and the first error is the one that tells.
-            let _ = self.calls()?.delete(&place.name).await;
+        match calls.put(&place.name, &content.value).await {
+            Ok(id) => self.put_over(place, &known, &id).await,
+            Err(error) => {
+                if known.deleted && refused(&error) {
+                    calls.delete_again(&place.name).await;
+                }
+                Err(match error.as_service_error() {
+                    Some(E::InvalidParameterException(_) | E::LimitExceededException(_)) => {
+                        place.unfit(said(&error))
+                    }
+                    _ => failed(KIND, &error).into(),
+                })
+            }
         }
-        written
     }
 
     async fn create(&self, place: &Place<'_>, content: &Content) -> Result<u64, WriteError> {
@@ -85,22 +95,11 @@ impl SecretsManager {
         }
     }
 
-    async fn over(&self, place: &Place<'_>, before: &Known, content: &Content) -> Result<u64, WriteError> {
-        use PutSecretValueError as E;
-        let id = match self.calls()?.put(&place.name, &content.value).await {
-            Ok(id) => id,
-            Err(error) => {
-                return Err(match error.as_service_error() {
-                    Some(E::InvalidParameterException(_) | E::LimitExceededException(_)) => {
-                        place.unfit(said(&error))
-                    }
-                    _ => failed(KIND, &error).into(),
-                });
-            }
-        };
-        let seen = self.seen(place, |known| known.has(&id)).await?;
-        let Some(after) = seen.filter(|after| after.staged(CURRENT) == Some(id.as_str())) else {
-            return self.overwritten(place, before, &id).await;
+    /// The number of the version `id`, which was put over what was there `before`.
+    async fn put_over(&self, place: &Place<'_>, before: &Known, id: &str) -> Result<u64, WriteError> {
+        let seen = self.seen(place, |known| known.has(id)).await?;
+        let Some(after) = seen.filter(|after| after.staged(CURRENT) == Some(id)) else {
+            return self.overwritten(place, before, id).await;
         };
         let under = after.staged(PREVIOUS);
         match place.expected {
@@ -124,17 +123,22 @@ impl SecretsManager {
         let Some(version) = known.at(number, versions) else {
             return Err(place.unknown_version(number, kept));
         };
+        let calls = self.calls()?;
         if known.deleted {
-            self.calls()?.restore(&place.name).await?;
+            calls.restore(&place.name).await?;
         }
         let current = known.staged(CURRENT);
-        if current != Some(version.id.as_str()) {
-            let moved = self.calls()?.promote(&place.name, &version.id, current).await;
-            moved.map_err(|error| match error.as_service_error() {
-                // Something else is in force than a moment ago.
-                Some(E::InvalidParameterException(_)) => WriteError::Contended(place.address.clone()),
-                _ => failed(KIND, &error).into(),
-            })?;
+        if current != Some(version.id.as_str())
+            && let Err(error) = calls.promote(&place.name, &version.id, current).await
+        {
+            // Something else is in force than a moment ago: somebody else's write.
+            if matches!(error.as_service_error(), Some(E::InvalidParameterException(_))) {
+                return Err(WriteError::Contended(place.address.clone()));
+            }
+            if known.deleted && refused(&error) {
+                calls.delete_again(&place.name).await;
+            }
+            return Err(failed(KIND, &error).into());
         }
         let done = |known: &Known| !known.deleted && known.staged(CURRENT) == Some(version.id.as_str());
         Ok(self.seen(place, done).await?.ok_or_else(|| unseen(place))?.version())
@@ -220,6 +224,12 @@ impl SecretsManager {
 /// characters.
 fn version_id() -> String {
     format!("{:032x}", fastrand::u128(..))
+}
+
+/// Whether Secrets Manager has said that it does not do this. Any other failure
+/// may have come after it was done.
+fn refused<E>(error: &SdkError<E>) -> bool {
+    matches!(error, SdkError::ServiceError(answer) if answer.raw().status().is_client_error())
 }
 
 fn unseen(place: &Place<'_>) -> BackendError {

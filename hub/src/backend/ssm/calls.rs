@@ -52,22 +52,20 @@ impl Calls {
         }
     }
 
-    /// All parameters below `path`, nothing of them decrypted. An account has at
-    /// most 100,000.
-    pub(super) async fn below(&self, path: &str, urgency: Urgency) -> Result<Vec<Parameter>, BackendError> {
-        let mut found = Vec::new();
-        let mut token = None;
-        loop {
-            self.budget.take(urgency).await;
-            let call = self.reader.get_parameters_by_path().path(path).recursive(true).with_decryption(false);
-            let call = call.max_results(i32::try_from(BATCH).unwrap_or(10)).set_next_token(token.clone());
-            let page = self.heard(call.send().await)?;
-            found.extend(page.parameters.unwrap_or_default());
-            token = next_page(KIND, token, page.next_token)?;
-            if token.is_none() {
-                return Ok(found);
-            }
-        }
+    /// A page of the parameters below `path`, nothing of them decrypted, and the
+    /// token of the next one.
+    pub(super) async fn below(
+        &self,
+        path: &str,
+        token: Option<String>,
+        urgency: Urgency,
+    ) -> Result<(Vec<Parameter>, Option<String>), BackendError> {
+        self.budget.take(urgency).await;
+        let call = self.reader.get_parameters_by_path().path(path).recursive(true).with_decryption(false);
+        let call = call.max_results(i32::try_from(BATCH).unwrap_or(10)).set_next_token(token.clone());
+        let page = self.heard(call.send().await)?;
+        let next = next_page(KIND, token, page.next_token)?;
+        Ok((page.parameters.unwrap_or_default(), next))
     }
 
     /// The parameters of at most [`BATCH`] names, as far as they exist.

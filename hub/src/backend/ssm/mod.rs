@@ -16,13 +16,14 @@ mod history;
 mod parameter;
 mod write;
 
-use super::single::Closed;
+use super::closed::Closed;
+use super::size::Tally;
 use super::{
     Backend, BackendError, Change, Nature, Opened, Opening, Position, Reading, Revision, Scope, Urgency,
     WriteError,
 };
 use crate::aws::{AccountError, OddNames, naming};
-use crate::config::StringLists;
+use crate::config::{LimitSettings, StringLists};
 use crate::source::Address;
 use async_trait::async_trait;
 use aws_sdk_ssm::types::Parameter;
@@ -64,6 +65,7 @@ pub(super) async fn open(opening: &Opening<'_>) -> Opened {
         root: settings.root.clone(),
         rules: Rules { tier: settings.parameter_tier, lists: settings.string_lists },
         odd: OddNames::new(KIND, opening.metrics),
+        limits: opening.settings.limits.clone(),
         closed: Closed::default(),
     }))
 }
@@ -74,6 +76,7 @@ pub struct Ssm {
     root: String,
     rules: Rules,
     odd: OddNames,
+    limits: LimitSettings,
     closed: Closed,
 }
 
@@ -151,9 +154,18 @@ impl Backend for Ssm {
         urgency: Urgency,
     ) -> Result<Reading, BackendError> {
         let path = naming::tenant_path(&self.root, tenant);
-        let found = self.calls()?.below(&path, urgency).await?;
-        let entries = found.into_iter().filter_map(|parameter| self.listed(tenant, parameter)).collect();
-        Ok(Reading { entries, scope: Scope::All, position: Position::default() })
+        let (mut entries, mut token) = (Vec::new(), None);
+        let mut tally = Tally::new(KIND, tenant, &self.limits);
+        loop {
+            let (page, next) = self.calls()?.below(&path, token, urgency).await?;
+            let page: Vec<_> = page.into_iter().filter_map(|found| self.listed(tenant, found)).collect();
+            tally.add(page.iter().filter_map(|(_, entry)| entry.as_deref()))?;
+            entries.extend(page);
+            token = next;
+            if token.is_none() {
+                return Ok(Reading { entries, scope: Scope::All, position: Position::default() });
+            }
+        }
     }
 
     async fn refresh(

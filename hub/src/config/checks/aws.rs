@@ -1,4 +1,4 @@
-//! Mistakes in what leads to the change events.
+//! Mistakes in names within the AWS account, and in what leads to the change events.
 
 use super::{AWS_BACKENDS, Found, Loaded};
 
@@ -6,6 +6,11 @@ use super::{AWS_BACKENDS, Found, Loaded};
 /// a hub adds 13.
 /// <https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-queues.html>
 const QUEUE_PREFIX: usize = 67;
+
+/// Longest root of names, in characters: with a tenant, a service and a key it
+/// stays below the 512 that a secret's name may have.
+/// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CreateSecret.html>
+const ROOT: usize = 64;
 
 pub(super) fn change_events(loaded: &Loaded, found: &mut Vec<Found>) {
     let aws = &loaded.settings.aws;
@@ -36,6 +41,16 @@ pub(super) fn change_events(loaded: &Loaded, found: &mut Vec<Found>) {
     for (settings, _) in places.into_iter().filter(|(_, set)| *set && !used) {
         let problem = "has no effect: no backend of this hub is in AWS (`backends`, `profile`)".to_owned();
         found.push((settings, problem));
+    }
+    let root = &aws.root;
+    let named = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+    if root.len() > ROOT || !root.chars().all(named) {
+        let problem = format!(
+            "`{}` is wrong; expected is the first part of the names without slashes: at most {ROOT} letters, \
+             digits, `_`, `.` and `-`",
+            root.escape_debug()
+        );
+        found.push((&["aws.root"], problem));
     }
     let prefix = &aws.queue_prefix;
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');

@@ -8,13 +8,11 @@ use serde_json::Value;
 
 /// Calls that change a secret. Reads are recorded too where a trail is set to:
 /// a hub that took its own reads for changes would read for ever.
-const SECRET_WRITES: [&str; 8] = [
+const SECRET_WRITES: [&str; 6] = [
     "CreateSecret",
     "DeleteSecret",
     "PutSecretValue",
     "RestoreSecret",
-    "TagResource",
-    "UntagResource",
     "UpdateSecret",
     "UpdateSecretVersionStage",
 ];

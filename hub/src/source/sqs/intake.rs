@@ -141,6 +141,6 @@ impl Intake {
     }
 
     fn show(&self) {
-        self.metrics.source.up.set(i64::from(self.health.status().failure.is_none()));
+        self.metrics.source.up.set(i64::from(self.health.receives()));
     }
 }

@@ -39,8 +39,12 @@ use queue::{Clients, Queue};
 use reaper::Reaper;
 use session::{End, Session, told};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
+
+/// How long a queue must have been there for its end not to be one of a row.
+const CALM: Duration = Duration::from_secs(60);
 
 /// Receives changes from a queue.
 struct Consumer {
@@ -147,11 +151,14 @@ impl Consumer {
 
     /// Receives from one queue after the other until the hub ends.
     async fn consume(&mut self, mut shutdown: watch::Receiver<bool>) {
+        // A queue that is being deleted can be there for one call and gone for the next.
+        let mut backoff = Backoff::default();
         loop {
             let queue = tokio::select! {
                 queue = self.reach() => queue,
                 () = told(&mut shutdown) => return,
             };
+            let reached = Instant::now();
             // Whatever changed until now may have been told to nobody. A tenant
             // that is not in memory yet costs nothing.
             tracing::info!(queue = queue.url, "receiving changes");
@@ -170,6 +177,13 @@ impl Consumer {
             if let Place::Own(own, _) = &mut self.place {
                 self.intake.metrics.source.queues_remade.inc();
                 own.forget().await;
+            }
+            if reached.elapsed() > CALM {
+                backoff.reset();
+            }
+            tokio::select! {
+                () = sleep(backoff.next()) => {}
+                () = told(&mut shutdown) => return,
             }
         }
     }

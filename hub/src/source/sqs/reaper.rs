@@ -63,14 +63,24 @@ impl Reaper {
         let listed = asked.send().await.map_err(|error| failure("list queues named", &prefix, &error))?;
         let mut subscriptions = None;
         for url in listed.queue_urls() {
-            let Some(silent) = self.orphaned(url).await? else { continue };
+            let silent = match self.orphaned(url).await {
+                Ok(Some(silent)) => silent,
+                Ok(None) => continue,
+                Err(Failure { reason, .. }) => {
+                    tracing::warn!(queue = url, reason, "cannot tell whose queue this is");
+                    continue;
+                }
+            };
             let silent_s = silent.as_secs();
             tracing::warn!(queue = url, silent_s, "a hub is gone and has left its queue: removing it");
             let subscriptions = match &mut subscriptions {
                 Some(known) => known,
                 none => none.insert(self.subscriptions().await?),
             };
-            self.remove(url, subscriptions).await?;
+            // One that cannot be removed shields none that comes after it.
+            if let Err(Failure { reason, .. }) = self.remove(url, subscriptions).await {
+                tracing::warn!(queue = url, reason, "cannot remove the queue of a hub that is gone");
+            }
         }
         Ok(())
     }

@@ -9,9 +9,13 @@ use tokio::time::Instant;
 /// second of a heavy burst. More would only wait here rather than in the queue.
 pub(super) const UNSETTLED: usize = 1_000;
 
-/// Most of them that wait for one tenant, so that one whose backend is down does
-/// not keep the changes of others away. What comes beyond is deleted at once:
-/// the hint is with the tenant's owner, who does not forget it.
+/// Most of them that wait for their tenants. What comes beyond is deleted at once:
+/// the hint is with the tenant's owner, who does not forget it. So receiving goes on
+/// though a store does not answer, and the changes of the others arrive.
+pub(super) const WAITING: usize = UNSETTLED - 100;
+
+/// Most of them that wait for one tenant, so that it does not take the places of
+/// all others. What comes beyond is deleted likewise.
 pub(super) const OF_ONE_TENANT: usize = 100;
 
 /// How long a message is kept hidden while its hints are under way. Then it is
@@ -57,7 +61,8 @@ impl Unsettled {
 
     /// Whether one more message may wait for a tenant.
     pub(super) fn admits(&self, tenant: &TenantId) -> bool {
-        self.of_tenant.get(tenant).is_none_or(|count| *count < OF_ONE_TENANT)
+        let of_tenant = self.of_tenant.get(tenant).copied().unwrap_or_default();
+        self.held.len() < WAITING && of_tenant < OF_ONE_TENANT
     }
 
     /// Adds a message that waits for `tenants`.
@@ -144,6 +149,21 @@ mod tests {
         assert!(unsettled.settle(slow).is_some() && unsettled.settle(slow).is_none());
         assert!(unsettled.len() == 0 && unsettled.next_due().is_none());
         assert!(unsettled.of_tenant.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn however_many_tenants_wait_there_is_room_to_receive() {
+        let mut unsettled = Unsettled::new(VISIBILITY);
+        for n in 0..10 * UNSETTLED {
+            let waits = vec![tenant(&format!("t{n}"))];
+            let admitted: Vec<_> = waits.into_iter().filter(|tenant| unsettled.admits(tenant)).collect();
+            let ticket = unsettled.add(String::new(), None, admitted.clone());
+            if admitted.is_empty() {
+                // It waits for nobody, and is settled at once.
+                unsettled.settle(ticket);
+            }
+            assert!(unsettled.len() <= WAITING);
+        }
     }
 
     #[tokio::test(start_paused = true)]
