@@ -215,6 +215,8 @@ impl App {
         let drained = reached(stopped, Stage::Drained);
         probes.spawn(crate::http::serve(http, Arc::clone(&health), drained));
 
+        // Nobody may ask for a tenant for long: what is wrong is said at once.
+        background.spawn(say_what_is_wrong(backends.clone()));
         set_serving(&reporter, ServingStatus::Serving).await;
         health.ready.store(true, Ordering::SeqCst);
         tracing::info!(grpc = %addresses.grpc, http = %addresses.http, version = VERSION, "ready");
@@ -253,6 +255,17 @@ impl App {
             Some(Err(panicked)) => Err(io::Error::other(panicked).into()),
         }
     }
+}
+
+/// Looks at each store once, and says which does not answer. Never ends, as all that
+/// runs in the background.
+async fn say_what_is_wrong(backends: Router) {
+    for backend in backends.backends() {
+        if let Err(error) = backend.check().await {
+            tracing::warn!(%error, "a store does not answer: the hub is not ready until it has");
+        }
+    }
+    std::future::pending().await
 }
 
 /// Ends what is behind the ports: first what brings changes, then what is being

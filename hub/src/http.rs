@@ -8,7 +8,7 @@
 //! | `/.well-known/jwks.json` | public keys of the development issuer, if it is in use |
 
 use crate::backend::Router as Backends;
-use crate::metrics::Metrics;
+use crate::metrics::{BackendLabel, Metrics};
 use crate::source::{SourceHealth, SourceStatus};
 use crate::tenant::Tenants;
 use axum::extract::State;
@@ -74,6 +74,8 @@ async fn readyz(State(health): State<Arc<Health>>) -> Response {
     // All at a time: whoever probes does not wait long.
     let checks = join_all(backends.iter().map(|backend| backend.check())).await;
     for (backend, check) in backends.iter().zip(checks) {
+        let up = i64::from(check.is_ok());
+        health.metrics.backend_up.get_or_create(&BackendLabel { backend: backend.kind() }).set(up);
         if let Err(error) = check {
             if !backend.nature().metered || !health.answered.load(Ordering::SeqCst) {
                 return unready(&error.to_string());

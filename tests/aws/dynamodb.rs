@@ -174,6 +174,23 @@ async fn what_dynamodb_cannot_keep_is_refused_before_the_call() {
 }
 
 #[tokio::test]
+async fn rows_that_somebody_writes_for_a_new_service_are_there_after_a_sweep_too() {
+    let aws = Aws::new().await;
+    let hub = Hub::start_on_aws(&aws, |_| {}).await;
+    hub.until_source_is_up().await;
+    let caller = hub.caller("acme").await;
+    let mut stream = caller.subscribe("", b"").await.unwrap();
+    stream.until_current().await;
+    // Nobody follows the service, and no hub has written for it.
+    aws.put_row("acme", Some("pay"), KEY, "1").await;
+    hub.until_metrics("confhub_backend_reads_total", &["dynamodb", "hint"], |reads| reads > 0.0).await;
+    let found = caller.reconcile().await.unwrap();
+    assert_eq!((found[0].entries, found[0].deleted), (1, 0), "{found:?}");
+    assert_eq!(caller.list().await.len(), 1);
+    assert_eq!(caller.get("pay", KEY).await.unwrap().value, "1");
+}
+
+#[tokio::test]
 async fn a_write_that_would_pass_the_limits_of_a_tenant_is_refused_and_ends_nobody() {
     let aws = Aws::new().await;
     let hub = Hub::start_on_aws(&aws, |settings| {

@@ -12,11 +12,11 @@ const CONNECT: Duration = Duration::from_secs(2);
 
 /// Longest wait for one answer. The slowest that is asked for, a page of 1 MB,
 /// takes a tenth of it.
-const ATTEMPT: Duration = Duration::from_secs(5);
+const ATTEMPT: Duration = Duration::from_secs(4);
 
-/// Longest time for a call with all its attempts: under the time limit of the
-/// calls that wait for it.
-const CALL: Duration = Duration::from_secs(15);
+/// Longest time for a call with all its attempts: less than the 10 s that the
+/// commands wait for the hub, so that who waits hears that it is the store.
+const CALL: Duration = Duration::from_secs(9);
 
 /// Attempts of one call, with the SDK's own backoff and its limit on retries in
 /// all. What still fails is tried again by whoever needs it, more slowly.

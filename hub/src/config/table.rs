@@ -154,7 +154,7 @@ pub(super) static TABLE: &[&'static dyn Setting] = &[
     row!("aws.queue-prefix", None, Text,
         "How the names of the hubs' own queues begin", aws.queue_prefix),
     row!("aws.queue-reap", None, span(100, DAY),
-        "Mean time between two looks for own queues of hubs that are gone, which are removed", aws.queue_reap),
+        "Mean time between two looks for own queues of hubs that are gone; those silent for 15m are removed", aws.queue_reap),
     row!("aws.dead-letter-queue", None, OptionalText,
         "ARN of the queue for messages that a hub's own queue cannot use; none: they are dropped",
         aws.dead_letter_queue),

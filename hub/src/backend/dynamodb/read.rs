@@ -197,7 +197,21 @@ impl Dynamo {
                 self.slots_of(tenant, addresses, items).await
             });
         }
-        stream::iter(reads).buffer_unordered(AT_A_TIME).try_concat().await
+        let slots = stream::iter(reads).buffer_unordered(AT_A_TIME).try_concat().await?;
+        self.list_found_services(tenant, &slots).await;
+        Ok(slots)
+    }
+
+    /// Lists services whose rows somebody has written by hand, so that the next
+    /// reading of everything finds them too.
+    async fn list_found_services(&self, tenant: &TenantId, slots: &Slots) {
+        let found = slots.iter().filter(|(_, slot)| slot.entry.is_some());
+        let services: BTreeSet<_> = found.filter_map(|(address, _)| address.service.as_ref()).collect();
+        for service in services {
+            if !self.listed.has(tenant, service) {
+                self.list_service_if_possible(tenant, service).await;
+            }
+        }
     }
 
     /// As [`Self::slots_at`], once no transaction is under way on them.

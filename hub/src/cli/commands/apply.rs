@@ -28,7 +28,8 @@ The file:
   ]}
 A JSON string is plain text, any other value application/json; other types are spelled
 {\"$content_type\": …, \"$text\" | \"$base64\" | \"$json\": …}. \"secret\": true marks a secret.
-At most 1,000 changes, all of one backend.
+At most 1,000 changes, all of one backend; DynamoDB makes 100 as one, Parameter Store and
+Secrets Manager one.
 
 Examples:
   confhub apply -f changes.json

@@ -52,6 +52,7 @@ pub(super) fn change_events(loaded: &Loaded, found: &mut Vec<Found>) {
         );
         found.push((&["aws.root"], problem));
     }
+    region(loaded, found);
     let prefix = &aws.queue_prefix;
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     if prefix.len() > QUEUE_PREFIX || !prefix.chars().all(allowed) {
@@ -60,6 +61,29 @@ pub(super) fn change_events(loaded: &Loaded, found: &mut Vec<Found>) {
             prefix.escape_debug()
         );
         found.push((&["aws.queue-prefix"], problem));
+    }
+}
+
+/// The region is a name, and that of the topic and the queue.
+fn region(loaded: &Loaded, found: &mut Vec<Found>) {
+    let aws = &loaded.settings.aws;
+    let Some(region) = &aws.region else { return };
+    let named = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if !region.chars().all(named) {
+        let problem = format!("`{}` is wrong; expected is a name such as `eu-west-1`", region.escape_debug());
+        found.push((&["aws.region"], problem));
+        return;
+    }
+    let arns: [(&'static [&'static str], &Option<String>); 2] = [
+        (&["aws.topic", "aws.region"], &aws.topic),
+        (&["aws.dead-letter-queue", "aws.region"], &aws.dead_letter_queue),
+    ];
+    for (settings, arn) in arns {
+        let its = arn.as_deref().and_then(|arn| arn.split(':').nth(3)).filter(|its| plain(its));
+        if let Some(its) = its.filter(|its| its != region) {
+            let problem = format!("is in `{its}`, and `aws.region` is `{region}`: a hub works in one region");
+            found.push((settings, problem));
+        }
     }
 }
 
@@ -126,6 +150,17 @@ mod tests {
         assert_eq!(mistakes(&[AWS, QUEUE, dead]), "");
         let local = "aws.queue=http://127.0.0.1:4566/000000000000/changes";
         assert_eq!(mistakes(&["backends=param_config_=ssm", local]), "");
+    }
+
+    #[test]
+    fn a_root_is_a_name_and_a_region_is_that_of_the_topic() {
+        for wrong in ["aws.root=/confhub", "aws.root=a b", "aws.region=nonsense region"] {
+            let text = mistakes(&[AWS, wrong]);
+            assert!(text.contains("a mistake") && text.contains("is wrong; expected is"), "{wrong}: {text}");
+        }
+        let text = mistakes(&[AWS, TOPIC, "aws.region=eu-west-1"]);
+        assert!(text.contains("is in `eu-central-1`, and `aws.region` is `eu-west-1`"), "{text}");
+        assert_eq!(mistakes(&[AWS, TOPIC, "aws.region=eu-central-1", "aws.root=conf-hub_2.x"]), "");
     }
 
     #[test]

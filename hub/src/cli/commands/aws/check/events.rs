@@ -63,7 +63,9 @@ struct Seen {
 /// Looks at the rules for each kind of event that is wanted.
 pub(super) async fn check(account: &Account, target: &Target, wanted: Wanted<'_>) -> Vec<Finding> {
     let seen = look(&Client::new(account.config()), target).await;
-    judge(&seen, target, wanted)
+    let mut found = judge(&seen, target, wanted);
+    found.extend(pipe(wanted));
+    found
 }
 
 async fn look(client: &Client, target: &Target) -> Seen {
@@ -118,6 +120,17 @@ async fn look(client: &Client, target: &Target) -> Seen {
         }
     }
     seen
+}
+
+/// What no setting names, and so nobody can look at.
+fn pipe(wanted: Wanted<'_>) -> Option<Finding> {
+    wanted.table.then(|| {
+        Finding::not_checked(
+            "table pipe",
+            "no setting names the pipe from the table's stream to the bus: see that it runs, with \
+             `aws pipes list-pipes`",
+        )
+    })
 }
 
 fn judge(seen: &Seen, target: &Target, wanted: Wanted<'_>) -> Vec<Finding> {
