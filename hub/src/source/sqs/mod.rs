@@ -162,8 +162,9 @@ impl Consumer {
             // Whatever changed until now may have been told to nobody. A tenant
             // that is not in memory yet costs nothing.
             tracing::info!(queue = queue.url, "receiving changes");
-            self.intake.working(Part::Receive);
             self.intake.lost();
+            // Whoever sees that it works finds nothing more to be read for what was missed.
+            self.intake.working(Part::Receive);
             let session = Session::new(&self.intake, &queue);
             let end = match &mut self.place {
                 Place::Fixed(_) => session.run(shutdown.clone()).await,
