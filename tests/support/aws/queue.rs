@@ -39,6 +39,8 @@ impl FixedQueue {
         });
         let hub = hub.await;
         hub.until_source_is_up().await;
+        // It has looked at its stores, and does so no more for a while.
+        assert_eq!(hub.readyz().await.0, 200);
         hub
     }
 
