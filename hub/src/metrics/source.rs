@@ -36,7 +36,7 @@ pub struct CauseLabel {
 
 /// What is counted of the change source.
 pub struct SourceMetrics {
-    /// Whether it works (1) or not (0); 1 too where every store sends its own hints.
+    /// Whether the queue is received from (1) or not (0); 1 too where every store sends its own hints.
     pub up: Gauge,
     /// Messages, by what became of them.
     pub messages: Labelled<MessageLabel>,
@@ -68,8 +68,7 @@ impl SourceMetrics {
     }
 
     pub(super) fn register(&self, r: &mut Registry) {
-        let about =
-            "Whether changes by others are received (1; also where all stores are the hub's own) or not (0)";
+        let about = "Whether the queue of changes is received from (1; also where all stores are the hub's own) or not (0)";
         r.register("source_up", about, self.up.clone());
         let about = "Messages of the change source, by what became of them";
         r.register("source_messages", about, self.messages.clone());
