@@ -5,7 +5,7 @@
 
 use super::Role;
 use Access::{Needs, Open};
-use Role::{Reader, SecretReader, Writer};
+use Role::{Operator, Reader, Revoker, SecretReader, Writer};
 
 /// What a method asks of its caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +25,7 @@ const OPEN_SERVICES: [&str; 3] = [
 ];
 
 /// Our own methods, by path.
-const METHODS: [(&str, Access); 13] = [
+const METHODS: [(&str, Access); 19] = [
     ("/confhub.v1.ConfigService/Subscribe", Needs(Reader)),
     ("/confhub.v1.ConfigService/GetSnapshot", Needs(Reader)),
     ("/confhub.v1.ConfigService/Get", Needs(Reader)),
@@ -38,7 +38,13 @@ const METHODS: [(&str, Access); 13] = [
     ("/confhub.v1.AdminService/History", Needs(Reader)),
     ("/confhub.v1.AdminService/List", Needs(Reader)),
     ("/confhub.v1.AdminService/Status", Needs(Reader)),
-    ("/confhub.v1.AdminService/Reconcile", Needs(Writer)),
+    ("/confhub.v1.AdminService/Reconcile", Needs(Operator)),
+    ("/confhub.v1.AccessService/Revoke", Needs(Revoker)),
+    ("/confhub.v1.AccessService/Restore", Needs(Revoker)),
+    ("/confhub.v1.AccessService/ListRevocations", Needs(Revoker)),
+    ("/confhub.v1.AccessService/SetTenant", Needs(Operator)),
+    ("/confhub.v1.AccessService/ForgetTenant", Needs(Operator)),
+    ("/confhub.v1.AccessService/ListTenants", Needs(Operator)),
 ];
 
 impl Access {

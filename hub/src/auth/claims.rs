@@ -5,7 +5,7 @@
 //! of the wrong type is refused rather than read with good will.
 
 use super::error::shown;
-use super::{AuthError, ClaimFault, Identity, Roles};
+use super::{AuthError, ClaimFault, HUB_TENANT, Identity, Roles};
 use crate::config::AuthSettings;
 use crate::limits;
 use confhub_proto::{ServiceName, TenantId};
@@ -43,8 +43,11 @@ impl ClaimRules {
         self.check_issuer(claims)?;
         self.check_audience(claims)?;
         let expires = self.check_times(claims, now)?;
-        let tenant = TenantId::new(required(claims, &self.tenant)?)
-            .map_err(|error| fault(&self.tenant, ClaimFault::Name(error)))?;
+        let tenant = required(claims, &self.tenant)?;
+        if tenant == HUB_TENANT {
+            return Err(value(&self.tenant, tenant, "a tenant other than the hub itself".to_owned()));
+        }
+        let tenant = TenantId::new(tenant).map_err(|error| fault(&self.tenant, ClaimFault::Name(error)))?;
         let service = match optional(claims, &self.service)? {
             None => None,
             Some(name) => {
@@ -52,8 +55,10 @@ impl ClaimRules {
             }
         };
         let roles = self.roles(claims)?;
-        let subject = subject(claims)?.into();
-        Ok(Identity { tenant, service, subject, roles, expires })
+        let subject = text(claims, "sub")?.ok_or_else(|| fault("sub", ClaimFault::Missing))?.into();
+        let token_id = text(claims, "jti")?.map(Into::into);
+        let issued = time(claims, "iat")?;
+        Ok(Identity { tenant, service, subject, token_id, issued, roles, expires })
     }
 
     /// Whether a token that was good before has expired since.
@@ -115,14 +120,14 @@ impl ClaimRules {
     }
 }
 
-/// Who: it stands in the history and in logs, so it must be a short plain text.
-fn subject(claims: &Claims) -> Result<&str, AuthError> {
-    let subject = required(claims, "sub")?;
-    if subject.is_empty() || subject.len() > limits::SUBJECT_BYTES || subject.chars().any(char::is_control) {
+/// What stands in the history and in logs must be a short plain text.
+fn text<'a>(claims: &'a Claims, claim: &str) -> Result<Option<&'a str>, AuthError> {
+    let Some(text) = optional(claims, claim)? else { return Ok(None) };
+    if text.is_empty() || text.len() > limits::SUBJECT_BYTES || text.chars().any(char::is_control) {
         let most = limits::SUBJECT_BYTES;
-        return Err(value("sub", subject, format!("1 to {most} bytes without control characters")));
+        return Err(value(claim, text, format!("1 to {most} bytes without control characters")));
     }
-    Ok(subject)
+    Ok(Some(text))
 }
 
 fn required<'a>(claims: &'a Claims, claim: &str) -> Result<&'a str, AuthError> {

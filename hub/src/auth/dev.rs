@@ -135,6 +135,7 @@ impl DevIssuer {
             "sub": claims.subject,
             "aud": "confhub",
             "token_use": "id",
+            "jti": format!("{:032x}", fastrand::u128(..)),
             "iat": issued.as_secs(),
             "exp": expires.as_secs(),
             "custom:tenantId": claims.tenant.as_str(),

@@ -5,6 +5,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+/// The tenant under whose name the hub keeps its own records: which tenants are
+/// served, and which tokens are revoked. No token can be of it.
+pub const HUB_TENANT: &str = "confhub.hub";
+
 /// What a validated token says. The auth layer puts one into the extensions of
 /// every request that passes it.
 #[derive(Debug, Clone)]
@@ -16,6 +20,10 @@ pub struct Identity {
     pub service: Option<ServiceName>,
     /// The `sub` of the token: who writes, in the history.
     pub subject: Arc<str>,
+    /// The `jti` of the token, if it has one: by it, this token alone can be revoked.
+    pub token_id: Option<Arc<str>>,
+    /// The `iat` of the token, if it has one.
+    pub issued: Option<SystemTime>,
     /// What the caller may do.
     pub roles: Roles,
     /// The `exp` of the token: no stream lives longer.
@@ -31,11 +39,17 @@ pub enum Role {
     Writer,
     /// Reveal the values of secrets.
     SecretReader,
+    /// Have the stores read anew; and, for the operators' own tenant, say which
+    /// tenants are served.
+    Operator,
+    /// Revoke tokens.
+    Revoker,
 }
 
 impl Role {
     /// All roles.
-    pub const ALL: [Self; 3] = [Self::Reader, Self::Writer, Self::SecretReader];
+    pub const ALL: [Self; 5] =
+        [Self::Reader, Self::Writer, Self::SecretReader, Self::Operator, Self::Revoker];
 
     /// How tokens and the command line spell it.
     #[must_use]
@@ -44,6 +58,8 @@ impl Role {
             Self::Reader => "reader",
             Self::Writer => "writer",
             Self::SecretReader => "secret-reader",
+            Self::Operator => "operator",
+            Self::Revoker => "revoker",
         }
     }
 }

@@ -34,5 +34,5 @@ pub use authenticator::{AuthStartError, Authenticator};
 pub use dev::{DEV_ISSUER, DevClaims, DevIssuer, DevIssuerError};
 pub use error::{AuthError, ClaimFault, KeysError};
 pub use fetch::check_url as check_jwks_url;
-pub use identity::{Identity, Role, Roles};
+pub use identity::{HUB_TENANT, Identity, Role, Roles};
 pub use layer::{AuthLayer, AuthService, RefusalHook};

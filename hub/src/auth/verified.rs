@@ -86,6 +86,8 @@ mod tests {
             tenant: "t".parse().unwrap(),
             service: None,
             subject: "s".into(),
+            token_id: None,
+            issued: None,
             roles: Roles::default(),
             expires: std::time::UNIX_EPOCH,
         }

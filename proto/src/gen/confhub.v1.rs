@@ -143,7 +143,8 @@ pub struct Heartbeat {
     pub cursor: ::prost::alloc::vec::Vec<u8>,
 }
 /// Announces the end of the stream. The status follows: at once, or, if the
-/// token is expiring, when it has expired; until then the stream goes on.
+/// token is expiring or the stream too old, some seconds later; until then the
+/// stream goes on, so that its reader can open the next one beside it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Goodbye {
     /// Why this one ends.
@@ -565,6 +566,210 @@ pub struct BackendSweep {
     /// Empty if it was read; otherwise why not.
     #[prost(string, tag = "6")]
     pub error: ::prost::alloc::string::String,
+}
+/// Revokes tokens. Those of one tenant are meant, unless `all_tenants` is set.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevokeRequest {
+    /// Only those that were issued (`iat`) before this moment; a token that does not
+    /// say when it was issued counts as issued before. Absent: all, whenever issued,
+    /// also in the future. Not beside `token_id`.
+    #[prost(message, optional, tag = "3")]
+    pub issued_before: ::core::option::Option<::prost_types::Timestamp>,
+    /// Why, for those who look back; at most 256 bytes.
+    #[prost(string, tag = "4")]
+    pub reason: ::prost::alloc::string::String,
+    /// The tenant. Empty: the caller's own. Another one takes a caller of the
+    /// operators' tenant.
+    #[prost(string, tag = "5")]
+    pub tenant: ::prost::alloc::string::String,
+    /// The tokens of all tenants, for a caller of the operators' tenant; with
+    /// `issued_before`, and not beside `tenant`, `subject` or `token_id`.
+    #[prost(bool, tag = "6")]
+    pub all_tenants: bool,
+    /// Which tokens of the tenant. Neither of the two: all of them.
+    #[prost(oneof = "revoke_request::Which", tags = "1, 2")]
+    pub which: ::core::option::Option<revoke_request::Which>,
+}
+/// Nested message and enum types in `RevokeRequest`.
+pub mod revoke_request {
+    /// Which tokens of the tenant. Neither of the two: all of them.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Which {
+        /// Those of this subject (`sub`).
+        #[prost(string, tag = "1")]
+        Subject(::prost::alloc::string::String),
+        /// The one with this id (`jti`).
+        #[prost(string, tag = "2")]
+        TokenId(::prost::alloc::string::String),
+    }
+}
+/// The outcome of a Revoke.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevokeResponse {
+    /// What is in force now.
+    #[prost(message, optional, tag = "1")]
+    pub revocation: ::core::option::Option<Revocation>,
+}
+/// Tokens that are revoked.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Revocation {
+    /// Names the revocation, so that it can be lifted.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// The tenant. Empty: all tenants.
+    #[prost(string, tag = "2")]
+    pub tenant: ::prost::alloc::string::String,
+    /// The subject, if it is for one.
+    #[prost(string, tag = "3")]
+    pub subject: ::prost::alloc::string::String,
+    /// The token, if it is for one.
+    #[prost(string, tag = "4")]
+    pub token_id: ::prost::alloc::string::String,
+    /// Only tokens that were issued before this moment.
+    #[prost(message, optional, tag = "5")]
+    pub issued_before: ::core::option::Option<::prost_types::Timestamp>,
+    /// Why.
+    #[prost(string, tag = "6")]
+    pub reason: ::prost::alloc::string::String,
+    /// Who revoked them.
+    #[prost(string, tag = "7")]
+    pub author: ::prost::alloc::string::String,
+    /// When.
+    #[prost(message, optional, tag = "8")]
+    pub modified_at: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// Lifts a revocation.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RestoreRequest {
+    /// Which one.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// The tenant whose it is. Empty: the caller's own. Another one takes a caller
+    /// of the operators' tenant.
+    #[prost(string, tag = "2")]
+    pub tenant: ::prost::alloc::string::String,
+    /// The one of all tenants, for a caller of the operators' tenant.
+    #[prost(bool, tag = "3")]
+    pub all_tenants: bool,
+}
+/// The outcome of a Restore.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RestoreResponse {}
+/// Asks for the revocations of a tenant.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListRevocationsRequest {
+    /// The tenant. Empty: the caller's own. Another one takes a caller of the
+    /// operators' tenant.
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+    /// Those of all tenants, for a caller of the operators' tenant.
+    #[prost(bool, tag = "2")]
+    pub all_tenants: bool,
+}
+/// Revocations in force, at most 1,000 of a tenant.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListRevocationsResponse {
+    /// In the order of their tenants and ids.
+    #[prost(message, repeated, tag = "1")]
+    pub revocations: ::prost::alloc::vec::Vec<Revocation>,
+    /// There are more, which are left out because the answer would be over 3 MiB.
+    #[prost(bool, tag = "2")]
+    pub more: bool,
+}
+/// Says whether a tenant is served.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetTenantRequest {
+    /// The tenant.
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+    /// What it is from now on.
+    #[prost(enumeration = "TenantState", tag = "2")]
+    pub state: i32,
+    /// Why, for those who look back; at most 256 bytes.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// The outcome of a SetTenant.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetTenantResponse {}
+/// Forgets what was said of a tenant.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ForgetTenantRequest {
+    /// The tenant.
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+}
+/// The outcome of a ForgetTenant.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ForgetTenantResponse {}
+/// Asks for the tenants of which something was said.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListTenantsRequest {
+    /// Only those after this one, in the order of the alphabet.
+    #[prost(string, tag = "1")]
+    pub after: ::prost::alloc::string::String,
+}
+/// Some tenants.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListTenantsResponse {
+    /// In the order of the alphabet.
+    #[prost(message, repeated, tag = "1")]
+    pub tenants: ::prost::alloc::vec::Vec<TenantRecord>,
+    /// There are more: ask again with the last one as `after`.
+    #[prost(bool, tag = "2")]
+    pub more: bool,
+}
+/// What was said of a tenant.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TenantRecord {
+    /// The tenant.
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+    /// What it is.
+    #[prost(enumeration = "TenantState", tag = "2")]
+    pub state: i32,
+    /// Why.
+    #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+    /// Who said so.
+    #[prost(string, tag = "4")]
+    pub author: ::prost::alloc::string::String,
+    /// When.
+    #[prost(message, optional, tag = "5")]
+    pub modified_at: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// Whether a tenant is served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum TenantState {
+    /// Not set: nothing was said of the tenant.
+    Unspecified = 0,
+    /// It is served.
+    Active = 1,
+    /// It is not: its calls are refused and its streams end.
+    Suspended = 2,
+}
+impl TenantState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "TENANT_STATE_UNSPECIFIED",
+            Self::Active => "TENANT_STATE_ACTIVE",
+            Self::Suspended => "TENANT_STATE_SUSPENDED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "TENANT_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "TENANT_STATE_ACTIVE" => Some(Self::Active),
+            "TENANT_STATE_SUSPENDED" => Some(Self::Suspended),
+            _ => None,
+        }
+    }
 }
 /// Generated client implementations.
 #[cfg(feature = "client")]
@@ -1690,6 +1895,597 @@ pub mod admin_service_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "confhub.v1.AdminService";
     impl<T> tonic::server::NamedService for AdminServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// Generated client implementations.
+#[cfg(feature = "client")]
+pub mod access_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value
+    )]
+    use tonic::codegen::http::Uri;
+    use tonic::codegen::*;
+    /// Says who is let in: which tokens are revoked, and which tenants are served.
+    /// What it writes travels to every hub like any change, and ends the open streams
+    /// of those whom it concerns.
+    ///
+    /// A caller rules over its own tenant, which is read from its token as ever. Only
+    /// callers of the operators' tenant (a setting of the hub) may name another one
+    /// here: what a request names in these messages is the object of the call, and
+    /// never the scope of its caller.
+    #[derive(Debug, Clone)]
+    pub struct AccessServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl<T> AccessServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> AccessServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                    http::Request<tonic::body::Body>,
+                    Response = http::Response<
+                        <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                    >,
+                >,
+            <T as tonic::codegen::Service<http::Request<tonic::body::Body>>>::Error:
+                Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            AccessServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Revokes tokens. Needs the role `revoker`. What is revoked already is revoked
+        /// again: the later moment counts.
+        pub async fn revoke(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RevokeRequest>,
+        ) -> std::result::Result<tonic::Response<super::RevokeResponse>, tonic::Status> {
+            self.inner.ready().await.map_err(|e| {
+                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
+            })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/confhub.v1.AccessService/Revoke");
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("confhub.v1.AccessService", "Revoke"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lifts a revocation. NOT_FOUND if there is none of this id.
+        pub async fn restore(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RestoreRequest>,
+        ) -> std::result::Result<tonic::Response<super::RestoreResponse>, tonic::Status> {
+            self.inner.ready().await.map_err(|e| {
+                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
+            })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/confhub.v1.AccessService/Restore");
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("confhub.v1.AccessService", "Restore"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lists the revocations that are in force.
+        pub async fn list_revocations(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListRevocationsRequest>,
+        ) -> std::result::Result<tonic::Response<super::ListRevocationsResponse>, tonic::Status>
+        {
+            self.inner.ready().await.map_err(|e| {
+                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
+            })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path =
+                http::uri::PathAndQuery::from_static("/confhub.v1.AccessService/ListRevocations");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new(
+                "confhub.v1.AccessService",
+                "ListRevocations",
+            ));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Says whether a tenant is served. Needs the role `operator`, and a token of
+        /// the operators' tenant.
+        pub async fn set_tenant(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SetTenantRequest>,
+        ) -> std::result::Result<tonic::Response<super::SetTenantResponse>, tonic::Status> {
+            self.inner.ready().await.map_err(|e| {
+                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
+            })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/confhub.v1.AccessService/SetTenant");
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("confhub.v1.AccessService", "SetTenant"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Forgets what was said of a tenant: it is unknown again. NOT_FOUND if nothing was.
+        pub async fn forget_tenant(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ForgetTenantRequest>,
+        ) -> std::result::Result<tonic::Response<super::ForgetTenantResponse>, tonic::Status>
+        {
+            self.inner.ready().await.map_err(|e| {
+                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
+            })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path =
+                http::uri::PathAndQuery::from_static("/confhub.v1.AccessService/ForgetTenant");
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("confhub.v1.AccessService", "ForgetTenant"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lists the tenants of which something was said.
+        pub async fn list_tenants(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListTenantsRequest>,
+        ) -> std::result::Result<tonic::Response<super::ListTenantsResponse>, tonic::Status>
+        {
+            self.inner.ready().await.map_err(|e| {
+                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
+            })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path =
+                http::uri::PathAndQuery::from_static("/confhub.v1.AccessService/ListTenants");
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("confhub.v1.AccessService", "ListTenants"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+#[cfg(feature = "server")]
+pub mod access_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with AccessServiceServer.
+    #[async_trait]
+    pub trait AccessService: std::marker::Send + std::marker::Sync + 'static {
+        /// Revokes tokens. Needs the role `revoker`. What is revoked already is revoked
+        /// again: the later moment counts.
+        async fn revoke(
+            &self,
+            request: tonic::Request<super::RevokeRequest>,
+        ) -> std::result::Result<tonic::Response<super::RevokeResponse>, tonic::Status>;
+        /// Lifts a revocation. NOT_FOUND if there is none of this id.
+        async fn restore(
+            &self,
+            request: tonic::Request<super::RestoreRequest>,
+        ) -> std::result::Result<tonic::Response<super::RestoreResponse>, tonic::Status>;
+        /// Lists the revocations that are in force.
+        async fn list_revocations(
+            &self,
+            request: tonic::Request<super::ListRevocationsRequest>,
+        ) -> std::result::Result<tonic::Response<super::ListRevocationsResponse>, tonic::Status>;
+        /// Says whether a tenant is served. Needs the role `operator`, and a token of
+        /// the operators' tenant.
+        async fn set_tenant(
+            &self,
+            request: tonic::Request<super::SetTenantRequest>,
+        ) -> std::result::Result<tonic::Response<super::SetTenantResponse>, tonic::Status>;
+        /// Forgets what was said of a tenant: it is unknown again. NOT_FOUND if nothing was.
+        async fn forget_tenant(
+            &self,
+            request: tonic::Request<super::ForgetTenantRequest>,
+        ) -> std::result::Result<tonic::Response<super::ForgetTenantResponse>, tonic::Status>;
+        /// Lists the tenants of which something was said.
+        async fn list_tenants(
+            &self,
+            request: tonic::Request<super::ListTenantsRequest>,
+        ) -> std::result::Result<tonic::Response<super::ListTenantsResponse>, tonic::Status>;
+    }
+    /// Says who is let in: which tokens are revoked, and which tenants are served.
+    /// What it writes travels to every hub like any change, and ends the open streams
+    /// of those whom it concerns.
+    ///
+    /// A caller rules over its own tenant, which is read from its token as ever. Only
+    /// callers of the operators' tenant (a setting of the hub) may name another one
+    /// here: what a request names in these messages is the object of the call, and
+    /// never the scope of its caller.
+    #[derive(Debug)]
+    pub struct AccessServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> AccessServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(inner: T, interceptor: F) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for AccessServiceServer<T>
+    where
+        T: AccessService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/confhub.v1.AccessService/Revoke" => {
+                    #[allow(non_camel_case_types)]
+                    struct RevokeSvc<T: AccessService>(pub Arc<T>);
+                    impl<T: AccessService> tonic::server::UnaryService<super::RevokeRequest> for RevokeSvc<T> {
+                        type Response = super::RevokeResponse;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RevokeRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut =
+                                async move { <T as AccessService>::revoke(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RevokeSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/confhub.v1.AccessService/Restore" => {
+                    #[allow(non_camel_case_types)]
+                    struct RestoreSvc<T: AccessService>(pub Arc<T>);
+                    impl<T: AccessService> tonic::server::UnaryService<super::RestoreRequest> for RestoreSvc<T> {
+                        type Response = super::RestoreResponse;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RestoreRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut =
+                                async move { <T as AccessService>::restore(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RestoreSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/confhub.v1.AccessService/ListRevocations" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListRevocationsSvc<T: AccessService>(pub Arc<T>);
+                    impl<T: AccessService>
+                        tonic::server::UnaryService<super::ListRevocationsRequest>
+                        for ListRevocationsSvc<T>
+                    {
+                        type Response = super::ListRevocationsResponse;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListRevocationsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AccessService>::list_revocations(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListRevocationsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/confhub.v1.AccessService/SetTenant" => {
+                    #[allow(non_camel_case_types)]
+                    struct SetTenantSvc<T: AccessService>(pub Arc<T>);
+                    impl<T: AccessService> tonic::server::UnaryService<super::SetTenantRequest> for SetTenantSvc<T> {
+                        type Response = super::SetTenantResponse;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SetTenantRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AccessService>::set_tenant(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SetTenantSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/confhub.v1.AccessService/ForgetTenant" => {
+                    #[allow(non_camel_case_types)]
+                    struct ForgetTenantSvc<T: AccessService>(pub Arc<T>);
+                    impl<T: AccessService> tonic::server::UnaryService<super::ForgetTenantRequest>
+                        for ForgetTenantSvc<T>
+                    {
+                        type Response = super::ForgetTenantResponse;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ForgetTenantRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AccessService>::forget_tenant(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ForgetTenantSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/confhub.v1.AccessService/ListTenants" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListTenantsSvc<T: AccessService>(pub Arc<T>);
+                    impl<T: AccessService> tonic::server::UnaryService<super::ListTenantsRequest>
+                        for ListTenantsSvc<T>
+                    {
+                        type Response = super::ListTenantsResponse;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListTenantsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as AccessService>::list_tenants(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListTenantsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => Box::pin(async move {
+                    let mut response = http::Response::new(tonic::body::Body::default());
+                    let headers = response.headers_mut();
+                    headers.insert(
+                        tonic::Status::GRPC_STATUS,
+                        (tonic::Code::Unimplemented as i32).into(),
+                    );
+                    headers.insert(
+                        http::header::CONTENT_TYPE,
+                        tonic::metadata::GRPC_CONTENT_TYPE,
+                    );
+                    Ok(response)
+                }),
+            }
+        }
+    }
+    impl<T> Clone for AccessServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "confhub.v1.AccessService";
+    impl<T> tonic::server::NamedService for AccessServiceServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }

@@ -28,7 +28,9 @@ Examples:
   confhub token --tenant acme --service ad --ttl 1h > ad.jwt
   confhub token --data-dir ./data --tenant acme --role writer --role secret-reader
 
-Roles: reader (everyone has it), writer, secret-reader (sees the values of secrets).
+Roles: reader (everyone has it), writer, secret-reader (sees the values of secrets),
+operator (has the stores read anew), revoker (revokes tokens). A token of the tenant
+`operators` with one of the last two rules over all tenants.
 JSON: {\"token\", \"tenant\", \"service\" (null: any), \"roles\", \"subject\", \"expires_at\"}."
 )]
 pub(crate) struct Token {
