@@ -1,15 +1,17 @@
 //! The life of a hub: bind, open, serve, drain.
 
+use crate::admission::{Admission, Policy};
 use crate::auth::{AuthStartError, Authenticator};
 use crate::backend::{Backend, KINDS, Opening, Router};
 use crate::clock::Clock;
-use crate::config::Settings;
+use crate::config::{AuthSettings, Settings, UnknownTenants};
 use crate::grpc::{Connections, Edge, VERSION};
 use crate::http::Health;
 use crate::limits::{BULK_READS, CALLS};
 use crate::metrics::{DriftCause, Metrics};
 use crate::source::{Feed, Source, SourceHealth};
 use crate::tenant::Tenants;
+use confhub_proto::TenantId;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::future::Future;
@@ -29,6 +31,13 @@ use tonic_health::server::HealthReporter;
 
 /// Longest wait for a store to finish what is under way when the hub ends.
 const CLOSE: Duration = Duration::from_secs(5);
+
+/// Longest wait at the start for the records of who is let in. A hub without them
+/// starts all the same, and refuses everybody until it has them.
+const ADMISSION_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The operators' tenant where development tokens are accepted and no other is set.
+const DEV_OPERATORS: &str = "operators";
 
 /// A hub that is bound and open, and not serving yet.
 pub struct App {
@@ -157,13 +166,29 @@ impl App {
             Arc::clone(&metrics),
             Box::new(drift_cause(source.as_ref().map(|source| source.health()))),
         );
-        feed.connect(tenants.clone());
+        let operators = operators(&settings.auth);
+        let policy = Policy {
+            admit_unknown: settings.auth.unknown_tenants == UnknownTenants::Admit,
+            operators: operators.clone(),
+        };
+        let admission = Admission::new(
+            router.keeper_of_records(),
+            policy,
+            settings.limits.clone(),
+            settings.times.clone(),
+            clock.clone(),
+            Arc::clone(&metrics),
+        );
+        feed.connect(admission.before(tenants.clone()));
         let edge = Edge {
             tenants,
             router,
             limits: settings.limits.clone(),
             times: settings.times.clone(),
             clock,
+            admission,
+            without_service: settings.auth.without_service,
+            operators,
             metrics,
             started: Instant::now(),
             calls: Arc::new(Semaphore::new(CALLS)),
@@ -207,7 +232,12 @@ impl App {
 
         let mut background = JoinSet::new();
         background.spawn(authenticator.clone().refresh_keys());
-        background.spawn(Arc::clone(&edge.watch).keep());
+        background.spawn(Arc::clone(&edge.watch).keep(edge.admission.clone()));
+        background.spawn(edge.admission.clone().keep());
+        if !edge.admission.ready(ADMISSION_PATIENCE).await {
+            tracing::warn!("who is let in could not be read yet: nobody is until it is");
+        }
+        let admission = edge.admission.clone();
         let (mut calls, mut probes) = (JoinSet::new(), JoinSet::new());
         let routes = Routes::new(health_service);
         let draining = reached(stopped.clone(), Stage::Draining);
@@ -234,6 +264,7 @@ impl App {
         health.ready.store(false, Ordering::SeqCst);
         say_no(reporter).await;
         tenants.drain();
+        admission.drain();
         drain.send_replace(true);
         stop.send_replace(Stage::Draining);
         let drained = async {
@@ -284,6 +315,12 @@ async fn close(mut sources: JoinSet<()>, writes: &RwLock<()>, backends: &Router)
             tracing::error!(backend = backend.kind(), "the store does not let go: its disk hangs");
         }
     }
+}
+
+/// The tenant whose operators rule over all others.
+fn operators(auth: &AuthSettings) -> Option<TenantId> {
+    let default = || auth.issuer.is_none().then(|| TenantId::new(DEV_OPERATORS).ok()).flatten();
+    auth.operators.clone().or_else(default)
 }
 
 async fn bind(address: SocketAddr, setting: &'static str) -> Result<TcpListener, StartError> {
@@ -349,7 +386,8 @@ async fn reached(mut stage: watch::Receiver<Stage>, wanted: Stage) {
 }
 
 /// What gRPC health speaks of: the process as a whole and each of its services.
-const HEALTH_SERVICES: [&str; 3] = ["", "confhub.v1.ConfigService", "confhub.v1.AdminService"];
+const HEALTH_SERVICES: [&str; 4] =
+    ["", "confhub.v1.ConfigService", "confhub.v1.AdminService", "confhub.v1.AccessService"];
 
 async fn set_serving(reporter: &HealthReporter, status: ServingStatus) {
     for service in HEALTH_SERVICES {

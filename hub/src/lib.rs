@@ -24,6 +24,8 @@ pub mod aws;
 
 pub mod auth;
 
+pub mod admission;
+
 pub mod app;
 pub mod cli;
 pub mod config;

@@ -102,5 +102,12 @@ pub const VERIFIED_TOKENS: usize = 10_000;
 /// Longest `sub` of a token, in bytes: it stands in every history record.
 pub const SUBJECT_BYTES: usize = 256;
 
+/// Most revocations of one tenant: enough for every device of a large one that was
+/// stolen in a year, and a few hundred kB of memory on each hub.
+pub const REVOCATIONS_PER_TENANT: usize = 1_000;
+
+/// Longest reason that a record of who is let in may have, in bytes.
+pub const REASON_BYTES: usize = 256;
+
 /// Largest configuration file, in bytes.
 pub const CONFIG_BYTES: u64 = 1024 * 1024;

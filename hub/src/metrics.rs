@@ -40,6 +40,10 @@ pub enum EndReason {
     Expired,
     /// The tenant is over its limits.
     TooLarge,
+    /// It was too old.
+    Age,
+    /// Its right to listen was withdrawn.
+    Withdrawn,
 }
 
 /// How something went.
@@ -162,7 +166,7 @@ macro_rules! words {
 }
 
 words! {
-    EndReason { Left => "left", Drain => "drain", Expired => "expired", TooLarge => "too-large" }
+    EndReason { Left => "left", Drain => "drain", Expired => "expired", TooLarge => "too-large", Age => "age", Withdrawn => "withdrawn" }
     Outcome { Done => "done", Refused => "refused", Failed => "failed" }
     Purpose { Load => "load", Hint => "hint", Sweep => "sweep", Get => "get" }
     Change { Created => "created", Updated => "updated", Deleted => "deleted" }

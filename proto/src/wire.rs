@@ -26,6 +26,10 @@ pub const SUBSCRIBE_PATH: &str = "/confhub.v1.ConfigService/Subscribe";
 /// Path of the `GetSnapshot` method.
 pub const GET_SNAPSHOT_PATH: &str = "/confhub.v1.ConfigService/GetSnapshot";
 
+/// Metadata of a PERMISSION_DENIED that says why in one word: `revoked` (the token
+/// will never do), `suspended` or `unknown-tenant` (an operator may change it).
+pub const REASON_METADATA: &str = "confhub-reason";
+
 impl std::fmt::Debug for Entry {
     /// Shows everything but the value, which may be anything.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -6,9 +6,11 @@
 //! are cut short, and hold no control characters.
 
 use super::Role;
+use crate::admission::Refused;
 use jsonwebtoken::Algorithm;
 use std::time::Duration;
 use tonic::Status;
+use tonic::metadata::MetadataValue;
 
 /// Why a caller is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -103,12 +105,38 @@ pub enum AuthError {
         /// The role.
         role: Role,
     },
+    /// The caller is who it says, and is not let in.
+    #[error("{}", refused(*.0))]
+    Refused(Refused),
     /// No method has this path.
     #[error("this hub has no method `{method}`")]
     UnknownMethod {
         /// The path.
         method: String,
     },
+}
+
+/// The same words for every tenant: they tell nothing but that it is not served.
+fn refused(refused: Refused) -> &'static str {
+    match refused {
+        Refused::Revoked => "the token is revoked: get a new one, if you may",
+        Refused::Suspended | Refused::Unknown => "the tenant is not served here",
+        Refused::NotReady => "the hub does not know yet who is let in: try again",
+    }
+}
+
+/// What a caller gets that is not let in: an answer on its call, or the end of its
+/// stream. The reason stands beside, for clients that act on it.
+pub(crate) fn refused_status(reason: Refused) -> Status {
+    let word = match reason {
+        Refused::NotReady => return Status::unavailable(refused(reason)),
+        Refused::Revoked => "revoked",
+        Refused::Suspended => "suspended",
+        Refused::Unknown => "unknown-tenant",
+    };
+    let mut status = Status::permission_denied(refused(reason));
+    status.metadata_mut().insert(confhub_proto::wire::REASON_METADATA, MetadataValue::from_static(word));
+    status
 }
 
 /// What is wrong with a claim.
@@ -206,6 +234,10 @@ impl AuthError {
             Self::Expired { .. } => "expired",
             Self::NotYet { .. } => "not_yet_valid",
             Self::Role { .. } => "role",
+            Self::Refused(Refused::Revoked) => "revoked",
+            Self::Refused(Refused::Suspended) => "suspended",
+            Self::Refused(Refused::Unknown) => "unknown_tenant",
+            Self::Refused(Refused::NotReady) => "not_ready",
             Self::UnknownMethod { .. } => "unknown_method",
         }
     }
@@ -215,6 +247,7 @@ impl From<&AuthError> for Status {
     fn from(error: &AuthError) -> Self {
         match error {
             AuthError::Role { .. } => Self::permission_denied(error.to_string()),
+            AuthError::Refused(refused) => refused_status(*refused),
             AuthError::NoKeys => Self::unavailable(error.to_string()),
             AuthError::UnknownMethod { .. } => Self::unimplemented(error.to_string()),
             _ => Self::unauthenticated(error.to_string()),

@@ -5,6 +5,7 @@
 //! its extensions, except on methods that are open to everyone.
 
 use super::{Access, AuthError, Authenticator, Identity};
+use crate::admission::Admission;
 use http::{Request, Response};
 use std::future::Future;
 use std::pin::Pin;
@@ -21,14 +22,16 @@ pub type RefusalHook = Arc<dyn Fn(&AuthError) + Send + Sync>;
 #[derive(Clone)]
 pub struct AuthLayer {
     authenticator: Authenticator,
+    admission: Admission,
     on_refusal: Option<RefusalHook>,
 }
 
 impl AuthLayer {
-    /// A layer that asks `authenticator`.
+    /// A layer that asks `authenticator` who somebody is, and `admission` whether
+    /// they are let in.
     #[must_use]
-    pub fn new(authenticator: Authenticator) -> Self {
-        Self { authenticator, on_refusal: None }
+    pub fn new(authenticator: Authenticator, admission: Admission) -> Self {
+        Self { authenticator, admission, on_refusal: None }
     }
 
     /// Tells `hook` of every refusal.
@@ -46,6 +49,7 @@ impl AuthLayer {
             Some(Access::Needs(role)) => role,
         };
         let identity = self.authenticator.authenticate(headers).await?;
+        self.admission.check(&identity).map_err(AuthError::Refused)?;
         if identity.roles.has(role) {
             Ok(Some(identity))
         } else {

@@ -32,6 +32,7 @@ mod testing;
 pub use access::Access;
 pub use authenticator::{AuthStartError, Authenticator};
 pub use dev::{DEV_ISSUER, DevClaims, DevIssuer, DevIssuerError};
+pub(crate) use error::refused_status;
 pub use error::{AuthError, ClaimFault, KeysError};
 pub use fetch::check_url as check_jwks_url;
 pub use identity::{HUB_TENANT, Identity, Role, Roles};

@@ -62,6 +62,15 @@ impl Router {
         Err(self.unknown(format!("keys that begin with `{prefix}`")))
     }
 
+    /// The backend that keeps the hub's own records: the one of `tenant_config_…`
+    /// keys, which can change several keys as one, or else the first of the table.
+    #[must_use]
+    pub fn keeper_of_records(&self) -> Arc<dyn Backend> {
+        let by_name = self.routes.iter().find(|(prefix, _)| prefix.as_str() == "tenant_config_");
+        let index = by_name.or(self.routes.first()).map_or(0, |(_, index)| *index);
+        Arc::clone(&self.backends[index])
+    }
+
     /// All backends, each once.
     #[must_use]
     pub fn backends(&self) -> &[Arc<dyn Backend>] {

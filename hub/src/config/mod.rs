@@ -29,6 +29,6 @@ pub use flags::ServeArgs;
 pub use load::{Loaded, load};
 pub use settings::{
     AuthSettings, AwsSettings, JwksLocation, LimitSettings, LogFormat, LogSettings, ParameterTier, Profile,
-    Settings, StringLists, TimeSettings,
+    Settings, StringLists, TimeSettings, UnknownTenants, WithoutService,
 };
 pub use source::Source;

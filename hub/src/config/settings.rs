@@ -1,7 +1,7 @@
 //! What there is to set. The defaults are the embedded default: one program,
 //! one folder, nothing else.
 
-use confhub_proto::Prefix;
+use confhub_proto::{Prefix, TenantId};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -52,10 +52,35 @@ pub struct AuthSettings {
     pub service_claim: String,
     /// Claim with the roles. Default: Cognito's `cognito:groups`.
     pub roles_claim: String,
+    /// The tenant whose operators say which tenants are served, and whose revokers
+    /// may revoke any token. `None`: nobody's.
+    pub operators: Option<TenantId>,
+    /// Whether tenants of which no operator said anything are served.
+    pub unknown_tenants: UnknownTenants,
+    /// What a token that names no service may see.
+    pub without_service: WithoutService,
     /// Clock difference that is forgiven in `exp`, `nbf` and `iat`.
     pub leeway: Duration,
     /// Time between two refreshes of the keys.
     pub jwks_refresh: Duration,
+}
+
+/// Whether tenants of which no operator said anything are served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnknownTenants {
+    /// They are: whoever the issuer names is a tenant.
+    Admit,
+    /// They are not, until an operator says so.
+    Refuse,
+}
+
+/// What a token that names no service may see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WithoutService {
+    /// Whatever service of its tenant the request names.
+    Any,
+    /// Shared entries alone, unless it may write.
+    Shared,
 }
 
 /// Where truth is.
@@ -158,6 +183,9 @@ pub struct TimeSettings {
     pub tenant_idle: Duration,
     /// Mean time between two sweeps that compare a loaded tenant with its backends.
     pub reconcile: Duration,
+    /// About how old a stream gets: each ends between half of it and half as much
+    /// again, so that load moves to new hubs little by little. Zero: no limit.
+    pub stream_age: Duration,
     /// How long a shutdown may take.
     pub drain: Duration,
 }
@@ -247,6 +275,9 @@ impl Default for AuthSettings {
             tenant_claim: "custom:tenantId".to_owned(),
             service_claim: "custom:service".to_owned(),
             roles_claim: "cognito:groups".to_owned(),
+            operators: None,
+            unknown_tenants: UnknownTenants::Admit,
+            without_service: WithoutService::Any,
             leeway: Duration::from_secs(30),
             jwks_refresh: Duration::from_secs(300),
         }
@@ -274,6 +305,7 @@ impl Default for TimeSettings {
             heartbeat: Duration::from_secs(15),
             tenant_idle: Duration::from_secs(60),
             reconcile: Duration::from_secs(300),
+            stream_age: Duration::from_secs(3_600),
             drain: Duration::from_secs(10),
         }
     }

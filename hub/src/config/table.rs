@@ -5,11 +5,11 @@
 //! the help texts and `--print-config` are all read off it.
 
 use super::form::{
-    Address, Choice, Count, Filter, Form, Location, OptionalPath, OptionalText, Path, Routes, Size, Span,
-    Switch, Text, Words,
+    Address, Choice, Count, Filter, Form, Location, OptionalPath, OptionalTenant, OptionalText, Path, Routes,
+    Size, Span, Switch, Text, Words,
 };
 use super::source::Raw;
-use super::{LogFormat, ParameterTier, Profile, Settings, StringLists};
+use super::{LogFormat, ParameterTier, Profile, Settings, StringLists, UnknownTenants, WithoutService};
 use std::time::Duration;
 
 /// One setting.
@@ -125,6 +125,16 @@ pub(super) static TABLE: &[&'static dyn Setting] = &[
         "Claim with the service", auth.service_claim),
     row!("auth.roles-claim", None, Text,
         "Claim with the roles: an array of strings, or words", auth.roles_claim),
+    row!("auth.operators", None, OptionalTenant,
+        "Tenant whose operators say which tenants are served, and whose revokers may revoke any token; \
+         none: nobody (with development tokens: `operators`)", auth.operators),
+    row!("auth.unknown-tenants", None,
+        Choice(&[("admit", UnknownTenants::Admit), ("refuse", UnknownTenants::Refuse)]),
+        "Whether tenants of which no operator said anything are served", auth.unknown_tenants),
+    row!("auth.without-service", None,
+        Choice(&[("any", WithoutService::Any), ("shared", WithoutService::Shared)]),
+        "What a token without a service may see: any service of its tenant, or shared entries alone \
+         (unless it may write)", auth.without_service),
     row!("auth.leeway", None, span(0, 10 * MINUTE),
         "Clock difference that is forgiven in `exp`, `nbf` and `iat`", auth.leeway),
     row!("auth.jwks-refresh", None, span(1_000, DAY),
@@ -184,6 +194,8 @@ pub(super) static TABLE: &[&'static dyn Setting] = &[
         "How long a tenant that nobody listens to stays in memory", times.tenant_idle),
     row!("times.reconcile", None, span(100, DAY),
         "Mean time between two sweeps that compare a loaded tenant with its backends", times.reconcile),
+    row!("times.stream-age", None, span(0, 30 * DAY),
+        "About how old a stream gets before it moves (0: no limit)", times.stream_age),
     row!("times.drain", None, span(0, HOUR),
         "How long a shutdown may take", times.drain),
     row!("log.filter", Some("log"), Filter,

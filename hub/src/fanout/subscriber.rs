@@ -3,7 +3,7 @@
 use super::frames::Frames;
 use super::topic::{End, From, Pull, Topic};
 use bytes::Bytes;
-use confhub_proto::{Cursor, Digest};
+use confhub_proto::{Cursor, Digest, State};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -57,6 +57,20 @@ impl Subscriber {
                     self.from = Some(position);
                     self.sending = Some(Sending { frames: difference.frames(), next: 0 });
                 }
+            }
+        }
+    }
+
+    /// The present state, if it is another than the last one that was given. For
+    /// those within the hub: nothing is encoded.
+    pub fn poll_state(&mut self, cx: &mut Context<'_>) -> Poll<Result<State, End>> {
+        match self.topic.pull(self.place, self.from, cx.waker()) {
+            Pull::Current(_) => Poll::Pending,
+            Pull::Ended(end) => Poll::Ready(Err(end)),
+            Pull::Behind(_, position) => {
+                self.from = Some(position);
+                // It may be a later one by now; then the next call gives it once more.
+                Poll::Ready(Ok(self.topic.state()))
             }
         }
     }

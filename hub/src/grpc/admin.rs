@@ -1,7 +1,7 @@
 //! Writes and their history.
 
 use super::call::Place;
-use super::request::{address, fitting, identity};
+use super::request::{fitting, identity};
 use super::status::invalid;
 use super::{Edge, VERSION};
 use crate::auth::{Identity, Role};
@@ -27,7 +27,7 @@ use wire::change::Action as Asked;
 impl AdminService for Edge {
     async fn put(&self, request: Request<wire::PutRequest>) -> Result<Response<wire::PutResponse>, Status> {
         let (identity, asked) = caller(request)?;
-        let address = address(&identity, &asked.service, &asked.key, true)?;
+        let address = self.address(&identity, &asked.service, &asked.key, true)?;
         let action = Action::Put(self.content(asked.content)?);
         let change = Change { address, action, expected: asked.expected_version };
         let version = self.write_one(&identity, change).await?;
@@ -39,7 +39,7 @@ impl AdminService for Edge {
         request: Request<wire::DeleteRequest>,
     ) -> Result<Response<wire::DeleteResponse>, Status> {
         let (identity, asked) = caller(request)?;
-        let address = address(&identity, &asked.service, &asked.key, true)?;
+        let address = self.address(&identity, &asked.service, &asked.key, true)?;
         let change = Change { address, action: Action::Delete, expected: asked.expected_version };
         let version = self.write_one(&identity, change).await?;
         Ok(Response::new(wire::DeleteResponse { version }))
@@ -60,7 +60,7 @@ impl AdminService for Edge {
         request: Request<wire::HistoryRequest>,
     ) -> Result<Response<wire::HistoryResponse>, Status> {
         let (identity, asked) = caller(request)?;
-        let address = address(&identity, &asked.service, &asked.key, false)?;
+        let address = self.address(&identity, &asked.service, &asked.key, false)?;
         let limit = match usize::try_from(asked.limit) {
             Ok(limit @ 1..) => limit.min(HISTORY_VERSIONS),
             _ => HISTORY_VERSIONS,
@@ -88,7 +88,7 @@ impl AdminService for Edge {
         request: Request<wire::RollbackRequest>,
     ) -> Result<Response<wire::RollbackResponse>, Status> {
         let (identity, asked) = caller(request)?;
-        let address = address(&identity, &asked.service, &asked.key, true)?;
+        let address = self.address(&identity, &asked.service, &asked.key, true)?;
         let action = Action::Restore(asked.to_version);
         let change = Change { address, action, expected: asked.expected_version };
         let version = self.write_one(&identity, change).await?;
@@ -108,9 +108,7 @@ impl AdminService for Edge {
             entries.extend(all.filter_map(|(address, entry)| {
                 let key = address.key.as_str();
                 let wanted = prefixes.is_empty() || prefixes.iter().any(|p| key.starts_with(p.as_str()));
-                let own = identity.service.is_none()
-                    || address.service.is_none()
-                    || address.service == identity.service;
+                let own = self.admits(&identity, address.service.as_ref());
                 entry.filter(|_| wanted && own)
             }));
         }
@@ -265,7 +263,7 @@ impl Edge {
             let number = index + 1;
             let at =
                 |status: Status| Status::new(status.code(), format!("change {number}: {}", status.message()));
-            let address = address(identity, &change.service, &change.key, true).map_err(at)?;
+            let address = self.address(identity, &change.service, &change.key, true).map_err(at)?;
             let at = |status: Status| {
                 Status::new(status.code(), format!("change {number}, {address}: {}", status.message()))
             };
@@ -291,9 +289,9 @@ impl Edge {
 }
 
 /// Who calls, and the place of the call.
-struct Caller {
+pub(super) struct Caller {
     identity: Identity,
-    place: Option<Place>,
+    pub(super) place: Option<Place>,
 }
 
 impl Deref for Caller {
@@ -304,7 +302,7 @@ impl Deref for Caller {
     }
 }
 
-fn caller<T>(request: Request<T>) -> Result<(Caller, T), Status> {
+pub(super) fn caller<T>(request: Request<T>) -> Result<(Caller, T), Status> {
     let identity = identity(request.extensions())?.clone();
     let place = request.extensions().get().cloned();
     Ok((Caller { identity, place }, request.into_inner()))

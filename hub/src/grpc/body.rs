@@ -1,5 +1,6 @@
 //! Bodies made of frames that are encoded already.
 
+use super::stall::Cut;
 use crate::fanout::{End, Frames, Next, message};
 use crate::metrics::{EndLabel, EndReason, Metrics};
 use crate::tenant::Listener;
@@ -13,9 +14,9 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::Status;
 
-/// How long before its token expires a stream says so: time for the client to
-/// get a new one and move over.
-const EXPIRY_NOTICE: Duration = Duration::from_secs(10);
+/// How long before its end a stream says so, if that is known: time for the client
+/// to get a new token, if that is why, and to move over.
+const NOTICE: Duration = Duration::from_secs(10);
 
 /// Clients of a hub that drains come back within this time, each at its own
 /// moment, so that they do not all come at once.
@@ -28,7 +29,8 @@ pub(super) struct Live {
     /// Sent before anything else.
     welcome: Option<Bytes>,
     heartbeat: Heartbeat,
-    expiry: Expiry,
+    lifetime: Lifetime,
+    cut: Arc<Cut>,
     timer: Pin<Box<Sleep>>,
     stage: Stage,
     metrics: Arc<Metrics>,
@@ -50,10 +52,48 @@ impl Heartbeat {
     }
 }
 
-struct Expiry {
+/// When and why a stream ends that nothing else ends before.
+struct Lifetime {
     /// When to say goodbye; `None`: it is said.
     notice: Option<Instant>,
     at: Instant,
+    why: Why,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Why {
+    Expiry,
+    Age,
+}
+
+impl Lifetime {
+    fn new(expires: Instant, oldest: Option<Instant>) -> Self {
+        let (at, why) = match oldest {
+            Some(oldest) if oldest < expires => (oldest, Why::Age),
+            _ => (expires, Why::Expiry),
+        };
+        let now = Instant::now();
+        let left = at.duration_since(now);
+        let notice = now + left.saturating_sub(NOTICE.min(left / 2));
+        Self { notice: Some(notice), at, why }
+    }
+
+    fn reason(&self) -> Reason {
+        match self.why {
+            Why::Expiry => Reason::TokenExpiring,
+            Why::Age => Reason::MaxAge,
+        }
+    }
+
+    fn end(&self) -> (Status, EndReason) {
+        match self.why {
+            Why::Expiry => (expired(), EndReason::Expired),
+            Why::Age => {
+                let status = Status::unavailable("the stream has reached its maximum age: connect again");
+                (status, EndReason::Age)
+            }
+        }
+    }
 }
 
 enum Stage {
@@ -63,25 +103,33 @@ enum Stage {
     Done(EndReason),
 }
 
+/// What ends a stream.
+pub(super) struct Ends {
+    /// When its token expires.
+    pub(super) expires: Instant,
+    /// When it is too old, if streams can be.
+    pub(super) oldest: Option<Instant>,
+    /// Where it learns that its right was withdrawn.
+    pub(super) cut: Arc<Cut>,
+}
+
 impl Live {
     pub(super) fn new(
         listener: Listener,
         welcome: Bytes,
         interval: Duration,
-        expires: Instant,
+        ends: Ends,
         metrics: Arc<Metrics>,
     ) -> Self {
         let now = Instant::now();
-        let left = expires.duration_since(now);
-        let notice = left.saturating_sub(EXPIRY_NOTICE.min(left / 2));
-        let expiry = Expiry { notice: Some(now + notice), at: expires };
         Self {
             listener,
             welcome: Some(welcome),
             // The first one follows what the client lacks, at once: it tells a
             // client that lacks nothing that it is current.
             heartbeat: Heartbeat { interval, due: now },
-            expiry,
+            lifetime: Lifetime::new(ends.expires, ends.oldest),
+            cut: ends.cut,
             timer: Box::pin(sleep_until(now)),
             stage: Stage::Open,
             metrics,
@@ -93,8 +141,9 @@ impl Live {
             return Poll::Ready(welcome);
         }
         loop {
-            if Instant::now() >= self.expiry.at {
-                return Poll::Ready(self.end(expired(), EndReason::Expired, None));
+            if Instant::now() >= self.lifetime.at {
+                let (status, reason) = self.lifetime.end();
+                return Poll::Ready(self.end(status, reason, None));
             }
             match self.listener.subscriber.poll_next(cx) {
                 Poll::Ready(Next::Frame(frame)) => {
@@ -107,15 +156,15 @@ impl Live {
                 Poll::Pending => {}
             }
             let now = Instant::now();
-            if self.expiry.notice.is_some_and(|at| at <= now) {
-                self.expiry.notice = None;
-                return Poll::Ready(goodbye(Reason::TokenExpiring, Duration::ZERO));
+            if self.lifetime.notice.is_some_and(|at| at <= now) {
+                self.lifetime.notice = None;
+                return Poll::Ready(goodbye(self.lifetime.reason(), Duration::ZERO));
             }
             if self.heartbeat.due <= now {
                 self.heartbeat.due = now + self.heartbeat.interval;
                 return Poll::Ready(heartbeat(self.listener.subscriber.cursor()));
             }
-            let next = self.heartbeat.due.min(self.expiry.notice.unwrap_or(self.expiry.at));
+            let next = self.heartbeat.due.min(self.lifetime.notice.unwrap_or(self.lifetime.at));
             if self.timer.deadline() != next {
                 self.timer.as_mut().reset(next);
             }
@@ -174,6 +223,7 @@ impl Body for Live {
 impl Drop for Live {
     fn drop(&mut self) {
         let reason = match self.stage {
+            Stage::Open if self.cut.get().is_some() => EndReason::Withdrawn,
             Stage::Open => EndReason::Left,
             Stage::Ending(_, reason) | Stage::Done(reason) => reason,
         };
@@ -222,7 +272,7 @@ pub(super) fn expired() -> Status {
     Status::unauthenticated("the token has expired: connect again with a new one")
 }
 
-fn trailers(status: &Status) -> Result<Frame<Bytes>, Status> {
+pub(super) fn trailers(status: &Status) -> Result<Frame<Bytes>, Status> {
     let mut trailers = http::HeaderMap::new();
     status.add_header(&mut trailers)?;
     Ok(Frame::trailers(trailers))
@@ -233,7 +283,7 @@ fn heartbeat(cursor: confhub_proto::Digest) -> Bytes {
     message(&wire::Frame { kind: Some(Kind::Heartbeat(heartbeat)) })
 }
 
-fn goodbye(reason: Reason, retry_after: Duration) -> Bytes {
+pub(super) fn goodbye(reason: Reason, retry_after: Duration) -> Bytes {
     let retry_after = prost_types::Duration::try_from(retry_after).ok();
     let goodbye = wire::Goodbye { reason: reason.into(), retry_after };
     message(&wire::Frame { kind: Some(Kind::Goodbye(goodbye)) })

@@ -1,7 +1,7 @@
 //! What every call gets around it: a place, a time limit, and a watched answer.
 
 use super::Edge;
-use super::stall::Breaker;
+use super::stall::{Breaker, Cut, Reader};
 use super::status::busy;
 use crate::auth::Identity;
 use axum::body::Body;
@@ -44,9 +44,13 @@ pub(super) async fn around(State(edge): State<Arc<Edge>>, mut request: Request, 
     if let Some(place) = permit.clone() {
         request.extensions_mut().insert(place);
     }
+    let cut = Arc::<Cut>::default();
+    request.extensions_mut().insert(Arc::clone(&cut));
+    let stream = request.uri().path() == wire::SUBSCRIBE_PATH;
     let extensions = request.extensions();
     let breaker = extensions.get::<Breaker>().cloned().unwrap_or_default();
-    let expires = match extensions.get::<Identity>() {
+    let identity = extensions.get::<Identity>().cloned();
+    let expires = match &identity {
         Some(identity) => edge.expiry(identity).unwrap_or_else(Instant::now),
         None => Instant::now() + FOREVER,
     };
@@ -59,7 +63,8 @@ pub(super) async fn around(State(edge): State<Arc<Edge>>, mut request: Request, 
         };
         return answer(&Status::deadline_exceeded(format!("not done after {waited_s} s; {meanwhile}")));
     };
-    response.map(|body| Body::new(edge.watch.over(body, expires, breaker, permit)))
+    let reader = Reader { identity, expires, cut, breaker, stream };
+    response.map(|body| Body::new(edge.watch.over(body, reader, &edge.admission, permit)))
 }
 
 impl Edge {

@@ -5,6 +5,7 @@
 //! in front of all of them and leaves an `Identity` in the request, from which
 //! alone the tenant is read.
 
+mod access;
 mod admin;
 mod body;
 mod call;
@@ -19,13 +20,15 @@ mod subscribe;
 pub use connection::Connections;
 pub use stall::Watch;
 
+use crate::admission::Admission;
 use crate::auth::{AuthError, AuthLayer, Authenticator};
 use crate::backend::Router;
 use crate::clock::Clock;
-use crate::config::{LimitSettings, TimeSettings};
+use crate::config::{LimitSettings, TimeSettings, WithoutService};
 use crate::metrics::{Metrics, RefusalLabel};
 use crate::source::SourceHealth;
 use crate::tenant::Tenants;
+use confhub_proto::TenantId;
 use confhub_proto::limits::REQUEST_BYTES;
 use confhub_proto::wire;
 use std::future::Future;
@@ -36,6 +39,7 @@ use tokio::sync::{RwLock, Semaphore};
 use tokio::time::Instant;
 use tonic::service::Routes;
 use tower::util::MapRequestLayer;
+use wire::access_service_server::AccessServiceServer;
 use wire::admin_service_server::AdminServiceServer;
 use wire::config_service_server::ConfigServiceServer;
 
@@ -67,6 +71,12 @@ pub struct Edge {
     pub times: TimeSettings,
     /// Wall-clock time.
     pub clock: Clock,
+    /// Who is let in.
+    pub admission: Admission,
+    /// What a token without a service may see.
+    pub without_service: WithoutService,
+    /// The operators' own tenant.
+    pub operators: Option<TenantId>,
     /// Counts.
     pub metrics: Arc<Metrics>,
     /// When the hub started.
@@ -98,7 +108,7 @@ pub async fn serve(
     let count = move |error: &AuthError| {
         refusals.get_or_create(&RefusalLabel { reason: error.reason() }).inc();
     };
-    let auth = AuthLayer::new(auth).on_refusal(Arc::new(count));
+    let auth = AuthLayer::new(auth, edge.admission.clone()).on_refusal(Arc::new(count));
     tonic::transport::Server::builder()
         .tcp_nodelay(true)
         .http2_keepalive_interval(Some(KEEPALIVE))
@@ -115,6 +125,7 @@ pub async fn serve(
 fn routes(edge: Arc<Edge>, health: Routes) -> io::Result<Routes> {
     let config = ConfigServiceServer::from_arc(Arc::clone(&edge)).max_decoding_message_size(REQUEST_BYTES);
     let admin = AdminServiceServer::from_arc(Arc::clone(&edge)).max_decoding_message_size(REQUEST_BYTES);
+    let access = AccessServiceServer::from_arc(Arc::clone(&edge)).max_decoding_message_size(REQUEST_BYTES);
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(wire::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
@@ -128,6 +139,7 @@ fn routes(edge: Arc<Edge>, health: Routes) -> io::Result<Routes> {
     let router = health
         .add_service(config)
         .add_service(admin)
+        .add_service(access)
         .add_service(v1)
         .add_service(v1alpha)
         .prepare()

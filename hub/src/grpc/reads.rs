@@ -2,7 +2,7 @@
 //! backend that owns the key. The value of a secret always comes from there.
 
 use super::Edge;
-use super::request::{fitting, identity, viewed_service};
+use super::request::{fitting, identity};
 use super::status::invalid;
 use crate::auth::Identity;
 use crate::source::Address;
@@ -18,7 +18,7 @@ impl ConfigService for Edge {
         let identity = identity(request.extensions())?;
         let asked = request.get_ref();
         let key = Key::new(&asked.key).map_err(invalid)?;
-        let service = viewed_service(identity, &asked.service)?;
+        let service = self.viewed_service(identity, &asked.service)?;
         let mut found = self.visible(identity, &service, std::slice::from_ref(&key)).await?;
         let entry = found.remove(&key).ok_or_else(|| not_found(&key, service.as_ref()))?;
         Ok(Response::new(wire::GetResponse { entry: Some((&*entry).into()) }))
@@ -31,7 +31,7 @@ impl ConfigService for Edge {
         let identity = identity(request.extensions())?;
         let asked = request.get_ref();
         let keys = keys(&asked.keys)?;
-        let service = viewed_service(identity, &asked.service)?;
+        let service = self.viewed_service(identity, &asked.service)?;
         let mut found = self.visible(identity, &service, &keys).await?;
         let sizes = keys.iter().filter_map(|key| found.get(key)).map(|entry| entry.size());
         let fitting = fitting(sizes);
@@ -53,7 +53,7 @@ impl ConfigService for Edge {
         let identity = identity(request.extensions())?;
         let asked = request.get_ref();
         let key = Key::new(&asked.key).map_err(invalid)?;
-        let service = viewed_service(identity, &asked.service)?;
+        let service = self.viewed_service(identity, &asked.service)?;
         let backend = &self.router.backends()[self.router.route(&key)?];
         for address in addresses(&service, &key) {
             let Some((entry, value)) = backend.reveal(&identity.tenant, &address).await? else { continue };

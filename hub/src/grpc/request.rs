@@ -2,7 +2,8 @@
 
 use super::Edge;
 use super::status::invalid;
-use crate::auth::Identity;
+use crate::auth::{Identity, Role};
+use crate::config::WithoutService;
 use crate::source::Address;
 use crate::tenant::View;
 use confhub_proto::{Key, Prefix, ServiceName, limits};
@@ -14,16 +15,56 @@ pub(super) fn identity(extensions: &Extensions) -> Result<&Identity, Status> {
     extensions.get().ok_or_else(|| Status::internal("a call reached a method without an identity"))
 }
 
-/// The service whose view a caller gets: the token's if it names one, whatever
-/// the request says, and otherwise the one asked for.
-pub(super) fn viewed_service(identity: &Identity, asked: &str) -> Result<Option<ServiceName>, Status> {
-    match &identity.service {
-        Some(service) => Ok(Some(service.clone())),
-        None => service(asked),
-    }
-}
-
 impl Edge {
+    /// The service whose view a caller gets: the token's if it names one, whatever
+    /// the request says, and otherwise the one asked for, if the settings let a
+    /// token without a service choose.
+    pub(super) fn viewed_service(
+        &self,
+        identity: &Identity,
+        asked: &str,
+    ) -> Result<Option<ServiceName>, Status> {
+        match &identity.service {
+            Some(service) => Ok(Some(service.clone())),
+            None => {
+                let service = service(asked)?;
+                self.admits(identity, service.as_ref()).then_some(service).ok_or_else(no_service)
+            }
+        }
+    }
+
+    /// Whether a caller may see entries of this service (`None`: shared ones).
+    pub(super) fn admits(&self, identity: &Identity, service: Option<&ServiceName>) -> bool {
+        match (&identity.service, service) {
+            (_, None) => true,
+            (Some(own), Some(service)) => own == service,
+            (None, Some(_)) => {
+                self.without_service == WithoutService::Any || identity.roles.has(Role::Writer)
+            }
+        }
+    }
+
+    /// An entry that a caller may see or change as an operator: a token with a
+    /// service reaches that service's entries, and (to see) the shared ones.
+    pub(super) fn address(
+        &self,
+        identity: &Identity,
+        service: &str,
+        key: &str,
+        change: bool,
+    ) -> Result<Address, Status> {
+        let address = Address { service: self::service(service)?, key: Key::new(key).map_err(invalid)? };
+        let seen = self.admits(identity, address.service.as_ref());
+        let shared_by_one = change && identity.service.is_some() && address.service.is_none();
+        if seen && !shared_by_one {
+            return Ok(address);
+        }
+        Err(match identity.service {
+            Some(_) => Status::permission_denied("the token is limited to the entries of its own service"),
+            None => no_service(),
+        })
+    }
+
     /// The view that a caller gets.
     pub(super) fn view(
         &self,
@@ -31,7 +72,7 @@ impl Edge {
         service: &str,
         prefixes: &[String],
     ) -> Result<View, Status> {
-        Ok(View::new(viewed_service(identity, service)?, self.prefixes(prefixes)?))
+        Ok(View::new(self.viewed_service(identity, service)?, self.prefixes(prefixes)?))
     }
 
     /// What narrows a view or a list. One that no key can have is a mistake.
@@ -59,23 +100,10 @@ pub(super) fn fitting(sizes: impl Iterator<Item = usize>) -> usize {
     sizes.take_while(fits).count().max(1)
 }
 
-/// An entry that a caller may see or change as an operator: a token with a
-/// service reaches that service's entries, and (to see) the shared ones.
-pub(super) fn address(
-    identity: &Identity,
-    service: &str,
-    key: &str,
-    change: bool,
-) -> Result<Address, Status> {
-    let address = Address { service: self::service(service)?, key: Key::new(key).map_err(invalid)? };
-    let allowed = match &identity.service {
-        None => true,
-        Some(own) => address.service.as_ref() == Some(own) || (!change && address.service.is_none()),
-    };
-    if allowed {
-        return Ok(address);
-    }
-    Err(Status::permission_denied("the token is limited to the entries of its own service"))
+fn no_service() -> Status {
+    Status::permission_denied(
+        "the token names no service, and sees shared entries alone here (`auth.without-service`)",
+    )
 }
 
 fn service(name: &str) -> Result<Option<ServiceName>, Status> {

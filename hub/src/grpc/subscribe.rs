@@ -1,7 +1,8 @@
 //! `Subscribe` and `GetSnapshot`: from a request to a body of shared frames.
 
-use super::body::{Finite, Live, expired};
-use super::request::{identity, viewed_service};
+use super::body::{Ends, Finite, Live, expired};
+use super::request::identity;
+use super::stall::Cut;
 use super::status::invalid;
 use super::{Edge, VERSION};
 use crate::auth::Identity;
@@ -34,8 +35,9 @@ pub(super) fn subscribe(
     answered(move |request| {
         let edge = Arc::clone(&edge);
         async move {
+            let cut = request.extensions().get::<Arc<Cut>>().cloned().unwrap_or_default();
             let (identity, asked) = read::<wire::SubscribeRequest>(request).await?;
-            edge.live(identity, asked).await.map(Body::new)
+            edge.live(identity, asked, cut).await.map(Body::new)
         }
     })
 }
@@ -58,7 +60,12 @@ pub(super) fn get_snapshot(
 }
 
 impl Edge {
-    async fn live(&self, identity: Identity, asked: wire::SubscribeRequest) -> Result<Live, Status> {
+    async fn live(
+        &self,
+        identity: Identity,
+        asked: wire::SubscribeRequest,
+        cut: Arc<Cut>,
+    ) -> Result<Live, Status> {
         let expires = self.expires(&identity)?;
         let client = asked.client.unwrap_or_default();
         let described = [&client.instance, &client.version, &client.sdk];
@@ -68,7 +75,7 @@ impl Edge {
         }
         let cursor: Option<Cursor> = Digest::from_wire(&asked.cursor).map_err(invalid)?;
         let view = self.view(&identity, &asked.service, &asked.prefixes)?;
-        let service = viewed_service(&identity, &asked.service)?;
+        let service = self.viewed_service(&identity, &asked.service)?;
         let listener = self.tenants.follow(&identity.tenant, view, cursor).await?;
         let service = service.map_or_else(String::new, |service| service.to_string());
         tracing::debug!(tenant = %identity.tenant, service, subject = %identity.subject,
@@ -81,7 +88,15 @@ impl Edge {
         };
         let welcome = message(&wire::Frame { kind: Some(Kind::Welcome(welcome)) });
         let metrics = Arc::clone(&self.metrics);
-        Ok(Live::new(listener, welcome, self.times.heartbeat, expires, metrics))
+        let ends = Ends { expires, oldest: self.oldest(), cut };
+        Ok(Live::new(listener, welcome, self.times.heartbeat, ends, metrics))
+    }
+
+    /// When a stream that begins now is too old: anywhere between half the set age
+    /// and half as much again, so that streams that began together end apart.
+    fn oldest(&self) -> Option<Instant> {
+        let age = self.times.stream_age;
+        (!age.is_zero()).then(|| Instant::now() + age.mul_f64(0.5 + fastrand::f64()))
     }
 
     /// When the caller's right to listen ends. The leeway is for clocks that

@@ -2,6 +2,7 @@
 
 use super::super::source::Raw;
 use super::{Form, quoted, text};
+use confhub_proto::TenantId;
 use std::path::PathBuf;
 
 /// Text that is not empty.
@@ -40,6 +41,26 @@ impl Form for OptionalText {
 
     fn show(&self, value: &Option<String>) -> String {
         quoted(value.as_deref().unwrap_or_default())
+    }
+}
+
+/// The name of a tenant; empty: none.
+pub(in crate::config) struct OptionalTenant;
+
+impl Form for OptionalTenant {
+    type Value = Option<TenantId>;
+
+    fn expected(&self) -> String {
+        "the name of a tenant (empty: none)".to_owned()
+    }
+
+    fn parse(&self, raw: &Raw) -> Result<Option<TenantId>, Option<String>> {
+        let name = OptionalText.parse(raw)?;
+        name.map(|name| TenantId::new(&name)).transpose().map_err(|error| Some(error.to_string()))
+    }
+
+    fn show(&self, value: &Option<TenantId>) -> String {
+        quoted(value.as_ref().map_or("", TenantId::as_str))
     }
 }
 
