@@ -10,6 +10,7 @@
 
 mod support;
 
+mod admission;
 mod alerts;
 mod atomic;
 #[cfg(feature = "aws")]

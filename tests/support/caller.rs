@@ -5,6 +5,7 @@ use confhub_proto::wire;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
+use wire::access_service_client::AccessServiceClient;
 use wire::admin_service_client::AdminServiceClient;
 use wire::config_service_client::ConfigServiceClient;
 
@@ -13,6 +14,7 @@ use wire::config_service_client::ConfigServiceClient;
 pub struct Caller {
     pub config: ConfigServiceClient<Channel>,
     pub admin: AdminServiceClient<Channel>,
+    pub access: AccessServiceClient<Channel>,
     authorization: MetadataValue<Ascii>,
 }
 
@@ -26,7 +28,8 @@ impl Caller {
         let channel = endpoint.connect().await.unwrap();
         Self {
             config: ConfigServiceClient::new(channel.clone()),
-            admin: AdminServiceClient::new(channel),
+            admin: AdminServiceClient::new(channel.clone()),
+            access: AccessServiceClient::new(channel),
             authorization: format!("Bearer {token}").parse().unwrap(),
         }
     }

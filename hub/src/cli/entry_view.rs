@@ -60,8 +60,12 @@ pub(crate) fn service_cell(service: &str) -> String {
 
 /// When it was written, to the second.
 pub(crate) fn modified_cell(entry: &wire::Entry) -> String {
-    let modified = entry.modified_at.unwrap_or_default();
-    prost_types::Timestamp { nanos: 0, ..modified }.to_string()
+    time(entry.modified_at.unwrap_or_default())
+}
+
+/// A moment, to the second.
+pub(crate) fn time(moment: prost_types::Timestamp) -> String {
+    prost_types::Timestamp { nanos: 0, ..moment }.to_string()
 }
 
 /// The value on one line.

@@ -4,6 +4,7 @@
 use super::args::HubArgs;
 use super::error::CliError;
 use crate::url;
+use confhub_proto::wire::access_service_client::AccessServiceClient;
 use confhub_proto::wire::admin_service_client::AdminServiceClient;
 use confhub_proto::wire::config_service_client::ConfigServiceClient;
 use confhub_proto::{Entry, limits, wire};
@@ -65,6 +66,12 @@ impl Hub {
     /// The writing side.
     pub(crate) fn admin(&self) -> AdminServiceClient<Authorized> {
         AdminServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+            .max_decoding_message_size(ANSWER_BYTES)
+    }
+
+    /// The side that says who is let in.
+    pub(crate) fn access(&self) -> AccessServiceClient<Authorized> {
+        AccessServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
             .max_decoding_message_size(ANSWER_BYTES)
     }
 

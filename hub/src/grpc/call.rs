@@ -46,7 +46,9 @@ pub(super) async fn around(State(edge): State<Arc<Edge>>, mut request: Request, 
     }
     let cut = Arc::<Cut>::default();
     request.extensions_mut().insert(Arc::clone(&cut));
-    let stream = request.uri().path() == wire::SUBSCRIBE_PATH;
+    let path = request.uri().path();
+    let stream = path == wire::SUBSCRIBE_PATH;
+    let lasting = stream || matches!(path, wire::GET_SNAPSHOT_PATH | LIST_PATH);
     let extensions = request.extensions();
     let breaker = extensions.get::<Breaker>().cloned().unwrap_or_default();
     let identity = extensions.get::<Identity>().cloned();
@@ -63,6 +65,8 @@ pub(super) async fn around(State(edge): State<Arc<Edge>>, mut request: Request, 
         };
         return answer(&Status::deadline_exceeded(format!("not done after {waited_s} s; {meanwhile}")));
     };
+    // A single answer is given to whom it was for: one may revoke its own token.
+    let identity = identity.filter(|_| lasting);
     let reader = Reader { identity, expires, cut, breaker, stream };
     response.map(|body| Body::new(edge.watch.over(body, reader, &edge.admission, permit)))
 }

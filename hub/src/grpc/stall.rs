@@ -38,7 +38,7 @@ pub struct Watch {
 
 struct Entry {
     expires: Instant,
-    /// Whose body it is; `None`: one that is open to everyone.
+    /// Whose body it is; `None`: it is not cut off.
     identity: Option<Identity>,
     cut: Arc<Cut>,
     standing: Arc<Standing>,
@@ -109,7 +109,7 @@ enum Parting {
 
 /// What is known of a body before it is watched.
 pub(super) struct Reader {
-    /// Who reads it; `None`: anybody may.
+    /// Who reads it; `None`: it is not cut off, whatever becomes of its reader.
     pub(super) identity: Option<Identity>,
     /// When its right to read ends.
     pub(super) expires: Instant,

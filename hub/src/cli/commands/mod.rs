@@ -1,6 +1,7 @@
 //! The operator's commands: each is a client of the hub's API, and nothing more;
 //! `serve`, `token`, `health` and `aws` are those that are none.
 
+mod access;
 mod apply;
 mod aws;
 mod completions;
@@ -47,6 +48,10 @@ pub(crate) enum Operator {
     Rollback(rollback::Rollback),
     Status(status::Status),
     Reconcile(reconcile::Reconcile),
+    Revoke(access::Revoke),
+    Restore(access::Restore),
+    Revocations(access::Revocations),
+    Tenant(access::Tenant),
 }
 
 impl Operator {
@@ -65,6 +70,10 @@ impl Operator {
             Self::Rollback(rollback) => rollback.run(out).await,
             Self::Status(status) => status.run(out).await,
             Self::Reconcile(reconcile) => reconcile.run(out).await,
+            Self::Revoke(revoke) => revoke.run(out).await,
+            Self::Restore(restore) => restore.run(out).await,
+            Self::Revocations(revocations) => revocations.run(out).await,
+            Self::Tenant(tenant) => tenant.run(out).await,
         }
     }
 
@@ -83,6 +92,10 @@ impl Operator {
             Self::Rollback(rollback) => rollback.hub.output,
             Self::Status(status) => status.hub.output,
             Self::Reconcile(reconcile) => reconcile.hub.output,
+            Self::Revoke(revoke) => revoke.hub.output,
+            Self::Restore(restore) => restore.hub.output,
+            Self::Revocations(revocations) => revocations.hub.output,
+            Self::Tenant(tenant) => tenant.output(),
         }
     }
 }
