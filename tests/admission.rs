@@ -1,7 +1,7 @@
 //! Who is let in: tenants that are served or not, tokens that are revoked, and how
 //! long a stream may live.
 
-use crate::support::{Caller, Event, Hub, Stream, client, has, until_state, until_status};
+use crate::support::{Caller, Event, Hub, Operator, Stream, client, has, until_state, until_status};
 use confhub::auth::Role;
 use confhub::config::{UnknownTenants, WithoutService};
 use confhub_client::{Closed, Status};
@@ -331,4 +331,38 @@ async fn a_token_without_a_service_chooses_one_only_where_the_settings_let_it() 
     let own = Caller::connect(&hub.endpoint(), &hub.service_token("acme", "orders")).await;
     assert_eq!(own.get("billing", "tenant_config_a").await.unwrap().value, "own");
     assert_eq!(writer.get("orders", "tenant_config_a").await.unwrap().value, "own");
+}
+
+#[tokio::test]
+async fn operators_say_at_the_prompt_who_is_let_in() {
+    let hub = Hub::start().await;
+    let ops = Operator::at(&hub.endpoint(), &hub.token_of("operators", None, &RULERS, HOUR));
+    let acme = Operator::of(&hub, "acme");
+    ops.ok(&["tenant", "suspend", "acme", "--reason", "contract ended"]).await;
+    let refused = acme.run(&["get", "tenant_config_a"]).await;
+    assert_eq!(refused.code, Some(5), "{refused:?}");
+    assert!(refused.err.contains("not served"), "{refused:?}");
+    let listed = ops.json(&["tenant", "list"]).await;
+    assert_eq!(listed["tenants"][0]["tenant"], "acme");
+    assert_eq!(listed["tenants"][0]["state"], "suspended");
+    assert_eq!(listed["tenants"][0]["reason"], "contract ended");
+    assert_eq!(listed["tenants"][0]["author"], "tester");
+    ops.ok(&["tenant", "activate", "acme"]).await;
+    acme.ok(&["put", "tenant_config_a", "1"]).await;
+    ops.ok(&["tenant", "forget", "acme"]).await;
+    assert_eq!(ops.run(&["tenant", "forget", "acme"]).await.code, Some(3));
+    assert_eq!(acme.run(&["tenant", "list"]).await.code, Some(5));
+
+    let revoked = ops.json(&["revoke", "--tenant", "acme", "--subject", "tester"]).await;
+    assert_eq!((&revoked["tenant"], &revoked["subject"]), (&"acme".into(), &"tester".into()));
+    let refused = acme.run(&["get", "tenant_config_a"]).await;
+    assert!(refused.code == Some(5) && refused.err.contains("revoked"), "{refused:?}");
+    let listed = ops.json(&["revocations", "--all-tenants"]).await;
+    assert_eq!(listed["revocations"][0]["id"], revoked["id"]);
+    let id = revoked["id"].as_str().unwrap();
+    ops.ok(&["restore", id, "--tenant", "acme"]).await;
+    acme.ok(&["get", "tenant_config_a"]).await;
+    assert_eq!(ops.run(&["restore", id, "--tenant", "acme"]).await.code, Some(3));
+    let both = ops.run(&["revoke", "--all-tenants", "--subject", "x"]).await;
+    assert_eq!(both.code, Some(2), "{both:?}");
 }

@@ -3,7 +3,7 @@
 use crate::support::{command, run};
 use std::process::Stdio;
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 22] = [
     "demo",
     "serve",
     "token",
@@ -19,6 +19,10 @@ const COMMANDS: [&str; 18] = [
     "rollback",
     "status",
     "reconcile",
+    "revoke",
+    "restore",
+    "revocations",
+    "tenant",
     "health",
     "aws",
     "completions",
@@ -26,7 +30,7 @@ const COMMANDS: [&str; 18] = [
 
 #[tokio::test]
 async fn every_command_teaches_by_example() {
-    for name in COMMANDS.into_iter().chain(["aws check", "aws local"]) {
+    for name in COMMANDS.into_iter().chain(["aws check", "aws local", "tenant list", "tenant suspend"]) {
         let words = |flag| name.split(' ').chain([flag]).collect::<Vec<_>>();
         let help = help(&words("--help")).await;
         let examples = help.split_once("Examples:").unwrap_or_else(|| panic!("{name} has no examples")).1;

@@ -58,7 +58,7 @@ impl Scene {
     }
 
     async fn operator(&self, line: &[&str]) -> Exit {
-        self.run("acme", &[Role::Writer, Role::SecretReader], line).await
+        self.run("acme", &[Role::Writer, Role::SecretReader, Role::Operator], line).await
     }
 }
 
@@ -106,7 +106,7 @@ async fn what_is_exported_makes_an_equal_tenant() {
     assert!(!text.contains("hunter2") && text.contains("{ \"a\" : 1.50 }"), "{text}");
 
     // Another tenant has nothing of it, until the document is imported there.
-    let roles = [Role::Writer, Role::SecretReader];
+    let roles = [Role::Writer, Role::SecretReader, Role::Operator];
     assert_eq!(scene.run("globex", &roles, &["get", "tenant_config_text"]).await, Exit::NotFound);
     assert_eq!(scene.run("globex", &roles, &["import", &exported]).await, Exit::Ok);
     assert_eq!(scene.run("globex", &roles, &["export", "-o", &again]).await, Exit::Ok);
