@@ -220,6 +220,7 @@ impl App {
             metrics: Arc::clone(&edge.metrics),
             tenants: tenants.clone(),
             backends: backends.clone(),
+            admission: edge.admission.clone(),
             source: source.as_ref().map(|source| source.health()),
             dev_jwks: authenticator.dev_jwks(),
         });

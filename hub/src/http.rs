@@ -7,6 +7,7 @@
 //! | `/metrics` | what [`crate::metrics`] counts |
 //! | `/.well-known/jwks.json` | public keys of the development issuer, if it is in use |
 
+use crate::admission::Admission;
 use crate::backend::Router as Backends;
 use crate::metrics::{BackendLabel, Metrics};
 use crate::source::{SourceHealth, SourceStatus};
@@ -36,6 +37,8 @@ pub struct Health {
     pub tenants: Tenants,
     /// The backends.
     pub backends: Backends,
+    /// Who is let in.
+    pub admission: Admission,
     /// The change source, if there is one.
     pub source: Option<SourceHealth>,
     /// Public keys of the development issuer.
@@ -82,6 +85,9 @@ async fn readyz(State(health): State<Arc<Health>>) -> Response {
             }
             wrong.push(error.to_string());
         }
+    }
+    if !health.admission.is_ready() {
+        return unready("who is let in has not been read yet");
     }
     if wrong.is_empty() {
         health.answered.store(true, Ordering::SeqCst);

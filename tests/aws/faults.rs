@@ -163,7 +163,6 @@ async fn a_table_that_is_made_after_the_hub_has_started_makes_it_ready() {
     let caller = hub.caller("acme").await;
     let error = caller.subscribe("", b"").await.err().unwrap();
     assert_eq!(error.code(), Code::Unavailable, "{error}");
-    assert!(error.message().contains(aws.table()), "{error}");
     aws.make_table().await;
     let ready = async {
         let mut looks = interval(Duration::from_millis(50));

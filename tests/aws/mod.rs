@@ -1,5 +1,6 @@
 //! The promises of a hub whose truth is in an AWS account.
 
+mod admission;
 mod changes;
 mod commands;
 mod dynamodb;

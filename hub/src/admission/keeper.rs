@@ -84,6 +84,12 @@ impl Admission {
         self.shared.changes.subscribe()
     }
 
+    /// Whether the records were read at some time.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.shared.table.load().is_some()
+    }
+
     /// Waits until the records were read for the first time, but not for longer
     /// than `patience`. Returns whether they were.
     pub async fn ready(&self, patience: Duration) -> bool {

@@ -21,8 +21,9 @@ pub use table::{Policy, Refused, Table};
 use crate::auth::HUB_TENANT;
 use confhub_proto::TenantId;
 
-/// How the keys of all records begin.
-const PREFIX: &str = "access_";
+/// How the keys of all records begin. They are read from whatever store keeps them,
+/// though no row of the settings' table has it: no caller's key may begin so.
+pub(crate) const PREFIX: &str = "access_";
 
 /// The hub's own tenant.
 fn hub_tenant() -> TenantId {

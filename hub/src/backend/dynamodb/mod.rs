@@ -31,6 +31,7 @@ mod write;
 use super::{
     Backend, BackendError, Change, Nature, Opened, Opening, Position, Reading, Revision, Urgency, WriteError,
 };
+use crate::admission::PREFIX as RECORDS;
 use crate::aws::{Account, naming};
 use crate::clock::Clock;
 use crate::config::{LimitSettings, Settings};
@@ -91,8 +92,12 @@ impl Dynamo {
         }
     }
 
-    /// Whether the settings give this key to this backend: the table may hold any.
+    /// Whether the settings give this key to this backend (the table may hold any), or
+    /// it is one of the hub's own records.
     fn owns(&self, key: &Key) -> bool {
+        if key.as_str().starts_with(RECORDS) {
+            return true;
+        }
         let route = self.routes.iter().find(|(prefix, _)| key.as_str().starts_with(prefix.as_str()));
         route.is_some_and(|(_, backend)| backend == KIND)
     }
