@@ -40,6 +40,10 @@ pub(crate) const RENEW_INTERVAL: Duration = Duration::from_secs(2);
 /// How long a source may take to hand out a token.
 pub(crate) const TOKEN_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Largest file with certificates or a key, in bytes: a bundle of all public CAs has
+/// a quarter of it.
+pub(crate) const PEM_BYTES: u64 = 1024 * 1024;
+
 /// Most endpoints of one client.
 pub(crate) const ENDPOINTS: usize = 32;
 
