@@ -35,4 +35,5 @@ mod serve;
 mod shutdown;
 mod slow_reader;
 mod storage;
+mod tls;
 mod wire;

@@ -13,11 +13,17 @@ use tonic::transport::{Channel, Endpoint};
 /// that TLS verifies, stay the endpoint's own, whichever address it is.
 pub(crate) async fn open(address: &Address, dialer: Arc<dyn DynDialer>) -> Result<Channel, String> {
     let socket = address.socket;
+    let (settings, secured) = address.endpoint.settings().await;
     let connector = tower::service_fn(move |_| {
-        let dialer = Arc::clone(&dialer);
-        async move { dialer.dyn_dial(socket).await.map(TokioIo::new) }
+        let (dialer, secured) = (Arc::clone(&dialer), secured.clone());
+        async move {
+            let io = dialer.dyn_dial(socket).await?;
+            match secured {
+                Some(secured) => secured.handshake(io).await.map(TokioIo::new),
+                None => Ok(TokioIo::new(io)),
+            }
+        }
     });
-    let settings = address.endpoint.settings().await;
     let connecting = settings.connect_with_connector(connector);
     connecting.await.map_err(|error| chain(&error))
 }
@@ -56,9 +62,14 @@ pub(crate) async fn open_any(
     found.ok_or_else(|| Error::Unreachable { endpoints: shown.to_owned(), last })
 }
 
+/// Where the transport believes to connect to: who connects, and whether with TLS, is
+/// [`open`]'s.
+const ANYWHERE: &str = "http://hub";
+
 /// How connections of an endpoint are set up, but for TLS.
 pub(super) fn settings(uri: &Uri) -> Endpoint {
-    Endpoint::from(uri.clone())
+    Endpoint::from_static(ANYWHERE)
+        .origin(uri.clone())
         .initial_stream_window_size(limits::WINDOW_BYTES)
         .initial_connection_window_size(limits::WINDOW_BYTES)
         .http2_keep_alive_interval(limits::PING_INTERVAL)

@@ -7,6 +7,11 @@
 
 mod channel;
 mod dialer;
+#[cfg(feature = "tls")]
+mod secure;
+#[cfg(not(feature = "tls"))]
+#[path = "insecure.rs"]
+mod secure;
 mod tls;
 mod url;
 mod words;

@@ -29,8 +29,8 @@ pub(crate) enum Pem {
 /// What all of it holds.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Material {
-    ca: Option<Vec<u8>>,
-    identity: Option<(Vec<u8>, Vec<u8>)>,
+    pub(super) ca: Option<Vec<u8>>,
+    pub(super) identity: Option<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Tls {
@@ -51,56 +51,10 @@ impl Tls {
         };
         Ok(Material { ca, identity })
     }
-
-    /// An endpoint that verifies and shows all of it.
-    #[cfg(feature = "tls")]
-    pub(super) fn secure(
-        &self,
-        endpoint: tonic::transport::Endpoint,
-        host: &str,
-        material: &Material,
-    ) -> Result<tonic::transport::Endpoint, ConfigError> {
-        use tonic::transport::{Certificate, ClientTlsConfig, Identity};
-        let mut config = match (&self.ca, &material.ca) {
-            (Some(pem), Some(text)) => {
-                pem.check_certificates("CA", text)?;
-                ClientTlsConfig::new().ca_certificate(Certificate::from_pem(text))
-            }
-            _ => ClientTlsConfig::new().with_enabled_roots(),
-        };
-        let mut wrong = ("the system's roots".to_owned(), "cannot be used");
-        if let (Some((pem, key)), Some((certificate, secret))) = (&self.identity, &material.identity) {
-            pem.check_certificates("client certificate", certificate)?;
-            wrong =
-                (key.named("key of the client certificate"), "cannot be used, or is another certificate's");
-            config = config.identity(Identity::from_pem(certificate, secret));
-        } else if let Some(pem) = &self.ca {
-            wrong.0 = pem.named("CA");
-        }
-        if let Some(name) = &self.server_name {
-            wrong = (format!("the server name `{name}`"), "cannot be verified");
-        }
-        let config = config.domain_name(self.server_name.as_deref().unwrap_or(host));
-        endpoint.tls_config(config).map_err(|error| ConfigError::Tls {
-            what: wrong.0,
-            reason: format!("{}: {}", wrong.1, super::chain(&error)),
-        })
-    }
-
-    /// Never reached: without the feature no endpoint asks for TLS.
-    #[cfg(not(feature = "tls"))]
-    pub(super) fn secure(
-        &self,
-        endpoint: tonic::transport::Endpoint,
-        _: &str,
-        _: &Material,
-    ) -> Result<tonic::transport::Endpoint, ConfigError> {
-        Ok(endpoint)
-    }
 }
 
 impl Pem {
-    fn named(&self, what: &str) -> String {
+    pub(super) fn named(&self, what: &str) -> String {
         match self {
             Self::File(path) => format!("the {what} in `{}`", path.display()),
             Self::Text(_) => format!("the {what}"),
@@ -124,22 +78,6 @@ impl Pem {
         match text.len() as u64 > limits::PEM_BYTES {
             true => refuse(format!("has more than {} bytes: is it the right one?", limits::PEM_BYTES)),
             false => Ok(text),
-        }
-    }
-
-    /// Without one, nobody would ever be trusted, and nothing would say why.
-    #[cfg(feature = "tls")]
-    fn check_certificates(&self, what: &str, text: &[u8]) -> Result<(), ConfigError> {
-        use rustls_pki_types::CertificateDer;
-        use rustls_pki_types::pem::PemObject as _;
-        let refuse = |reason| Err(ConfigError::Tls { what: self.named(what), reason });
-        let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text).collect();
-        match found {
-            Ok(found) if found.is_empty() => {
-                refuse("holds no certificate: expected is PEM (BEGIN CERTIFICATE)".to_owned())
-            }
-            Ok(_) => Ok(()),
-            Err(error) => refuse(format!("is no PEM: {error}")),
         }
     }
 }
@@ -166,11 +104,11 @@ impl fmt::Debug for Tls {
 
 #[cfg(all(test, feature = "tls"))]
 mod tests {
+    use super::super::secure::Secured;
     use super::*;
 
     fn refused(tls: &Tls) -> String {
-        let endpoint = tonic::transport::Endpoint::from_static("https://hub");
-        let secured = tls.read().and_then(|material| tls.secure(endpoint, "hub", &material));
+        let secured = tls.read().and_then(|material| Secured::new(tls, "hub", &material));
         secured.map(|_| ()).unwrap_err().to_string()
     }
 

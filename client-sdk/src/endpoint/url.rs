@@ -1,6 +1,7 @@
 //! An endpoint's URL, checked.
 
 use super::channel::settings;
+use super::secure::Secured;
 use super::tls::{Material, Tls};
 use crate::ConfigError;
 use confhub_proto::url::{is_loopback, shown};
@@ -26,6 +27,8 @@ pub(crate) struct Endpoint {
 /// How connections are set up, and from what.
 struct Settings {
     endpoint: tonic::transport::Endpoint,
+    /// `None`: plaintext.
+    secured: Option<Secured>,
     material: Material,
 }
 
@@ -72,7 +75,7 @@ impl Endpoint {
     /// How the next connection is set up. The system's roots are read once, which
     /// takes milliseconds; files of the program's own are looked at each time, and
     /// as long as what they hold now is no good, what they held before is used.
-    pub(crate) async fn settings(&self) -> tonic::transport::Endpoint {
+    pub(super) async fn settings(&self) -> (tonic::transport::Endpoint, Option<Secured>) {
         if let Some(tls) = self.tls.as_ref().filter(|tls| tls.changes()) {
             let (uri, host, tls) = (self.uri.clone(), self.host.clone(), tls.clone());
             let known = self.current().material.clone();
@@ -94,7 +97,8 @@ impl Endpoint {
                 }
             }
         }
-        self.current().endpoint.clone()
+        let current = self.current();
+        (current.endpoint.clone(), current.secured.clone())
     }
 
     fn current(&self) -> std::sync::MutexGuard<'_, Settings> {
@@ -131,11 +135,8 @@ impl Settings {
     }
 
     fn from(uri: &Uri, host: &str, tls: Option<&Tls>, material: Material) -> Result<Self, ConfigError> {
-        let endpoint = match tls {
-            Some(tls) => tls.secure(settings(uri), host, &material)?,
-            None => settings(uri),
-        };
-        Ok(Self { endpoint, material })
+        let secured = tls.map(|tls| Secured::new(tls, host, &material)).transpose()?;
+        Ok(Self { endpoint: settings(uri), secured, material })
     }
 }
 

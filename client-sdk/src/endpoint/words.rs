@@ -7,6 +7,7 @@ use std::error::Error;
 /// there is; a promise from outside keeps each of these true.
 const MEANINGS: &[(&str, &str)] = &[
     ("UnknownIssuer", "the hub's certificate is signed by no CA that is trusted here"),
+    ("certificate: BadSignature", "the hub's certificate is signed by no CA that is trusted here"),
     ("certificate not valid for name", "the hub's certificate is for another name"),
     ("certificate expired", "the hub's certificate has expired"),
     ("certificate not valid yet", "the hub's certificate is not valid yet"),

@@ -54,9 +54,11 @@ impl DevCa {
     /// # Errors
     /// If the system gives no randomness.
     pub fn valid(validity: Range<SystemTime>) -> Result<Self, DevCertificateError> {
-        let name = "confhub development CA";
-        let failed = |error| DevCertificateError { names: name.to_owned(), error };
-        let mut params = params(&[], name, &validity).map_err(failed)?;
+        // No two have one name: a client that trusts another one is to say just that,
+        // not that a signature is wrong.
+        let name = format!("confhub development CA {:08x}", fastrand::u32(..));
+        let failed = |error| DevCertificateError { names: name.clone(), error };
+        let mut params = params(&[], &name, &validity).map_err(failed)?;
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate().map_err(failed)?;
