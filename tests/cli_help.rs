@@ -3,10 +3,11 @@
 use crate::support::{command, run};
 use std::process::Stdio;
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 19] = [
     "demo",
     "serve",
     "token",
+    "dev-certificate",
     "get",
     "put",
     "delete",

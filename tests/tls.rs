@@ -14,7 +14,6 @@ use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
-use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
 
 const KEY: &str = "tenant_config_a";
 
@@ -42,9 +41,8 @@ async fn refused(builder: Builder) -> String {
 }
 
 async fn caller(hub: &Hub, certificates: &Certificates) -> Caller {
-    let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(certificates.ca.pem()));
-    let endpoint = Endpoint::from_shared(https(hub)).unwrap().tls_config(tls).unwrap();
-    Caller::over(endpoint, &hub.token("acme")).await
+    let channel = client(hub).ca_pem(certificates.ca.pem()).channel().await.unwrap();
+    Caller::through(channel, &hub.token("acme"))
 }
 
 fn holds(state: &State, value: &str) -> bool {
