@@ -392,6 +392,27 @@ async fn tls_before_1_2_and_protocols_other_than_http_2_are_refused() {
 }
 
 #[tokio::test]
+async fn a_container_has_one_environment_for_its_hub_and_its_health_check() {
+    let certificates = Certificates::of(&["hub.example"]);
+    let folder = tempfile::tempdir().unwrap();
+    let paths = [
+        ("CONFHUB_TLS_CERTIFICATE", certificates.arg("server.pem")),
+        ("CONFHUB_TLS_KEY", certificates.arg("server.key")),
+        ("CONFHUB_CA_FILE", certificates.arg("ca.pem")),
+        ("CONFHUB_CLIENT_CERT", certificates.arg("server.pem")),
+        ("CONFHUB_CLIENT_KEY", certificates.arg("server.key")),
+        ("CONFHUB_SERVER_NAME", "hub.example".to_owned()),
+    ];
+    let mut serve = command();
+    serve.envs(paths.clone());
+    let hub = HubProcess::start_by(serve, folder.path(), &[]).await;
+    let mut health = command();
+    health.arg("health").envs(paths).env("CONFHUB_HEALTH_URL", format!("https://{}/readyz", hub.http));
+    let ran = run(health).await;
+    assert!(ran.code == Some(0) && ran.out.contains("ok"), "{ran:?}");
+}
+
+#[tokio::test]
 async fn tls_is_tried_out_in_two_commands() {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = tempfile::tempdir().unwrap();

@@ -61,7 +61,7 @@ impl Endpoint {
         }
         if !tls && !is_loopback(&host) && !allow_plaintext {
             return refuse(
-                "is beyond this machine and would show the token to the network: use `https://`, or allow \
+                "is plain http beyond this machine and would show the token to the network: use `https://`, or allow \
                  plaintext where something else encrypts",
             );
         }
