@@ -102,7 +102,8 @@ impl fmt::Debug for Tls {
     }
 }
 
-#[cfg(all(test, feature = "tls"))]
+#[cfg(feature = "tls")]
+#[cfg(test)]
 mod tests {
     use super::super::secure::Secured;
     use super::*;
