@@ -36,4 +36,5 @@ mod serve;
 mod shutdown;
 mod slow_reader;
 mod storage;
+mod tls;
 mod wire;

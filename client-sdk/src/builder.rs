@@ -1,19 +1,21 @@
 //! From what a program asks for to a connected client.
 
 use crate::credentials::{Credentials, DynTokenSource};
-use crate::endpoint::{DynDialer, Endpoint, Endpoints};
+use crate::endpoint::{DynDialer, Endpoint, Endpoints, Pem, Tls, open_any};
 use crate::start::{Plan, start};
 use crate::view::View;
 use crate::{Client, ConfigError, Dialer, Error, TcpDialer, TokenSource, limits};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tonic::transport::Channel;
 
 /// Describes a client. An endpoint and a token are needed, all else has a default.
 #[must_use = "a builder does nothing until `connect`"]
 pub struct Builder {
     endpoints: Vec<String>,
     allow_plaintext: bool,
+    tls: Tls,
     credentials: Option<Credentials>,
     service: Option<String>,
     prefixes: Vec<String>,
@@ -31,6 +33,7 @@ impl Default for Builder {
         Self {
             endpoints: Vec::new(),
             allow_plaintext: false,
+            tls: Tls::default(),
             credentials: None,
             service: None,
             prefixes: Vec::new(),
@@ -58,6 +61,50 @@ impl Builder {
     /// readable for all: only where something else encrypts, as a mesh does.
     pub fn allow_plaintext(mut self, allow: bool) -> Self {
         self.allow_plaintext = allow;
+        self
+    }
+
+    /// A PEM file with the CA (or several) that has signed the hubs' certificates, in
+    /// place of the system's roots. Read anew for each connection, so that a new
+    /// file is followed.
+    pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.tls.ca = Some(Pem::File(path.into()));
+        self
+    }
+
+    /// The same as text.
+    pub fn ca_pem(mut self, pem: impl AsRef<[u8]>) -> Self {
+        self.tls.ca = Some(Pem::Text(pem.as_ref().into()));
+        self
+    }
+
+    /// PEM files with the client's certificate and its key, for hubs that let nobody
+    /// else connect. Read anew for each connection, so that new files are followed.
+    /// Who the client is, the token says all the same.
+    pub fn client_certificate_files(
+        mut self,
+        certificate: impl Into<PathBuf>,
+        key: impl Into<PathBuf>,
+    ) -> Self {
+        self.tls.identity = Some((Pem::File(certificate.into()), Pem::File(key.into())));
+        self
+    }
+
+    /// The same as text.
+    pub fn client_certificate(
+        mut self,
+        certificate_pem: impl AsRef<[u8]>,
+        key_pem: impl AsRef<[u8]>,
+    ) -> Self {
+        let text = |pem: &[u8]| Pem::Text(pem.into());
+        self.tls.identity = Some((text(certificate_pem.as_ref()), text(key_pem.as_ref())));
+        self
+    }
+
+    /// The name that the hubs' certificates are for, if it is not the endpoints':
+    /// where they are reached by an address, or through a tunnel.
+    pub fn server_name(mut self, name: impl Into<String>) -> Self {
+        self.tls.server_name = Some(name.into());
         self
     }
 
@@ -160,8 +207,24 @@ impl Builder {
         start(self.plan()?).await
     }
 
-    /// Checks everything that can be checked without asking anybody.
-    fn plan(self) -> Result<Plan, ConfigError> {
+    /// Opens a connection to the first hub that takes one, by the same rules as
+    /// [`connect`](Self::connect), and leaves the rest to the caller: for a tool that
+    /// makes single calls, of the messages of `confhub-proto`. No token is put on
+    /// them. [`connect_timeout`](Self::connect_timeout) bounds the wait.
+    ///
+    /// # Errors
+    /// If the builder was told something impossible, or nobody answers.
+    pub async fn channel(self) -> Result<Channel, Error> {
+        let limit = self.connect_timeout;
+        let (shown, mut rng) = (self.endpoints.join(", "), self.rng());
+        open_any(self.all_endpoints()?, &shown, limit, &mut rng).await
+    }
+
+    fn rng(&self) -> fastrand::Rng {
+        self.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed)
+    }
+
+    fn all_endpoints(&self) -> Result<Endpoints, ConfigError> {
         if self.endpoints.is_empty() {
             return Err(ConfigError::NoEndpoint);
         }
@@ -169,8 +232,14 @@ impl Builder {
             let actual = self.endpoints.len();
             return Err(ConfigError::TooMany { what: "endpoints", actual, limit: limits::ENDPOINTS });
         }
-        let check = |url: &String| Endpoint::new(url, self.allow_plaintext);
-        let endpoints: Vec<_> = self.endpoints.iter().map(check).collect::<Result<_, _>>()?;
+        let check = |url: &String| Endpoint::new(url, self.allow_plaintext, &self.tls);
+        let all: Vec<_> = self.endpoints.iter().map(check).collect::<Result<_, _>>()?;
+        Ok(Endpoints::new(all, Arc::clone(&self.dialer)))
+    }
+
+    /// Checks everything that can be checked without asking anybody.
+    fn plan(self) -> Result<Plan, ConfigError> {
+        let endpoints = self.all_endpoints()?;
         for (name, time) in
             [("connect_timeout", self.connect_timeout), ("fallback_after", self.fallback_after)]
         {
@@ -190,8 +259,9 @@ impl Builder {
                 _ => return refuse("is in a folder that does not exist"),
             }
         }
+        let rng = self.rng();
         Ok(Plan {
-            endpoints: Endpoints::new(endpoints, self.dialer),
+            endpoints,
             shown_endpoints: self.endpoints.join(", "),
             credentials: self.credentials.ok_or(ConfigError::NoToken)?,
             view: View::new(self.service.as_deref(), &self.prefixes, &self.instance)?,
@@ -199,7 +269,7 @@ impl Builder {
             connect_timeout: self.connect_timeout,
             fallback_after: self.fallback_after,
             max_state_bytes: self.max_state_bytes,
-            rng: self.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed),
+            rng,
         })
     }
 }
@@ -208,6 +278,7 @@ impl std::fmt::Debug for Builder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Builder")
             .field("endpoints", &self.endpoints)
+            .field("tls", &self.tls)
             .field("service", &self.service)
             .field("prefixes", &self.prefixes)
             .field("disk", &self.disk)

@@ -29,6 +29,15 @@ pub enum Error {
         /// How the last attempt ended.
         last: String,
     },
+    /// No address takes a connection: see `Builder::channel`.
+    #[error("no hub answers at {endpoints}: {last}")]
+    #[non_exhaustive]
+    Unreachable {
+        /// What was tried.
+        endpoints: String,
+        /// How the last attempt ended.
+        last: String,
+    },
     /// The client has ended for good.
     #[error(transparent)]
     Closed(#[from] Closed),
@@ -39,7 +48,7 @@ impl Error {
     /// rights.
     #[must_use]
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Timeout { .. })
+        matches!(self, Self::Timeout { .. } | Self::Unreachable { .. })
     }
 }
 
@@ -89,6 +98,15 @@ pub enum ConfigError {
     Endpoint {
         /// The endpoint.
         endpoint: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A certificate, a key or a name for `https://` that cannot be used.
+    #[error("{what} {reason}")]
+    #[non_exhaustive]
+    Tls {
+        /// Which, and where it is.
+        what: String,
         /// What is wrong with it.
         reason: String,
     },

@@ -90,7 +90,9 @@
 //!
 //! # Features
 //!
-//! `tls` (default): `https://` endpoints, verified against the system's roots.
+//! `tls` (default): `https://` endpoints, verified against the system's roots or
+//! [a CA of your own](Builder::ca_file), with a [client
+//! certificate](Builder::client_certificate_files) where the hub asks for one.
 //! Without it, only `http://` to this machine, or with
 //! [`Builder::allow_plaintext`].
 
@@ -126,7 +128,7 @@ pub use confhub_proto::{
     Bytes, Content, ContentError, Cursor, CursorError, Entry, EntryError, Key, NameError, ServiceName,
 };
 pub use credentials::{TokenError, TokenRequest, TokenSource};
-pub use endpoint::{Dialer, TcpDialer};
+pub use endpoint::{Dialer, TcpDialer, explain};
 pub use error::{Closed, ConfigError, Error, ValueError};
 pub use follow::{ChangeStream, Changes, Loaded, Typed, Watch};
 pub use snapshot::Snapshot;

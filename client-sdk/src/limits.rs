@@ -21,6 +21,10 @@ pub(crate) const RESOLVE_TIMEOUT: Duration = Duration::from_secs(3);
 /// since there may be another address.
 pub(crate) const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// How long a hub that has asked for a client certificate may take to say whether it
+/// takes it, or to speak first. Beyond this the connection is used as it is.
+pub(crate) const VERDICT_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// How long a hub may take from the request to its Welcome. Well below
 /// `CONNECT_TIMEOUT`, so that a start gets past a hub that hangs. One that has to
 /// load the tenant first goes on doing so, and answers the next attempt.
@@ -39,6 +43,10 @@ pub(crate) const RENEW_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How long a source may take to hand out a token.
 pub(crate) const TOKEN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Largest file with certificates or a key, in bytes: a bundle of all public CAs has
+/// a quarter of it.
+pub(crate) const PEM_BYTES: u64 = 1024 * 1024;
 
 /// Most endpoints of one client.
 pub(crate) const ENDPOINTS: usize = 32;

@@ -11,6 +11,7 @@ use crate::limits::{BULK_READS, CALLS};
 use crate::metrics::{DriftCause, Metrics};
 use crate::source::{Feed, Source, SourceHealth};
 use crate::tenant::Tenants;
+use crate::tls::{Acceptor, Listener, Tls, TlsError};
 use confhub_proto::TenantId;
 use serde::Serialize;
 use std::collections::HashMap;
@@ -48,6 +49,7 @@ pub struct App {
     authenticator: Authenticator,
     edge: Arc<Edge>,
     source: Option<Box<dyn Source>>,
+    tls: Option<Arc<Tls>>,
 }
 
 /// Where a hub listens. The ready file holds it as JSON.
@@ -82,6 +84,9 @@ pub enum StartError {
     /// The issuer or its keys cannot be used.
     #[error(transparent)]
     Auth(#[from] AuthStartError),
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The ready file cannot be written.
     #[error("cannot write the ready file `{}`: {source}", path.display())]
     ReadyFile {
@@ -139,6 +144,10 @@ impl App {
         }
         let feed = Feed::default();
         let metrics = Arc::new(Metrics::new(VERSION));
+        let tls = Tls::open(&settings.tls, clock.clone(), Arc::clone(&metrics)).await?;
+        if tls.is_none() {
+            warn_of_plaintext(addresses);
+        }
         let router = open_backends(&Opening {
             settings: &settings,
             clock: &clock,
@@ -197,7 +206,7 @@ impl App {
             writes: Arc::default(),
             source: source.as_ref().map(|source| (source.kind(), source.health())),
         };
-        Ok(Self { settings, addresses, grpc, http, authenticator, edge: Arc::new(edge), source })
+        Ok(Self { settings, addresses, grpc, http, authenticator, edge: Arc::new(edge), source, tls })
     }
 
     /// Where it listens.
@@ -211,7 +220,7 @@ impl App {
     /// # Errors
     /// If a server ends by itself, or the ready file cannot be written.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
-        let Self { settings, addresses, grpc, http, authenticator, edge, source } = self;
+        let Self { settings, addresses, grpc, http, authenticator, edge, source, tls } = self;
         let (tenants, backends) = (edge.tenants.clone(), edge.router.clone());
         let writes = Arc::clone(&edge.writes);
         let health = Arc::new(Health {
@@ -229,7 +238,8 @@ impl App {
         let (drain, draining) = watch::channel(false);
         let metrics = Arc::clone(&edge.metrics);
         let mut sources: JoinSet<_> = source.map(|source| source.run(draining.clone())).into_iter().collect();
-        let connections = Connections::new(grpc, settings.limits.connections, metrics, draining);
+        let acceptor = Acceptor::grpc(tls.clone());
+        let connections = Connections::new(grpc, acceptor, settings.limits.connections, metrics, draining);
 
         let mut background = JoinSet::new();
         background.spawn(authenticator.clone().refresh_keys());
@@ -239,6 +249,10 @@ impl App {
             tracing::warn!("who is let in could not be read yet: nobody is until it is");
         }
         let admission = edge.admission.clone();
+        let http = Listener { listener: http, acceptor: Acceptor::http(tls.clone()) };
+        if let Some(tls) = tls {
+            background.spawn(tls.follow());
+        }
         let (mut calls, mut probes) = (JoinSet::new(), JoinSet::new());
         let routes = Routes::new(health_service);
         let draining = reached(stopped.clone(), Stage::Draining);
@@ -322,6 +336,19 @@ async fn close(mut sources: JoinSet<()>, writes: &RwLock<()>, backends: &Router)
 fn operators(auth: &AuthSettings) -> Option<TenantId> {
     let default = || auth.issuer.is_none().then(|| TenantId::new(DEV_OPERATORS).ok()).flatten();
     auth.operators.clone().or_else(default)
+}
+
+/// Says at every start that tokens and values can be read on the way.
+fn warn_of_plaintext(addresses: Addresses) {
+    for (setting, address) in [("listen", addresses.grpc), ("http", addresses.http)] {
+        if !address.ip().is_loopback() {
+            tracing::warn!(
+                setting, %address,
+                "PLAINTEXT beyond this machine (`plaintext = true`): whoever is on the way reads and changes what \
+                 passes, tokens too, unless something else encrypts; `tls.certificate` and `tls.key` switch TLS on"
+            );
+        }
+    }
 }
 
 async fn bind(address: SocketAddr, setting: &'static str) -> Result<TcpListener, StartError> {

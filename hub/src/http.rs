@@ -12,6 +12,7 @@ use crate::backend::Router as Backends;
 use crate::metrics::{BackendLabel, Metrics};
 use crate::source::{SourceHealth, SourceStatus};
 use crate::tenant::Tenants;
+use crate::tls::Listener;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -23,7 +24,6 @@ use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tokio::net::TcpListener;
 
 /// What the answers are made of.
 pub struct Health {
@@ -50,7 +50,7 @@ pub struct Health {
 /// # Errors
 /// If the listener fails.
 pub async fn serve(
-    listener: TcpListener,
+    listener: Listener,
     health: Arc<Health>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {

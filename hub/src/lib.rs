@@ -33,4 +33,5 @@ pub mod http;
 pub mod metrics;
 pub mod shutdown;
 pub mod telemetry;
+pub mod tls;
 mod url;

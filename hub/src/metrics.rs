@@ -4,8 +4,10 @@
 //! fixed: no tenant, key or service appears here.
 
 mod source;
+mod tls;
 
 pub use source::{CauseLabel, MessageLabel, MessageOutcome, SourceMetrics};
+pub use tls::TlsMetrics;
 
 use crate::backend::{BackendError, Cause};
 use crate::tenant::Change;
@@ -229,6 +231,8 @@ pub struct Metrics {
     pub publish_delay: Histogram,
     /// Of the change source.
     pub source: SourceMetrics,
+    /// Of TLS.
+    pub tls: TlsMetrics,
 }
 
 impl Metrics {
@@ -268,9 +272,11 @@ impl Metrics {
             // 100 microseconds to 26 seconds.
             publish_delay: Histogram::new(exponential_buckets(0.0001, 4.0, 10)),
             source: SourceMetrics::new(),
+            tls: TlsMetrics::new(),
         };
         metrics.register();
         metrics.source.register(&mut metrics.registry);
+        metrics.tls.register(&mut metrics.registry);
         metrics.start_at_zero();
         metrics
     }

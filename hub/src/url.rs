@@ -4,9 +4,12 @@
 //! A text may say this machine and its name lead elsewhere: whoever dials plain
 //! `http` resolves with [`resolve_here`].
 
+use confhub_proto::url::is_loopback;
 use http::Uri;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
+
+pub(crate) use confhub_proto::url::shown;
 
 /// Checks a URL. `plaintext`: `http` may leave this machine.
 ///
@@ -26,14 +29,6 @@ pub(crate) fn check(url: &str, plaintext: bool) -> Result<Uri, &'static str> {
     }
 }
 
-/// The URL as an error repeats it: without what may be a password.
-pub(crate) fn shown(url: &str) -> String {
-    match url.rsplit_once('@') {
-        Some((_, rest)) => format!("…@{rest}"),
-        None => url.to_owned(),
-    }
-}
-
 /// The addresses of a host on this machine, whatever else the resolver says.
 ///
 /// # Errors
@@ -45,12 +40,6 @@ pub(crate) async fn resolve_here(host: &str, port: u16) -> io::Result<Vec<Socket
         true => Err(io::Error::other(format!("`{host}` is not this machine: use https"))),
         false => Ok(here),
     }
-}
-
-fn is_loopback(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost")
-        || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ pub mod limits;
 mod name;
 mod state;
 mod update;
+pub mod url;
 pub mod wire;
 
 pub use bytes::Bytes;

@@ -25,7 +25,11 @@ impl Caller {
 
     /// The same, over a connection of the test's own making.
     pub async fn over(endpoint: Endpoint, token: &str) -> Self {
-        let channel = endpoint.connect().await.unwrap();
+        Self::through(endpoint.connect().await.unwrap(), token)
+    }
+
+    /// The same, over a connection that there is.
+    pub fn through(channel: Channel, token: &str) -> Self {
         Self {
             config: ConfigServiceClient::new(channel.clone()),
             admin: AdminServiceClient::new(channel.clone()),

@@ -16,6 +16,7 @@ mod random;
 pub mod raw;
 mod sdk;
 mod stream;
+mod tls;
 
 #[cfg(feature = "aws")]
 pub use aws::Aws;
@@ -30,6 +31,7 @@ pub use proxy::Proxy;
 pub use random::{pick, seed};
 pub use sdk::{client, has, until_state, until_status};
 pub use stream::{Event, Stream};
+pub use tls::Certificates;
 
 use std::future::Future;
 use std::time::Duration;

@@ -1,62 +1,77 @@
 //! One connection to one address, ready for calls.
 
-use super::{Address, DynDialer};
-use crate::limits;
+use super::{Address, DynDialer, Endpoints, Round, chain};
+use crate::{Error, limits};
 use http::Uri;
 use hyper_util::rt::TokioIo;
-use std::error::Error;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint};
 
 /// Opens a connection to `address`. The authority of requests, and the name
 /// that TLS verifies, stay the endpoint's own, whichever address it is.
 pub(crate) async fn open(address: &Address, dialer: Arc<dyn DynDialer>) -> Result<Channel, String> {
     let socket = address.socket;
+    let (settings, secured) = address.endpoint.settings().await;
     let connector = tower::service_fn(move |_| {
-        let dialer = Arc::clone(&dialer);
-        async move { dialer.dyn_dial(socket).await.map(TokioIo::new) }
+        let (dialer, secured) = (Arc::clone(&dialer), secured.clone());
+        async move {
+            let io = dialer.dyn_dial(socket).await?;
+            match secured {
+                Some(secured) => secured.handshake(io).await.map(TokioIo::new),
+                None => Ok(TokioIo::new(io)),
+            }
+        }
     });
-    let connecting = address.endpoint.settings().connect_with_connector(connector);
+    let connecting = settings.connect_with_connector(connector);
     connecting.await.map_err(|error| chain(&error))
 }
 
-/// How connections of an endpoint are set up; with TLS if there is a name to
-/// verify.
-pub(super) fn settings(uri: &Uri, verify: Option<&String>) -> Result<Endpoint, tonic::transport::Error> {
-    let endpoint = Endpoint::from(uri.clone())
+/// Opens a connection to the first address that takes one, going through all of
+/// them once.
+pub(crate) async fn open_any(
+    mut endpoints: Endpoints,
+    shown: &str,
+    limit: Duration,
+    rng: &mut fastrand::Rng,
+) -> Result<Channel, Error> {
+    let mut last = format!("no answer within {limit:?}");
+    let found = async {
+        let mut addresses = match endpoints.round(rng).await {
+            Round::Try(addresses) => addresses.into_iter().peekable(),
+            Round::Unresolved(reason) => {
+                last = reason;
+                return None;
+            }
+            // None has been asked yet, so none has asked to be left alone.
+            Round::Wait(_) => return None,
+        };
+        while let Some(address) = addresses.next() {
+            // The last one has all the time that is left.
+            let share = addresses.peek().map_or(limit, |_| limits::DIAL_TIMEOUT);
+            match timeout(share, open(&address, endpoints.dialer())).await {
+                Ok(Ok(channel)) => return Some(channel),
+                Ok(Err(reason)) => last = reason,
+                Err(_) => last = format!("no answer within {share:?}"),
+            }
+        }
+        None
+    };
+    let found = timeout(limit, found).await.ok().flatten();
+    found.ok_or_else(|| Error::Unreachable { endpoints: shown.to_owned(), last })
+}
+
+/// Where the transport believes to connect to: who connects, and whether with TLS, is
+/// [`open`]'s.
+const ANYWHERE: &str = "http://hub";
+
+/// How connections of an endpoint are set up, but for TLS.
+pub(super) fn settings(uri: &Uri) -> Endpoint {
+    Endpoint::from_static(ANYWHERE)
+        .origin(uri.clone())
         .initial_stream_window_size(limits::WINDOW_BYTES)
         .initial_connection_window_size(limits::WINDOW_BYTES)
         .http2_keep_alive_interval(limits::PING_INTERVAL)
-        .keep_alive_timeout(limits::PING_TIMEOUT);
-    match verify {
-        Some(name) => secure(endpoint, name),
-        None => Ok(endpoint),
-    }
-}
-
-#[cfg(feature = "tls")]
-fn secure(endpoint: Endpoint, name: &str) -> Result<Endpoint, tonic::transport::Error> {
-    let tls = tonic::transport::ClientTlsConfig::new().with_enabled_roots();
-    endpoint.tls_config(tls.domain_name(name))
-}
-
-/// Never reached: without the feature no endpoint asks for TLS.
-#[cfg(not(feature = "tls"))]
-fn secure(endpoint: Endpoint, _: &str) -> Result<Endpoint, tonic::transport::Error> {
-    Ok(endpoint)
-}
-
-/// An error with its causes: the outermost alone says only "transport error".
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.ends_with(&next) {
-            text.push_str(": ");
-            text.push_str(&next);
-        }
-        cause = error.source();
-    }
-    text
+        .keep_alive_timeout(limits::PING_TIMEOUT)
 }

@@ -7,12 +7,22 @@
 
 mod channel;
 mod dialer;
+#[cfg(feature = "tls")]
+mod secure;
+#[cfg(not(feature = "tls"))]
+#[path = "insecure.rs"]
+mod secure;
+mod tls;
 mod url;
+mod words;
 
-pub(crate) use channel::{chain, open};
+pub(crate) use channel::{open, open_any};
 pub(crate) use dialer::DynDialer;
 pub use dialer::{Dialer, TcpDialer};
+pub(crate) use tls::{Pem, Tls};
 pub(crate) use url::Endpoint;
+pub(crate) use words::chain;
+pub use words::explain;
 
 use crate::limits;
 use futures_util::future::join_all;

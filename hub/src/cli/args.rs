@@ -16,6 +16,14 @@ pub(crate) struct HubArgs {
     /// Allow http:// beyond this machine, where the token crosses the network readable for all
     #[arg(long)]
     pub(crate) allow_plaintext: bool,
+    #[command(flatten)]
+    pub(crate) trust: TrustArgs,
+    /// A PEM file with a client certificate, for a hub that asks for one
+    #[arg(long, env = "CONFHUB_CLIENT_CERT", requires = "client_key", value_name = "FILE")]
+    pub(crate) client_cert: Option<PathBuf>,
+    /// A PEM file with its key
+    #[arg(long, env = "CONFHUB_CLIENT_KEY", requires = "client_cert", value_name = "FILE")]
+    pub(crate) client_key: Option<PathBuf>,
     /// The token to call with; other users of this machine can see arguments,
     /// so prefer the variable or --token-file
     #[arg(long, env = "CONFHUB_TOKEN", hide_env_values = true, value_name = "JWT")]
@@ -29,6 +37,17 @@ pub(crate) struct HubArgs {
     /// How to print
     #[arg(long, env = "CONFHUB_OUTPUT", value_enum, default_value_t = Output::Text, value_name = "FORMAT")]
     pub(crate) output: Output,
+}
+
+/// What the hub's certificate is verified by.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct TrustArgs {
+    /// A PEM file with the CA of the hub's certificate, in place of the system's roots
+    #[arg(long, env = "CONFHUB_CA_FILE", value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// The name in the hub's certificate, if it is not the one that is called
+    #[arg(long, env = "CONFHUB_SERVER_NAME", value_name = "NAME")]
+    pub(crate) server_name: Option<String>,
 }
 
 /// A token, which no debug output shows.

@@ -56,7 +56,7 @@ pub(crate) enum CliError {
         /// As given.
         endpoint: String,
         /// What is wrong with it.
-        reason: &'static str,
+        reason: String,
     },
     /// Nobody listens there, or nobody that speaks our protocol.
     #[error("no hub answers at {endpoint}: {reason}")]
@@ -233,7 +233,10 @@ impl CliError {
                 "is it running? `confhub serve` starts one here; \
                  --endpoint or CONFHUB_ENDPOINT names another",
             ),
-            Self::Endpoint { .. } => Some("for example: https://confhub.example.com, http://127.0.0.1:7600"),
+            Self::Endpoint { .. } => Some(
+                "for example: https://confhub.example.com, http://127.0.0.1:7600; \
+                 --allow-plaintext allows http:// elsewhere",
+            ),
             Self::Hub { status, .. } => match status.code() {
                 Code::Unauthenticated => Some(GET_A_TOKEN),
                 Code::PermissionDenied => Some(

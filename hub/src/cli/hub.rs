@@ -3,20 +3,19 @@
 
 use super::args::HubArgs;
 use super::error::CliError;
-use crate::url;
+use super::live;
+use confhub_client::explain;
 use confhub_proto::wire::access_service_client::AccessServiceClient;
 use confhub_proto::wire::admin_service_client::AdminServiceClient;
 use confhub_proto::wire::config_service_client::ConfigServiceClient;
 use confhub_proto::{Entry, limits, wire};
-use hyper_util::rt::TokioIo;
-use std::error::Error;
-use std::io::{self, Read};
+use std::error::Error as _;
+use std::io::Read;
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Channel, ClientTlsConfig, Endpoint, Uri};
+use tonic::transport::Channel;
 
 /// Largest answer that is accepted, in bytes: the history of a key whose 100
 /// versions are as large as any hub allows.
@@ -44,16 +43,8 @@ impl Hub {
     /// If there is no token, the endpoint is not usable, or nobody answers.
     pub(crate) async fn connect(args: &HubArgs) -> Result<Self, CliError> {
         let bearer = Bearer::new(&token(args)?)?;
-        let endpoint = endpoint(&args.endpoint, args.allow_plaintext)?.connect_timeout(args.timeout);
-        let plaintext = endpoint.uri().scheme_str() == Some("http");
-        let channel = match plaintext && !args.allow_plaintext {
-            true => endpoint.connect_with_connector(tower::service_fn(dial_loopback)).await,
-            false => endpoint.connect().await,
-        };
-        let channel = channel.map_err(|error| CliError::Unreachable {
-            endpoint: args.endpoint.clone(),
-            reason: root_cause(&error),
-        })?;
+        let channel = live::builder(args).channel().await;
+        let channel = channel.map_err(|error| live::failed(&args.endpoint, error))?;
         Ok(Self { endpoint: args.endpoint.clone(), timeout: args.timeout, channel, bearer })
     }
 
@@ -162,7 +153,7 @@ impl Hub {
         // A status with a cause was made up on this side: no hub has said it.
         if status.source().is_some() {
             let (endpoint, call) = (self.endpoint.clone(), call.to_owned());
-            return CliError::Broken { endpoint, call, reason: root_cause(&status) };
+            return CliError::Broken { endpoint, call, reason: explain(&status) };
         }
         CliError::Hub { call: call.to_owned(), status: Box::new(status) }
     }
@@ -222,52 +213,30 @@ pub(crate) fn token(args: &HubArgs) -> Result<String, CliError> {
     }
 }
 
-/// Checks an endpoint: a token never travels in the clear off this machine.
-///
-/// # Errors
-/// If it is no URL, has a path, or would send the token in the clear.
-fn endpoint(text: &str, allow_plaintext: bool) -> Result<Endpoint, CliError> {
-    let refuse = |reason| CliError::Endpoint { endpoint: url::shown(text), reason };
-    let uri = url::check(text, allow_plaintext).map_err(refuse)?;
-    if !matches!(uri.path(), "" | "/") || uri.query().is_some() {
-        return Err(refuse("has a path; only scheme, host and port are used"));
-    }
-    if uri.scheme_str() == Some("http") {
-        return Ok(Endpoint::from(uri));
-    }
-    Endpoint::from(uri)
-        .tls_config(ClientTlsConfig::new().with_native_roots())
-        .map_err(|_| refuse("cannot be used with TLS"))
-}
-
-/// Connects to this machine alone, wherever the resolver says that a name leads.
-async fn dial_loopback(uri: Uri) -> io::Result<TokioIo<TcpStream>> {
-    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-    let here = url::resolve_here(host, uri.port_u16().unwrap_or(80)).await?;
-    let stream = TcpStream::connect(here.as_slice()).await?;
-    stream.set_nodelay(true)?;
-    Ok(TokioIo::new(stream))
-}
-
-fn root_cause(error: &dyn Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::args::TrustArgs;
+    use super::super::output::Output;
     use super::*;
+    use std::io;
+    use tonic::transport::Endpoint;
 
-    #[test]
-    fn a_token_never_leaves_the_machine_in_the_clear() {
-        for good in
-            ["http://127.0.0.1:7600", "http://LOCALHOST:1", "http://[::1]:7600/", "https://hub.example.com"]
-        {
-            assert!(endpoint(good, false).is_ok(), "{good}");
+    fn args(endpoint: &str, allow_plaintext: bool) -> HubArgs {
+        HubArgs {
+            endpoint: endpoint.to_owned(),
+            allow_plaintext,
+            trust: TrustArgs::default(),
+            client_cert: None,
+            client_key: None,
+            token: Some("a.b.c".into()),
+            token_file: None,
+            timeout: Duration::from_millis(1),
+            output: Output::Text,
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_never_leaves_the_machine_in_the_clear() {
         for bad in [
             "http://hub.example.com",
             "http://10.0.0.1:7600",
@@ -279,21 +248,15 @@ mod tests {
             "",
             "http://",
         ] {
-            let error = endpoint(bad, false).err().unwrap_or_else(|| panic!("{bad} was taken"));
+            let error = Hub::connect(&args(bad, false)).await.unwrap_err();
+            assert!(matches!(error, CliError::Endpoint { .. }), "{bad}: {error}");
             assert!(error.to_string().contains(bad), "{error}");
         }
-        assert!(endpoint("http://hub:7600", true).is_ok());
-        let error = endpoint("http://me:hunter2@127.0.0.1:7600", true).unwrap_err().to_string();
+        let error = Hub::connect(&args("http://me:hunter2@127.0.0.1:7600", true)).await.unwrap_err();
+        let error = error.to_string();
         assert!(error.contains("a user") && !error.contains("hunter2"), "{error}");
-    }
-
-    #[tokio::test]
-    async fn a_name_that_leads_elsewhere_is_not_dialed() {
-        let error = dial_loopback("http://192.0.2.1:7600".parse().unwrap()).await.unwrap_err().to_string();
-        assert!(error.contains("is not this machine"), "{error}");
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let here = format!("http://localhost:{}", listener.local_addr().unwrap().port());
-        assert!(dial_loopback(here.parse().unwrap()).await.is_ok());
+        let error = Hub::connect(&args("http://127.0.0.1:1", false)).await.unwrap_err();
+        assert!(matches!(error, CliError::Unreachable { .. }), "{error}");
     }
 
     fn nowhere() -> Hub {

@@ -3,7 +3,7 @@
 use super::args::HubArgs;
 use super::error::CliError;
 use super::hub;
-use confhub_client::{Client, Closed, Error, Status};
+use confhub_client::{Builder, Client, Closed, ConfigError, Error, Status};
 use confhub_proto::{Prefix, ServiceName};
 
 /// Connects and waits for the first state.
@@ -12,11 +12,7 @@ pub(crate) async fn connect(
     service: Option<&ServiceName>,
     prefixes: &[Prefix],
 ) -> Result<Client, CliError> {
-    let mut builder = Client::builder()
-        .endpoint(&args.endpoint)
-        .allow_plaintext(args.allow_plaintext)
-        .connect_timeout(args.timeout)
-        .instance("confhub-cli");
+    let mut builder = builder(args).instance("confhub-cli");
     builder = match &args.token_file {
         // Read anew for each connection: whoever renews it is followed.
         Some(path) => builder.token_file(path),
@@ -31,11 +27,34 @@ pub(crate) async fn connect(
     builder.connect().await.map_err(|error| failed(&args.endpoint, error))
 }
 
+/// Where the hub is, and how it is verified.
+pub(crate) fn builder(args: &HubArgs) -> Builder {
+    let mut builder = Client::builder()
+        .endpoint(&args.endpoint)
+        .allow_plaintext(args.allow_plaintext)
+        .connect_timeout(args.timeout);
+    if let Some(path) = &args.trust.ca_file {
+        builder = builder.ca_file(path);
+    }
+    if let Some(name) = &args.trust.server_name {
+        builder = builder.server_name(name);
+    }
+    if let (Some(certificate), Some(key)) = (&args.client_cert, &args.client_key) {
+        builder = builder.client_certificate_files(certificate, key);
+    }
+    builder
+}
+
 /// An SDK's error as one of ours.
 pub(crate) fn failed(endpoint: &str, error: Error) -> CliError {
     match error {
         Error::Closed(reason) => CliError::Ended(reason),
-        Error::Timeout { last, .. } => CliError::Unreachable { endpoint: endpoint.to_owned(), reason: last },
+        Error::Timeout { last, .. } | Error::Unreachable { last, .. } => {
+            CliError::Unreachable { endpoint: endpoint.to_owned(), reason: last }
+        }
+        Error::Config(ConfigError::Endpoint { endpoint, reason, .. }) => {
+            CliError::Endpoint { endpoint, reason }
+        }
         error => CliError::Usage(error.to_string()),
     }
 }

@@ -22,7 +22,7 @@ mod round_trip;
 mod value;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use commands::{Aws, Completions, Health, Operator, Serve, Token};
+use commands::{Aws, Completions, DevCertificate, Health, Operator, Serve, Token};
 use demo::Demo;
 use error::CliError;
 use exit::Exit;
@@ -65,6 +65,7 @@ enum Command {
     Demo(Demo),
     Serve(Serve),
     Token(Token),
+    DevCertificate(DevCertificate),
     #[command(flatten)]
     Operator(Operator),
     Health(Health),
@@ -80,6 +81,7 @@ pub fn main() -> ExitCode {
         Command::Operator(operator) => operator.output(),
         Command::Demo(demo) => demo.output,
         Command::Token(token) => token.output,
+        Command::DevCertificate(certificate) => certificate.output,
         Command::Aws(aws) => aws.output(),
         Command::Serve(_) | Command::Health(_) | Command::Completions(_) => Output::Text,
     };
@@ -87,6 +89,7 @@ pub fn main() -> ExitCode {
         Command::Demo(demo) => demo.run(),
         Command::Serve(serve) => serve.run(),
         Command::Token(token) => token.run(),
+        Command::DevCertificate(certificate) => certificate.run(),
         Command::Operator(operator) => wait(operator.run(&mut std::io::stdout())),
         Command::Aws(aws) => wait(aws.run(&mut std::io::stdout())),
         Command::Health(health) => wait(health.run(&mut std::io::stdout())),

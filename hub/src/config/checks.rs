@@ -11,6 +11,7 @@ pub(super) fn across(loaded: &Loaded, backends: &[&str], errors: &mut Vec<Config
     issuer(loaded, &mut found);
     routes(loaded, backends, &mut found);
     ports(loaded, &mut found);
+    tls(loaded, &mut found);
     sizes(loaded, &mut found);
     aws::change_events(loaded, &mut found);
     // Where a part is wrong by itself, the default stands in its place: what
@@ -107,6 +108,49 @@ fn ports(loaded: &Loaded, found: &mut Vec<Found>) {
             &["http", "listen"],
             format!("`{http}` is the address of `listen` too: give them different ports"),
         ));
+    }
+}
+
+fn tls(loaded: &Loaded, found: &mut Vec<Found>) {
+    let settings = &loaded.settings;
+    let tls = &settings.tls;
+    let incomplete = |other| format!("is set, but `{other}` is not: TLS needs both");
+    match (&tls.certificate, &tls.key) {
+        (Some(_), None) => found.push((&["tls.certificate", "tls.key"], incomplete("tls.key"))),
+        (None, Some(_)) => found.push((&["tls.key", "tls.certificate"], incomplete("tls.certificate"))),
+        (Some(_), Some(_)) if settings.plaintext => found.push((
+            &["plaintext", "tls.certificate"],
+            "is true, but `tls.certificate` is set: with it both ports speak TLS and nothing else".to_owned(),
+        )),
+        (None, None) if tls.client_ca.is_some() => found.push((
+            &["tls.client-ca", "tls.certificate"],
+            "has no effect without `tls.certificate` and `tls.key`: there are no certificates in plaintext"
+                .to_owned(),
+        )),
+        _ => {}
+    }
+    if tls.client_ca.is_none() && tls.client_certificates != super::ClientCertificates::Required {
+        found.push((
+            &["tls.client-certificates", "tls.client-ca"],
+            "has no effect without `tls.client-ca`: no client is asked for a certificate".to_owned(),
+        ));
+    }
+    let secured = tls.certificate.is_some() || tls.key.is_some();
+    let ports: [(&'static [&'static str], _); 2] = [
+        (&["listen", "tls.certificate", "tls.key", "plaintext"], settings.listen),
+        (&["http", "tls.certificate", "tls.key", "plaintext"], settings.http),
+    ];
+    for (names, address) in ports {
+        if !secured && !settings.plaintext && !address.ip().is_loopback() {
+            found.push((
+                names,
+                format!(
+                    "`{address}` is beyond this machine, and without TLS tokens and values can be read on the \
+                     way there: set `tls.certificate` and `tls.key`, or, where something else encrypts, say so \
+                     with `plaintext = true`"
+                ),
+            ));
+        }
     }
 }
 

@@ -13,8 +13,17 @@ const PREFIX: &str = "CONFHUB_";
 pub(super) const CONFIG: &str = "CONFHUB_CONFIG";
 
 /// Variables that are not settings of the hub: the client commands read them.
-const OTHERS: [&str; 5] =
-    [CONFIG, "CONFHUB_ENDPOINT", "CONFHUB_TOKEN", "CONFHUB_OUTPUT", "CONFHUB_HEALTH_URL"];
+const OTHERS: [&str; 9] = [
+    CONFIG,
+    "CONFHUB_ENDPOINT",
+    "CONFHUB_TOKEN",
+    "CONFHUB_OUTPUT",
+    "CONFHUB_HEALTH_URL",
+    "CONFHUB_CA_FILE",
+    "CONFHUB_SERVER_NAME",
+    "CONFHUB_CLIENT_CERT",
+    "CONFHUB_CLIENT_KEY",
+];
 
 /// What the variables set. One that begins like ours but is none is a mistake:
 /// a misspelt limit would otherwise go unnoticed. An empty one sets nothing, as

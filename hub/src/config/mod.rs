@@ -28,7 +28,7 @@ pub use error::{ConfigError, ConfigErrors};
 pub use flags::ServeArgs;
 pub use load::{Loaded, load};
 pub use settings::{
-    AuthSettings, AwsSettings, JwksLocation, LimitSettings, LogFormat, LogSettings, ParameterTier, Profile,
-    Settings, StringLists, TimeSettings, UnknownTenants, WithoutService,
+    AuthSettings, AwsSettings, ClientCertificates, JwksLocation, LimitSettings, LogFormat, LogSettings,
+    ParameterTier, Profile, Settings, StringLists, TimeSettings, TlsSettings, UnknownTenants, WithoutService,
 };
 pub use source::Source;

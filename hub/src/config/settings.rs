@@ -17,12 +17,16 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Address of the HTTP port: health, metrics, development keys.
     pub http: SocketAddr,
+    /// Allow plaintext beyond this machine, where there is no TLS.
+    pub plaintext: bool,
     /// File that receives the bound addresses as JSON once the hub is ready.
     pub ready_file: Option<PathBuf>,
     /// Which backend owns the keys of which prefix; the longest prefix wins.
     pub backends: Vec<(Prefix, String)>,
     /// Whose tokens are accepted, and how they are read.
     pub auth: AuthSettings,
+    /// TLS, on both ports.
+    pub tls: TlsSettings,
     /// The AWS account, for the backends and the change source that need one.
     pub aws: AwsSettings,
     /// Bounds.
@@ -81,6 +85,32 @@ pub enum WithoutService {
     Any,
     /// Shared entries alone, unless it may write.
     Shared,
+}
+
+/// TLS, on both ports.
+#[derive(Debug, Clone)]
+pub struct TlsSettings {
+    /// PEM file with the hub's certificate, and those between it and its CA.
+    pub certificate: Option<PathBuf>,
+    /// PEM file with the certificate's key.
+    pub key: Option<PathBuf>,
+    /// PEM file with the CAs whose clients may connect to the gRPC port. `None`:
+    /// clients need no certificate.
+    pub client_ca: Option<PathBuf>,
+    /// Whether clients need a certificate if there is such a CA.
+    pub client_certificates: ClientCertificates,
+    /// Time between two looks at the files.
+    pub reload: Duration,
+}
+
+/// Whether clients need a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientCertificates {
+    /// Whoever has none is refused.
+    Required,
+    /// Whoever has one needs a good one; others are served too. For the time in which
+    /// clients are given theirs.
+    Optional,
 }
 
 /// Where truth is.
@@ -215,9 +245,11 @@ impl Default for Settings {
             data_dir: "confhub-data".into(),
             listen: ([127, 0, 0, 1], 7600).into(),
             http: ([127, 0, 0, 1], 7601).into(),
+            plaintext: false,
             ready_file: None,
             backends: Profile::Embedded.backends(),
             auth: AuthSettings::default(),
+            tls: TlsSettings::default(),
             aws: AwsSettings::default(),
             limits: LimitSettings::default(),
             times: TimeSettings::default(),
@@ -280,6 +312,18 @@ impl Default for AuthSettings {
             without_service: WithoutService::Any,
             leeway: Duration::from_secs(30),
             jwks_refresh: Duration::from_secs(300),
+        }
+    }
+}
+
+impl Default for TlsSettings {
+    fn default() -> Self {
+        Self {
+            certificate: None,
+            key: None,
+            client_ca: None,
+            client_certificates: ClientCertificates::Required,
+            reload: Duration::from_secs(10),
         }
     }
 }

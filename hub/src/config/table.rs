@@ -9,7 +9,10 @@ use super::form::{
     Size, Span, Switch, Text, Words,
 };
 use super::source::Raw;
-use super::{LogFormat, ParameterTier, Profile, Settings, StringLists, UnknownTenants, WithoutService};
+use super::{
+    ClientCertificates, LogFormat, ParameterTier, Profile, Settings, StringLists, UnknownTenants,
+    WithoutService,
+};
 use std::time::Duration;
 
 /// One setting.
@@ -107,6 +110,8 @@ pub(super) static TABLE: &[&'static dyn Setting] = &[
         "Address of the gRPC port; port 0 lets the system choose", listen),
     row!("http", Some("http"), Address,
         "Address of the HTTP port: health, metrics, development keys", http),
+    row!("plaintext", None, Switch,
+        "Allow plaintext beyond this machine, where something else encrypts", plaintext),
     row!("ready-file", Some("ready-file"), OptionalPath,
         "File that receives the bound addresses as JSON once the hub is ready", ready_file),
     row!("backends", None, Routes,
@@ -139,6 +144,18 @@ pub(super) static TABLE: &[&'static dyn Setting] = &[
         "Clock difference that is forgiven in `exp`, `nbf` and `iat`", auth.leeway),
     row!("auth.jwks-refresh", None, span(1_000, DAY),
         "Time between two reads of the issuer's keys", auth.jwks_refresh),
+    row!("tls.certificate", Some("tls-certificate"), OptionalPath,
+        "PEM file with the certificate of both ports; none: plaintext", tls.certificate),
+    row!("tls.key", Some("tls-key"), OptionalPath,
+        "PEM file with the certificate's private key", tls.key),
+    row!("tls.client-ca", Some("tls-client-ca"), OptionalPath,
+        "PEM file with the CAs that sign the certificates of clients of the gRPC port; none: clients need none",
+        tls.client_ca),
+    row!("tls.client-certificates", None,
+        Choice(&[("required", ClientCertificates::Required), ("optional", ClientCertificates::Optional)]),
+        "Whether a client without a certificate is refused, if there is such a CA", tls.client_certificates),
+    row!("tls.reload", None, span(100, HOUR),
+        "Time between two looks whether these files have changed", tls.reload),
     row!("aws.region", None, OptionalText,
         "Region of the stores and queues; none: as the AWS SDK finds it (AWS_REGION, profile, metadata)",
         aws.region),

@@ -2,6 +2,7 @@
 
 use super::stall::Breaker;
 use crate::metrics::Metrics;
+use crate::tls::{Acceptor, Io};
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -11,11 +12,12 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::{Sleep, sleep, timeout};
+use tokio::time::{Instant, Sleep, sleep, timeout_at};
 use tokio_stream::Stream;
 use tonic::transport::server::Connected;
 
-/// Longest wait for the connection preface of HTTP/2 (RFC 9113, 3.4).
+/// Longest wait for the connection preface of HTTP/2 (RFC 9113, 3.4), with the TLS
+/// handshake before it.
 const PREFACE_WAIT: Duration = Duration::from_secs(10);
 
 /// Bytes of that preface.
@@ -29,6 +31,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// rather than waiting in this one's backlog.
 pub struct Connections {
     listener: TcpListener,
+    acceptor: Acceptor,
     places: Arc<Semaphore>,
     metrics: Arc<Metrics>,
     draining: watch::Receiver<bool>,
@@ -44,12 +47,13 @@ impl Connections {
     #[must_use]
     pub fn new(
         listener: TcpListener,
+        acceptor: Acceptor,
         limit: usize,
         metrics: Arc<Metrics>,
         draining: watch::Receiver<bool>,
     ) -> Self {
         let places = Arc::new(Semaphore::new(limit));
-        Self { listener, places, metrics, draining, pause: None, told: false }
+        Self { listener, acceptor, places, metrics, draining, pause: None, told: false }
     }
 
     /// Says once what is wrong, until it has been right again.
@@ -69,14 +73,17 @@ impl Connections {
             tracing::debug!(%error, "cannot switch off Nagle's algorithm");
         }
         self.metrics.connections.inc();
-        let mut draining = self.draining.clone();
-        let silence = async move {
-            let told = draining.wait_for(|draining| *draining);
-            let _ = timeout(PREFACE_WAIT, told).await;
+        let deadline = Instant::now() + PREFACE_WAIT;
+        let silence = || {
+            let mut draining = self.draining.clone();
+            async move {
+                let told = draining.wait_for(|draining| *draining);
+                let _ = timeout_at(deadline, told).await;
+            }
         };
         Some(Connection {
-            stream,
-            silence: Some(Box::pin(silence)),
+            stream: self.acceptor.accept(stream, silence()),
+            silence: Some(Box::pin(silence())),
             spoken: 0,
             breaker: Breaker::default(),
             metrics: Arc::clone(&self.metrics),
@@ -119,7 +126,7 @@ fn is_one_peers(error: &io::Error) -> bool {
 
 /// One connection, which gives its place back when it is closed.
 pub struct Connection {
-    stream: TcpStream,
+    stream: Io,
     /// Ends when a peer has been silent for too long; `None` once it has spoken.
     silence: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     /// Bytes that the peer has sent while this was counted.

@@ -1,18 +1,25 @@
 //! `health`: what a container asks to know whether the hub in it is well.
 
+use crate::cli::args::TrustArgs;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::output::{self, Out, Output, escaped};
-use crate::url;
+use crate::{tls, url};
 use bytes::Bytes;
 use clap::Args;
+use confhub_client::explain;
 use http::{StatusCode, Uri};
 use http_body_util::{BodyExt, Empty, Limited};
+use hyper_rustls::{ConfigBuilderExt as _, FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
+use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::pki_types::ServerName;
 
 /// Longest wait for the whole answer: shorter than what containers are given for
 /// a check, so that the reason is told before the check is ended.
@@ -32,6 +39,7 @@ const BODY_BYTES: usize = 64 * 1024;
 Examples:
   confhub health
   confhub health --url http://127.0.0.1:7601/livez
+  confhub health --url https://localhost:7601/readyz --ca-file ./tls/ca.pem
   HEALTHCHECK CMD [\"confhub\", \"health\"]     (in a Dockerfile)
 
 Prints what the hub answers. Exit code 0 if that has status 200, 1 otherwise."
@@ -45,15 +53,14 @@ pub(crate) struct Health {
         value_name = "URL"
     )]
     url: String,
+    #[command(flatten)]
+    trust: TrustArgs,
 }
 
 impl Health {
     pub(crate) async fn run(self, out: Out<'_>) -> Result<Exit, CliError> {
         let refuse = |reason| CliError::Usage(format!("the address `{}` {reason}", url::shown(&self.url)));
         let uri = url::check(&self.url, true).map_err(refuse)?;
-        if uri.scheme_str() != Some("http") {
-            return Err(refuse("is no http:// address, and a hub's HTTP port speaks nothing else"));
-        }
         let (status, body) = self.ask(uri).await.map_err(|reason| self.failed(&reason))?;
         let text = String::from_utf8_lossy(&body);
         let lines: Vec<_> = text.lines().map(escaped).collect();
@@ -69,8 +76,13 @@ impl Health {
 
     async fn ask(&self, uri: Uri) -> Result<(StatusCode, Bytes), String> {
         let answer = async {
-            let client = Client::builder(TokioExecutor::new()).build_http::<Empty<Bytes>>();
-            let answer = client.get(uri).await.map_err(|error| root_cause(&error))?;
+            let builder = Client::builder(TokioExecutor::new());
+            let answer = if uri.scheme_str() == Some("https") {
+                builder.build::<_, Empty<Bytes>>(self.connector()?).get(uri).await
+            } else {
+                builder.build_http::<Empty<Bytes>>().get(uri).await
+            };
+            let answer = answer.map_err(|error| explain(&error))?;
             let status = answer.status();
             let body = Limited::new(answer.into_body(), BODY_BYTES).collect().await;
             Ok((status, body.map_err(|error| error.to_string())?.to_bytes()))
@@ -79,18 +91,28 @@ impl Health {
         timeout(PATIENCE, answer).await.unwrap_or_else(|_| late())
     }
 
+    fn connector(&self) -> Result<HttpsConnector<HttpConnector>, String> {
+        let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+        let builder = builder.with_safe_default_protocol_versions().map_err(|error| error.to_string())?;
+        let builder = match &self.trust.ca_file {
+            Some(path) => builder
+                .with_root_certificates(tls::roots("--ca-file", path).map_err(|error| error.to_string())?),
+            None => builder.with_native_roots().map_err(|error| format!("no roots to verify by: {error}"))?,
+        };
+        let connector =
+            HttpsConnectorBuilder::new().with_tls_config(builder.with_no_client_auth()).https_only();
+        let Some(name) = &self.trust.server_name else {
+            return Ok(connector.enable_http1().build());
+        };
+        let wrong = |error| format!("`{name}` (`--server-name`) is no name of a server: {error}");
+        let name = ServerName::try_from(name.clone()).map_err(wrong)?;
+        Ok(connector.with_server_name_resolver(FixedServerNameResolver::new(name)).enable_http1().build())
+    }
+
     /// Whatever lies in the way, the hub is not well: a check knows one code for that.
     fn failed(&self, reason: &str) -> CliError {
         CliError::Failed(format!("no answer from {}: {reason}", self.url))
     }
-}
-
-fn root_cause(error: &dyn Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }
 
 #[cfg(test)]
@@ -112,7 +134,7 @@ mod tests {
             }
         });
         let mut out = Vec::new();
-        let ended = Health { url }.run(&mut out).await;
+        let ended = Health { url, trust: TrustArgs::default() }.run(&mut out).await;
         server.abort();
         (ended, String::from_utf8(out).unwrap())
     }
@@ -139,10 +161,10 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_there_is_a_failure_and_a_wrong_address_one_of_usage() {
-        let ask = |url: &str| Health { url: url.to_owned() };
+        let ask = |url: &str| Health { url: url.to_owned(), trust: TrustArgs::default() };
         let error = ask("http://127.0.0.1:1/readyz").run(&mut Vec::new()).await.unwrap_err();
         assert!(error.exit() == Exit::Failure && error.to_string().contains("refused"), "{error}");
-        for wrong in ["https://127.0.0.1/readyz", "127.0.0.1:7601", "http://u:p@127.0.0.1/"] {
+        for wrong in ["ftp://127.0.0.1/readyz", "127.0.0.1:7601", "http://u:p@127.0.0.1/"] {
             let error = ask(wrong).run(&mut Vec::new()).await.unwrap_err();
             assert!(error.exit() == Exit::Usage && !error.to_string().contains("u:p"), "{error}");
         }

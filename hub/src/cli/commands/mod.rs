@@ -1,11 +1,12 @@
 //! The operator's commands: each is a client of the hub's API, and nothing more;
-//! `serve`, `token`, `health` and `aws` are those that are none.
+//! `serve`, `token`, `dev-certificate`, `health` and `aws` are those that are none.
 
 mod access;
 mod apply;
 mod aws;
 mod completions;
 mod delete;
+mod dev_certificate;
 mod diff;
 mod export;
 mod get;
@@ -22,6 +23,7 @@ mod watch;
 
 pub(crate) use aws::Aws;
 pub(crate) use completions::Completions;
+pub(crate) use dev_certificate::DevCertificate;
 pub(crate) use health::Health;
 pub(crate) use serve::Serve;
 pub(crate) use token::Token;

@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::auth::{DevClaims, DevIssuer, Role};
-use crate::cli::args::{HubArgs, Token};
+use crate::cli::args::{HubArgs, Token, TrustArgs};
 use crate::cli::error::CliError;
 use crate::cli::output::Output;
 use crate::clock::system_clock;
@@ -102,6 +102,9 @@ impl Stage {
         HubArgs {
             endpoint: self.endpoint(),
             allow_plaintext: false,
+            trust: TrustArgs::default(),
+            client_cert: None,
+            client_key: None,
             token: Some(Token(token)),
             token_file: None,
             timeout: PATIENCE,

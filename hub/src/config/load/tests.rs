@@ -42,7 +42,7 @@ fn assert_one(mistakes: &[String], parts: &[&str]) {
 #[test]
 fn later_places_win() {
     let file = file(
-        "listen = '1.1.1.1:1'\nhttp = '1.1.1.1:2'\n[auth]\ndevelopment = true\n[times]\nheartbeat = '1s'\ndrain = '2s'\n[log]\nformat = 'json'\n",
+        "plaintext = true\nlisten = '1.1.1.1:1'\nhttp = '1.1.1.1:2'\n[auth]\ndevelopment = true\n[times]\nheartbeat = '1s'\ndrain = '2s'\n[log]\nformat = 'json'\n",
     );
     let path = file.path().to_str().unwrap();
     let variables =
@@ -58,7 +58,7 @@ fn later_places_win() {
     assert_eq!(settings.log.format, LogFormat::Json);
     assert_eq!(settings.times.reconcile, Settings::default().times.reconcile);
     let source = |name: &str| loaded.source(name).unwrap().to_string();
-    assert_eq!(source("times.drain"), format!("file {path}, line 7"));
+    assert_eq!(source("times.drain"), format!("file {path}, line 8"));
     assert_eq!(source("http"), "environment CONFHUB_HTTP");
     assert_eq!(source("times.heartbeat"), "flag --heartbeat");
     assert_eq!(source("limits.streams"), "flag --set");
@@ -188,13 +188,44 @@ fn an_empty_variable_takes_no_issuer_away() {
 #[test]
 fn development_tokens_beyond_this_machine_need_a_word() {
     for beyond in ["0.0.0.0:7600", "[::]:7600", "10.0.0.1:7600"] {
-        let refused = mistakes(&format!("listen = '{beyond}'"));
+        let refused = mistakes(&format!("plaintext = true\nlisten = '{beyond}'"));
         assert_one(&refused, &["listen (file", beyond, "auth.development = true"]);
         for leave in ["auth.development = true", "auth.issuer = 'i'\nauth.jwks = 'keys.json'"] {
-            assert!(load_file(&format!("listen = '{beyond}'\n{leave}")).is_ok(), "{beyond} {leave}");
+            assert!(
+                load_file(&format!("plaintext = true\nlisten = '{beyond}'\n{leave}")).is_ok(),
+                "{beyond} {leave}"
+            );
         }
     }
     assert!(load_file("listen = '[::1]:7600'").is_ok());
+}
+
+#[test]
+fn plaintext_beyond_this_machine_needs_a_word_on_both_ports() {
+    for port in ["listen", "http"] {
+        for beyond in ["0.0.0.0:1", "[::]:1", "10.0.0.1:1"] {
+            let beyond = format!("{port} = '{beyond}'\nauth.development = true");
+            let refused = mistakes(&beyond);
+            assert_one(&refused, &[port, "without TLS", "`tls.certificate`", "`plaintext = true`"]);
+            for leave in ["plaintext = true", "tls.certificate = 'c'\ntls.key = 'k'"] {
+                assert!(load_file(&format!("{beyond}\n{leave}")).is_ok(), "{beyond} {leave}");
+            }
+        }
+    }
+}
+
+#[test]
+fn half_of_what_tls_needs_is_a_mistake() {
+    for (file, parts) in [
+        ("tls.certificate = 'c'", ["tls.certificate", "`tls.key` is not"]),
+        ("tls.key = 'k'", ["tls.key", "`tls.certificate` is not"]),
+        ("tls.client-ca = 'c'", ["tls.client-ca", "no effect"]),
+        ("tls.client-certificates = 'optional'", ["tls.client-certificates", "no effect"]),
+        ("plaintext = true\ntls.certificate = 'c'\ntls.key = 'k'", ["plaintext", "both ports speak TLS"]),
+        ("tls.client-certificates = 'maybe'", ["tls.client-certificates", "`required` or `optional`"]),
+    ] {
+        assert_one(&mistakes(file), &parts);
+    }
 }
 
 #[test]
