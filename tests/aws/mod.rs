@@ -10,4 +10,5 @@ mod reads;
 mod reconcile;
 mod secrets_manager;
 mod several_hubs;
+mod smuggling;
 mod stack;

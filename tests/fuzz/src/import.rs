@@ -1,0 +1,73 @@
+//! Import files: what a file says is said once, within the alphabet and the
+//! limits, and what is exported is imported as it was, but for secrets.
+//!
+//! The input is read as an import file and as a file of changes.
+
+use confhub::fuzzing::{Imported, changes, export, import};
+use confhub_proto::{Bytes, Content, Entry, limits, wire};
+use std::collections::BTreeSet;
+use std::time::UNIX_EPOCH;
+
+pub fn check(data: &[u8]) {
+    match import(data) {
+        Ok(imported) => check_imported(&imported),
+        Err(error) => assert!(error.starts_with("file:"), "{error}"),
+    }
+    match changes(data) {
+        Ok(changes) => check_changes(&changes),
+        Err(error) => assert!(error.starts_with("file:"), "{error}"),
+    }
+}
+
+fn check_imported(imported: &[Imported]) {
+    let places = imported.iter().map(|(service, key, _)| (service, key));
+    assert!(places.is_sorted_by(|one, next| one < next), "each entry once, in order");
+    for (service, key, content) in imported {
+        check_place(service.as_ref().map_or("", |service| service.as_str()), key.as_str());
+        assert!(["tenant_config_", "param_config_"].iter().any(|prefix| key.as_str().starts_with(prefix)));
+        if let Some(content) = content {
+            assert!(content.value.len() <= limits::VALUE_BYTES);
+            assert!(
+                content.content_type.len() <= limits::CONTENT_TYPE_BYTES && !content.content_type.is_empty()
+            );
+        }
+    }
+    // A secret comes back as a mark alone, and with it what a mark was.
+    let mark = || Content { value: Bytes::new(), content_type: Content::TEXT.into(), secret: true };
+    let entry = |(service, key, content): &Imported| {
+        Entry::new(key.clone(), service.clone(), content.clone().unwrap_or_else(mark), 1, UNIX_EPOCH)
+    };
+    let exported = export(&imported.iter().map(entry).collect::<Vec<_>>()).unwrap();
+    let again = import(&exported).unwrap_or_else(|error| panic!("what was exported is refused: {error}"));
+    let kept = |(service, key, content): &Imported| {
+        (service.clone(), key.clone(), content.clone().filter(|content| !content.secret))
+    };
+    assert!(
+        again.iter().eq(imported.iter().map(kept).collect::<Vec<_>>().iter()),
+        "{again:?} of {imported:?}"
+    );
+    for (_, _, content) in imported {
+        let secret = content.as_ref().filter(|content| content.secret && content.value.len() > 40);
+        if let Some(secret) = secret {
+            let leaked = exported.windows(secret.value.len()).any(|part| part == secret.value);
+            let elsewhere = imported.iter().flat_map(|(_, _, other)| other).any(|other| {
+                !other.secret && other.value.windows(secret.value.len()).any(|part| part == secret.value)
+            });
+            assert!(!leaked || elsewhere, "a secret was exported");
+        }
+    }
+}
+
+fn check_place(service: &str, key: &str) {
+    assert!(service.is_empty() || (crate::is_strict(service, 64) && service != "shared"), "{service}");
+    assert!(crate::is_strict(key, 256), "{key}");
+}
+
+fn check_changes(changes: &[wire::Change]) {
+    let mut places = BTreeSet::new();
+    for change in changes {
+        check_place(&change.service, &change.key);
+        assert!(places.insert((&change.service, &change.key)), "changed twice");
+        assert!(change.action.is_some());
+    }
+}
