@@ -46,16 +46,17 @@ fn check_imported(imported: &[Imported]) {
         again.iter().eq(imported.iter().map(kept).collect::<Vec<_>>().iter()),
         "{again:?} of {imported:?}"
     );
-    for (_, _, content) in imported {
-        let secret = content.as_ref().filter(|content| content.secret && content.value.len() > 40);
-        if let Some(secret) = secret {
-            let leaked = exported.windows(secret.value.len()).any(|part| part == secret.value);
-            let elsewhere = imported.iter().flat_map(|(_, _, other)| other).any(|other| {
-                !other.secret && other.value.windows(secret.value.len()).any(|part| part == secret.value)
-            });
-            assert!(!leaked || elsewhere, "a secret was exported");
-        }
-    }
+    // Whatever the values of the secrets are, the file is the same.
+    let veiled = |(service, key, content): &Imported| {
+        let content = content.clone().unwrap_or_else(mark);
+        let value = if content.secret { "another".into() } else { content.value.clone() };
+        Entry::new(key.clone(), service.clone(), Content { value, ..content }, 1, UNIX_EPOCH)
+    };
+    assert_eq!(
+        export(&imported.iter().map(veiled).collect::<Vec<_>>()).unwrap(),
+        exported,
+        "a secret was exported"
+    );
 }
 
 fn check_place(service: &str, key: &str) {
