@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::interval;
 use wire::frame::Kind;
 
 const TENANTS: [&str; 6] = ["acme", "acme2", "Acme", "a", "acme.x", "confhub"];
@@ -262,8 +263,15 @@ impl Tenant {
         }
         self.settle().await;
         for service in SERVICES {
-            let (snapshot, _) = self.operator.snapshot(service, &[]).await.unwrap();
-            assert_eq!(told(&snapshot), shown(&self.model, service, &[]));
+            // A snapshot is as current as a stream: the last write may be on its way.
+            let wanted = shown(&self.model, service, &[]);
+            let mut looks = interval(Duration::from_millis(5));
+            let reached = async {
+                while told(&self.operator.snapshot(service, &[]).await.unwrap().0) != wanted {
+                    looks.tick().await;
+                }
+            };
+            soon("a snapshot of the model's state", reached).await;
         }
         assert_eq!(self.operator.list().await.len(), self.model.len());
     }

@@ -91,7 +91,7 @@ impl Bench {
         match self.runtime.block_on(self.authenticator.authenticate(&headers)) {
             Ok(identity) => Some(identity),
             Err(error) => {
-                crate::check_error(&error.to_string());
+                super::check_error(&error.to_string());
                 None
             }
         }
@@ -123,12 +123,12 @@ impl Bench {
             assert!(seconds(claim).is_none_or(|from| from <= seconds_now + leeway), "{claim} is ahead");
         }
         assert_eq!(claims["custom:tenantId"], *identity.tenant.as_str());
-        assert!(crate::is_strict(identity.tenant.as_str(), 64) && identity.tenant.as_str() != HUB_TENANT);
+        assert!(super::is_strict(identity.tenant.as_str(), 64) && identity.tenant.as_str() != HUB_TENANT);
         match &identity.service {
             None => assert!(claims.get("custom:service").is_none()),
             Some(service) => {
                 assert_eq!(claims["custom:service"], *service.as_str());
-                assert!(crate::is_strict(service.as_str(), 64) && service.as_str() != "shared");
+                assert!(super::is_strict(service.as_str(), 64) && service.as_str() != "shared");
             }
         }
         assert_eq!(claims["sub"], *identity.subject);

@@ -43,7 +43,7 @@ pub fn check(data: &[u8]) {
         }
     }
     follow(&mut subscriber, &mut state, &topic);
-    crate::check_state(&state.unwrap());
+    super::check_state(&state.unwrap());
 }
 
 /// The cursor that these bytes are. `None`: they are none, and the error says so.

@@ -60,14 +60,14 @@ fn believed(file: &[u8]) -> Option<[u8; 16]> {
     let (tenant, state, again) = match confhub_client::fuzzing::reread(file, LIMIT) {
         Ok(read) => read,
         Err(error) => {
-            crate::check_error(&error);
+            super::check_error(&error);
             return None;
         }
     };
     assert_eq!(&file[..8], b"confhub\0");
     assert_eq!(blake3::hash(&file[HEAD..]).as_bytes(), &file[12..HEAD], "damaged");
     assert!(state.bytes() <= LIMIT);
-    crate::check_state(&state);
+    super::check_state(&state);
     let (tenant_again, state_again, twice) = confhub_client::fuzzing::reread(&again, LIMIT).unwrap();
     assert_eq!((tenant_again, state_again.digest()), (tenant, state.digest()));
     assert_eq!(twice, again, "written once more it is the same");

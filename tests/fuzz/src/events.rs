@@ -10,7 +10,7 @@ pub fn check(data: &[u8]) {
     let places = Places { root: "confhub".to_owned() };
     let parsed = match parse(&body, &places) {
         Ok(parsed) => parsed,
-        Err(error) => return crate::check_error(&error.to_string()),
+        Err(error) => return super::check_error(&error.to_string()),
     };
     check_parsed(&parsed);
     let value: Value = serde_json::from_str(&body).expect("what is no JSON was read");
@@ -27,12 +27,12 @@ pub fn check(data: &[u8]) {
 fn check_parsed(parsed: &Parsed) {
     assert!(parsed.hints.is_sorted_by(|one, next| one.tenant < next.tenant), "one hint a tenant");
     for hint in &parsed.hints {
-        assert!(crate::is_strict(hint.tenant.as_str(), 64));
+        assert!(super::is_strict(hint.tenant.as_str(), 64));
         assert!(!hint.addresses.is_empty() && hint.addresses.is_sorted_by(|one, next| one < next));
         for address in &hint.addresses {
-            assert!(crate::is_strict(address.key.as_str(), 256));
+            assert!(super::is_strict(address.key.as_str(), 256));
             let service = address.service.as_ref().map_or("x", |service| service.as_str());
-            assert!(crate::is_strict(service, 64) && service != "shared");
+            assert!(super::is_strict(service, 64) && service != "shared");
         }
     }
 }

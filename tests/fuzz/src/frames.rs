@@ -76,7 +76,7 @@ fn own(data: &[u8]) {
         assert_eq!(receiver.digest(), sender.digest());
         assert_eq!(receiver.digest(), update.commit.cursor);
     }
-    crate::check_state(&receiver);
+    super::check_state(&receiver);
 }
 
 fn strangers(mut data: &[u8]) {
@@ -98,7 +98,7 @@ fn strangers(mut data: &[u8]) {
                 if error == (FrameError::TooLarge { limit_bytes: LIMIT }) {
                     assert!(pending.bytes > LIMIT);
                 }
-                return crate::check_error(&error.to_string());
+                return super::check_error(&error.to_string());
             }
         }
     }
@@ -139,7 +139,7 @@ impl Pending {
 
 fn committed(state: &State, update: &Update) -> State {
     let next = state.commit(update);
-    crate::check_state(&next);
+    super::check_state(&next);
     assert_eq!(next.commit(update).digest(), next.digest(), "twice is as once");
     let mut assembler = Assembler::new(usize::MAX);
     let mut parts = split(update).into_iter().map(|frame| match frame.kind {

@@ -60,8 +60,8 @@ fn check_imported(imported: &[Imported]) {
 }
 
 fn check_place(service: &str, key: &str) {
-    assert!(service.is_empty() || (crate::is_strict(service, 64) && service != "shared"), "{service}");
-    assert!(crate::is_strict(key, 256), "{key}");
+    assert!(service.is_empty() || (super::is_strict(service, 64) && service != "shared"), "{service}");
+    assert!(super::is_strict(key, 256), "{key}");
 }
 
 fn check_changes(changes: &[wire::Change]) {

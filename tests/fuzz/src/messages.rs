@@ -30,7 +30,7 @@ pub fn check(data: &[u8]) {
         }
         Err(error) => {
             assert!(!whole || body[0] != 0, "{error}");
-            crate::check_error(&error);
+            super::check_error(&error);
         }
     }
 }

@@ -14,11 +14,11 @@ const ROOT: &str = "confhub";
 pub fn check(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     for name in [&text, text.lines().next().unwrap_or_default()] {
-        alike(TenantId::new(name).map(|found| found.to_string()), name, crate::is_strict(name, 64));
-        let service = crate::is_strict(name, 64) && name != "shared";
+        alike(TenantId::new(name).map(|found| found.to_string()), name, super::is_strict(name, 64));
+        let service = super::is_strict(name, 64) && name != "shared";
         alike(ServiceName::new(name).map(|found| found.to_string()), name, service);
-        alike(Key::new(name).map(|found| found.to_string()), name, crate::is_strict(name, 256));
-        alike(Prefix::new(name).map(|found| found.to_string()), name, crate::is_strict(name, 256));
+        alike(Key::new(name).map(|found| found.to_string()), name, super::is_strict(name, 256));
+        alike(Prefix::new(name).map(|found| found.to_string()), name, super::is_strict(name, 256));
     }
     spelled(&text);
     read(&text);
@@ -32,7 +32,7 @@ fn alike(found: Result<String, NameError>, name: &str, good: bool) {
         Ok(found) => assert!(good && found == name, "accepted {name:?} as {found:?}"),
         Err(error) => {
             assert!(!good, "refused {name:?}: {error}");
-            crate::check_error(&error.to_string());
+            super::check_error(&error.to_string());
         }
     }
 }
