@@ -29,7 +29,7 @@ const PREFIXES: [&[&str]; 4] =
     [&[], &["param_config_a"], &["tenant_config_a", "param_config_ab"], &["tenant_config_of."]];
 
 /// Steps of each tenant; six of them take as many at a time.
-const STEPS: usize = 900;
+const STEPS: usize = 840;
 
 /// Subscribers of one tenant at a time.
 const SUBSCRIBERS: usize = 10;
