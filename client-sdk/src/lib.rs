@@ -119,6 +119,9 @@ mod follow;
 mod snapshot;
 mod value;
 
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(test)]
 mod test;
 

@@ -19,7 +19,7 @@ pub mod fanout;
 
 pub mod grpc;
 
-#[cfg(feature = "aws")]
+#[cfg(any(feature = "aws", feature = "fuzzing"))]
 pub mod aws;
 
 pub mod auth;
@@ -29,6 +29,9 @@ pub mod admission;
 pub mod app;
 pub mod cli;
 pub mod config;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod http;
 pub mod metrics;
 pub mod shutdown;

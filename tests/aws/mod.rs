@@ -11,4 +11,5 @@ mod reads;
 mod reconcile;
 mod secrets_manager;
 mod several_hubs;
+mod smuggling;
 mod stack;

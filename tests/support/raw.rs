@@ -7,7 +7,7 @@ use super::soon;
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream, SendStream};
-use http::{HeaderMap, HeaderValue, Method, Request, header};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header, request};
 use std::net::SocketAddr;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -40,6 +40,18 @@ impl Raw {
         let (head, body) = soon("the head of an answer", response).await.unwrap().into_parts();
         assert_eq!(head.status, 200, "gRPC's own errors come with HTTP 200");
         Answer { headers: head.headers, body, unread: Vec::new() }
+    }
+
+    /// Calls whatever this says, with one message: its address and headers are
+    /// the test's own, beside those without which nothing is a gRPC call.
+    pub async fn ask(&self, request: request::Builder, message: &[u8]) -> (StatusCode, Answer) {
+        let request = request.method(Method::POST).header("te", "trailers");
+        let request = request.header("content-type", "application/grpc").body(()).unwrap();
+        let mut sender = soon("the connection", self.sender.clone().ready()).await.unwrap();
+        let (response, mut sending) = sender.send_request(request, false).unwrap();
+        let _ = sending.send_data(framed(message).into(), true);
+        let (head, body) = soon("the head of an answer", response).await.unwrap().into_parts();
+        (head.status, Answer { headers: head.headers, body, unread: Vec::new() })
     }
 
     /// Begins a call; its body is still to come.

@@ -57,5 +57,13 @@ pub(crate) fn load(
     Ok(Some(good))
 }
 
+/// What a file says, and the bytes of the same written again.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn reread(bytes: &[u8], max_bytes: usize) -> Result<(Good, Vec<u8>), FormatError> {
+    let Saved { good, requested_service, prefixes } = format::decode(bytes, max_bytes)?;
+    let again = format::encode(&good, &requested_service, &prefixes);
+    Ok((good, again))
+}
+
 #[cfg(test)]
 mod tests;

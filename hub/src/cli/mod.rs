@@ -8,7 +8,7 @@ mod args;
 mod commands;
 mod compare;
 mod demo;
-mod document;
+pub(crate) mod document;
 mod entry_view;
 mod error;
 mod exit;

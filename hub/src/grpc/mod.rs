@@ -12,10 +12,10 @@ mod call;
 mod connection;
 mod reads;
 mod request;
-mod single;
+pub(crate) mod single;
 mod stall;
 mod status;
-mod subscribe;
+pub(crate) mod subscribe;
 
 pub use connection::Connections;
 pub use stall::Watch;

@@ -81,14 +81,16 @@ impl http_body::Body for Single {
     }
 }
 
+/// Whether a body that comes in these parts is passed on to its end.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) fn check(parts: &[&[u8]]) -> bool {
+    let mut single = Single { body: Body::empty(), prefix: Vec::new(), left: 0 };
+    parts.iter().all(|part| single.check(part).is_ok())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn check(parts: &[&[u8]]) -> bool {
-        let mut single = Single { body: Body::empty(), prefix: Vec::new(), left: 0 };
-        parts.iter().all(|part| single.check(part).is_ok())
-    }
 
     #[test]
     fn one_message_passes_however_it_is_cut() {

@@ -147,7 +147,7 @@ async fn read<M: Message + Default>(request: Request) -> Result<(Identity, M), S
 }
 
 /// Takes the prefix off the only message of a body.
-fn unframed(mut body: Bytes) -> Result<Bytes, Status> {
+pub(crate) fn unframed(mut body: Bytes) -> Result<Bytes, Status> {
     if body.len() < 5 {
         return Err(invalid("the request has no message"));
     }

@@ -13,7 +13,7 @@
 #[cfg(feature = "aws")]
 pub mod sqs;
 
-#[cfg(feature = "aws")]
+#[cfg(any(feature = "aws", feature = "fuzzing"))]
 pub mod event;
 
 mod health;

@@ -155,6 +155,71 @@ fn what_is_malformed_is_told_without_repeating_it() {
     }
 }
 
+#[test]
+fn names_outside_the_alphabet_or_of_another_form_are_no_place() {
+    for pk in [
+        "TENANT#acme#TENANT#globex",
+        "TENANT#../globex",
+        "TENANT#acme/globex",
+        "TENANT#acme|globex",
+        "TENANT#acme|SERVICE#cart|SERVICE#order",
+        "TENANT#acme|SERVICE#../order",
+        "TENANT#acme|SERVICE#shared",
+        "TENANT#\u{430}cme",
+        "TENANT#acme\u{0}",
+        "TENANT#acme ",
+        "TENANT#",
+        "tenant#acme",
+        " TENANT#acme",
+    ] {
+        assert_eq!(read(&row(pk, "CONFIG#tenant_config_x").to_string()), Ok(ignored(1)), "{pk}");
+    }
+    for sk in ["CONFIG#../x", "CONFIG#a#b", "CONFIG#", "config#a", "CONFIG#a|SERVICE#order", "CONFIG#a\u{0}"]
+    {
+        assert_eq!(read(&row("TENANT#acme", sk).to_string()), Ok(ignored(1)), "{sk}");
+    }
+    for name in [
+        "/confhub/acme/../globex/shared/param_config_x",
+        "/confhub/../confhub/globex/shared/param_config_x",
+        "/confhub/acme/shared/../param_config_x",
+        "/confhub/acme/cart|SERVICE#order/param_config_x",
+        "/confhub//globex/shared/param_config_x",
+        "//confhub/globex/shared/param_config_x",
+        "/confhub/globex\u{0}/shared/param_config_x",
+        "/confhub/globex/shared/param_config_x/",
+        "/CONFHUB/globex/shared/param_config_x",
+    ] {
+        assert_eq!(read(&parameter(name).to_string()), Ok(ignored(1)), "{name}");
+        let secret = secret_call("PutSecretValue", &json!({"secretId": name}));
+        assert_eq!(read(&secret.to_string()), Ok(ignored(1)), "{name}");
+    }
+}
+
+/// What a forger would like to be believed stands in every place that is not a name.
+#[test]
+fn nothing_but_names_is_taken_from_a_forged_body() {
+    let forged = |value: &str| {
+        let mut forged = row("TENANT#acme", "CONFIG#tenant_config_x");
+        forged["tenant"] = json!("globex");
+        forged["dynamodb"]["NewImage"] =
+            json!({"pk": {"S": "TENANT#globex"}, "value": {"B": value}, "version": {"N": "99"}});
+        forged["dynamodb"]["OldImage"] = json!({"pk": {"S": "TENANT#globex"}});
+        forged["eventName"] = json!("REMOVE");
+        read(&forged.to_string())
+    };
+    assert_eq!(forged("one"), Ok(one("acme", "", "tenant_config_x")));
+    assert_eq!(forged("one"), forged("another"));
+    let mut forged = parameter("/confhub/acme/shared/param_config_x");
+    forged["detail"]["value"] = json!("forged");
+    forged["detail"]["tenant"] = json!("globex");
+    forged["account"] = json!("999999999999");
+    forged["resources"] = json!(["arn:aws:ssm:r:1:parameter/confhub/globex/shared/param_config_x"]);
+    assert_eq!(read(&forged.to_string()), Ok(one("acme", "", "param_config_x")));
+    // The hub's own records are read like any: a read of the truth is all that is asked for.
+    let own = row(&format!("TENANT#{}", crate::auth::HUB_TENANT), "CONFIG#tenant_config_x");
+    assert_eq!(read(&own.to_string()), Ok(one(crate::auth::HUB_TENANT, "", "tenant_config_x")));
+}
+
 /// JSON that is made of what the parser looks for.
 fn likely() -> impl Strategy<Value = Value> {
     let words = prop::sample::select(vec![
