@@ -27,6 +27,7 @@ mod isolation;
 mod joining;
 mod reads;
 mod resume;
+mod sdk_pool;
 mod sdk_reads;
 mod sdk_reconnect;
 mod sdk_start;

@@ -1,7 +1,8 @@
 //! From what a program asks for to a connected client.
 
+use crate::budget::Budget;
 use crate::credentials::{Credentials, DynTokenSource};
-use crate::endpoint::{DynDialer, Endpoint, Endpoints};
+use crate::endpoint::{DynDialer, Endpoint, Endpoints, Sharing};
 use crate::start::{Plan, start};
 use crate::view::View;
 use crate::{Client, ConfigError, Dialer, Error, TcpDialer, TokenSource, limits};
@@ -157,11 +158,11 @@ impl Builder {
     /// At once if the builder was told something impossible or the hub refuses
     /// the caller; otherwise after [`connect_timeout`](Self::connect_timeout).
     pub async fn connect(self) -> Result<Client, Error> {
-        start(self.plan()?).await
+        start(self.plan(Sharing::ALONE)?).await
     }
 
     /// Checks everything that can be checked without asking anybody.
-    fn plan(self) -> Result<Plan, ConfigError> {
+    pub(crate) fn plan(self, sharing: Sharing) -> Result<Plan, ConfigError> {
         if self.endpoints.is_empty() {
             return Err(ConfigError::NoEndpoint);
         }
@@ -190,8 +191,9 @@ impl Builder {
                 _ => return refuse("is in a folder that does not exist"),
             }
         }
+        let rng = self.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
         Ok(Plan {
-            endpoints: Endpoints::new(endpoints, self.dialer),
+            endpoints: Endpoints::new(endpoints, self.dialer, sharing, rng.clone().fork()),
             shown_endpoints: self.endpoints.join(", "),
             credentials: self.credentials.ok_or(ConfigError::NoToken)?,
             view: View::new(self.service.as_deref(), &self.prefixes, &self.instance)?,
@@ -199,7 +201,9 @@ impl Builder {
             connect_timeout: self.connect_timeout,
             fallback_after: self.fallback_after,
             max_state_bytes: self.max_state_bytes,
-            rng: self.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed),
+            tenant: None,
+            budget: Budget::unlimited(),
+            rng,
         })
     }
 }

@@ -1,23 +1,39 @@
 //! One connection to one address, ready for calls.
 
+use super::link::{Link, Tracked};
 use super::{Address, DynDialer};
 use crate::limits;
 use http::Uri;
 use hyper_util::rt::TokioIo;
 use std::error::Error;
+use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tonic::transport::{Channel, Endpoint};
 
 /// Opens a connection to `address`. The authority of requests, and the name
 /// that TLS verifies, stay the endpoint's own, whichever address it is.
-pub(crate) async fn open(address: &Address, dialer: Arc<dyn DynDialer>) -> Result<Channel, String> {
-    let socket = address.socket;
+pub(super) async fn open(
+    address: &Address,
+    dialer: Arc<dyn DynDialer>,
+    link: &Arc<Link>,
+    window: u32,
+) -> Result<Channel, String> {
+    let (socket, link) = (address.socket, Arc::clone(link));
+    let dialed = Arc::new(AtomicBool::new(false));
     let connector = tower::service_fn(move |_| {
-        let dialer = Arc::clone(&dialer);
-        async move { dialer.dyn_dial(socket).await.map(TokioIo::new) }
+        let (dialer, link, dialed) = (Arc::clone(&dialer), Arc::clone(&link), Arc::clone(&dialed));
+        async move {
+            // A channel dials again by itself, unknown to those who count.
+            if dialed.swap(true, Ordering::AcqRel) {
+                return Err(io::Error::new(io::ErrorKind::NotConnected, "the connection is gone"));
+            }
+            let io = dialer.dyn_dial(socket).await?;
+            Ok(TokioIo::new(Tracked::new(io, link)))
+        }
     });
-    let connecting = address.endpoint.settings().connect_with_connector(connector);
-    connecting.await.map_err(|error| chain(&error))
+    let settings = address.endpoint.settings().clone().initial_connection_window_size(window);
+    settings.connect_with_connector(connector).await.map_err(|error| chain(&error))
 }
 
 /// How connections of an endpoint are set up; with TLS if there is a name to
@@ -25,7 +41,6 @@ pub(crate) async fn open(address: &Address, dialer: Arc<dyn DynDialer>) -> Resul
 pub(super) fn settings(uri: &Uri, verify: Option<&String>) -> Result<Endpoint, tonic::transport::Error> {
     let endpoint = Endpoint::from(uri.clone())
         .initial_stream_window_size(limits::WINDOW_BYTES)
-        .initial_connection_window_size(limits::WINDOW_BYTES)
         .http2_keep_alive_interval(limits::PING_INTERVAL)
         .keep_alive_timeout(limits::PING_TIMEOUT);
     match verify {
