@@ -17,7 +17,7 @@ pub struct PoolBuilder {
     tokens: Option<Issue>,
     max_connections: usize,
     streams_per_connection: usize,
-    max_tenants: usize,
+    max_tenants: Option<usize>,
     max_bytes: usize,
     idle: Duration,
     remember: Duration,
@@ -34,7 +34,7 @@ impl Default for PoolBuilder {
             tokens: None,
             max_connections: limits::POOL_CONNECTIONS,
             streams_per_connection: limits::POOL_STREAMS,
-            max_tenants: limits::POOL_TENANTS,
+            max_tenants: None,
             max_bytes: limits::POOL_BYTES,
             idle: limits::POOL_IDLE,
             remember: limits::POOL_REMEMBER,
@@ -93,9 +93,9 @@ impl PoolBuilder {
     }
 
     /// Most tenants at a time; no more than there are places on all connections.
-    /// Default: 1,000.
+    /// Default: 1,000, or as many as those places.
     pub fn max_tenants(mut self, limit: usize) -> Self {
-        self.max_tenants = limit;
+        self.max_tenants = Some(limit);
         self
     }
 
@@ -145,6 +145,7 @@ impl PoolBuilder {
             spread: limits::POOL_SPREAD,
             window: limits::POOL_WINDOW_BYTES,
         };
+        let max_tenants = self.max_tenants.unwrap_or_else(|| limits::POOL_TENANTS.min(self.places()));
         let issue = self.tokens.ok_or(ConfigError::NoToken)?;
         // In the place of the tokens, which are each tenant's own.
         let mut plan = self.client.token("").plan(sharing)?;
@@ -153,21 +154,22 @@ impl PoolBuilder {
             return Err(ConfigError::Disk { path, reason });
         }
         plan.budget = Budget::new(self.max_bytes);
-        let rules = Rules {
-            max_tenants: self.max_tenants,
-            idle: self.idle,
-            remember: self.remember,
-            budget: plan.budget.clone(),
-        };
+        let rules =
+            Rules { max_tenants, idle: self.idle, remember: self.remember, budget: plan.budget.clone() };
         Ok(Pool::start(Settings { plan, issue, disk_folder: self.disk_folder, runtime }, rules))
     }
 
+    /// Streams that there can be at a time.
+    fn places(&self) -> usize {
+        self.max_connections.saturating_mul(self.streams_per_connection)
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
-        let places = self.max_connections.saturating_mul(self.streams_per_connection);
+        let max_tenants = self.max_tenants.unwrap_or(1);
         for (name, zero) in [
             ("max_connections", self.max_connections == 0),
             ("streams_per_connection", self.streams_per_connection == 0),
-            ("max_tenants", self.max_tenants == 0),
+            ("max_tenants", max_tenants == 0),
             ("max_bytes", self.max_bytes == 0),
             ("idle", self.idle.is_zero()),
             ("remember_failures", self.remember.is_zero()),
@@ -179,7 +181,7 @@ impl PoolBuilder {
         for (what, actual, limit) in [
             ("connections of a pool", self.max_connections, limits::POOL_CONNECTIONS_MOST),
             ("streams on one connection", self.streams_per_connection, limits::POOL_STREAMS_MOST),
-            ("tenants, with the places that there are on all connections", self.max_tenants, places),
+            ("tenants, with the places that there are on all connections", max_tenants, self.places()),
         ] {
             if actual > limit {
                 return Err(ConfigError::TooMany { what, actual, limit });
