@@ -267,3 +267,6 @@ impl Drop for Place {
         table.sweep(self.of.sharing.linger);
     }
 }
+
+#[cfg(test)]
+mod tests;

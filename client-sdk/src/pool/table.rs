@@ -337,3 +337,6 @@ impl Member {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
