@@ -31,6 +31,7 @@ mod joining;
 mod population;
 mod reads;
 mod resume;
+mod sdk_pool;
 mod sdk_reads;
 mod sdk_reconnect;
 mod sdk_start;

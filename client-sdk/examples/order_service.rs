@@ -1,5 +1,6 @@
 //! A REST service for many tenants: each request is answered from the snapshot
-//! of its own tenant, with no call to anything on the way.
+//! of its own tenant. A pool opens a tenant when a request first needs it; all
+//! further requests call nothing on the way.
 //!
 //! In one terminal a hub: `confhub serve --data-dir ./data`. (`confhub demo
 //! --data-dir ./data` does as well: set `CONFHUB_ENDPOINT` to what it prints.)
@@ -23,8 +24,8 @@
 //! ```
 //!
 //! `CONFHUB_ENDPOINT` names another hub, `ORDER_LISTEN` another address, and
-//! `ORDER_STATE_DIR` a folder for the last good states, from which the service
-//! starts while the hub is down.
+//! `ORDER_STATE_DIR` a folder for the last good states, from which tenants are
+//! served while the hub is down.
 //!
 //! The tokens of callers are looked up among the service's own: a stand-in for
 //! the service's real authentication, which also ends at "this is tenant X".
@@ -33,7 +34,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use confhub_client::{Client, Typed};
+use confhub_client::{Pool, Snapshot, TenantError, TenantId, TenantState, TokenError, TokenRequest, parse};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -43,21 +45,16 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Most tenants of one process: each has a stream and a state in memory.
-const MAX_TENANTS: usize = 64;
-
-/// What the service knows of one tenant: all of it current, all of it in memory.
-struct Tenant {
-    name: String,
-    client: Client,
-    limits: Typed<Limits>,
-    open: Typed<bool>,
-}
-
 /// The setting `tenant_config_order_limits`.
 #[derive(Debug, Deserialize)]
 struct Limits {
     max_quantity: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_quantity: 10 }
+    }
 }
 
 #[derive(Deserialize)]
@@ -73,23 +70,27 @@ struct Accepted {
     quantity: u32,
 }
 
-/// Tenants by the token of their callers.
-type Tenants = Arc<HashMap<String, Tenant>>;
+/// What the service has: its tenants' settings, and who calls for which tenant.
+#[derive(Clone)]
+struct Service {
+    pool: Pool,
+    callers: Arc<HashMap<String, String>>,
+}
 
 type Refusal = (StatusCode, Json<Value>);
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let tenants: Tenants = Arc::new(connect_all().await?);
+    let service = service()?;
     let routes = Router::new()
         .route("/orders", post(order))
         .route("/healthz", get(health))
-        .with_state(Arc::clone(&tenants));
+        .with_state(service.clone());
     let address = env::var("ORDER_LISTEN").unwrap_or_else(|_| "127.0.0.1:8000".to_owned());
     let listener = TcpListener::bind(&address).await?;
-    println!("{} tenants; orders at http://{}/orders", tenants.len(), listener.local_addr()?);
-    // Both ways in which a service is asked to go. Closing the clients below
-    // saves what they know last.
+    println!("{} tenants; orders at http://{}/orders", service.callers.len(), listener.local_addr()?);
+    // Both ways in which a service is asked to go. Closing the pool below saves
+    // what it knows last.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let stop = async move {
@@ -99,84 +100,98 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
     };
     axum::serve(listener, routes).with_graceful_shutdown(stop).await?;
-    for tenant in tenants.values() {
-        tenant.client.close().await;
-    }
+    service.pool.close().await;
     Ok(())
 }
 
-async fn connect_all() -> Result<HashMap<String, Tenant>, Box<dyn Error>> {
+/// Connects to nothing yet: tenants are opened when a request needs them.
+fn service() -> Result<Service, Box<dyn Error>> {
     let pairs = env::var("ORDER_TENANTS").map_err(|_| "set ORDER_TENANTS to `name=token name=token …`")?;
-    let mut tenants = HashMap::new();
+    let (mut callers, mut tokens) = (HashMap::new(), HashMap::new());
     for pair in pairs.split_whitespace() {
         let (name, token) = pair.split_once('=').ok_or("ORDER_TENANTS: each tenant is `name=token`")?;
-        if tenants.len() == MAX_TENANTS {
-            return Err(format!("ORDER_TENANTS: at most {MAX_TENANTS} tenants").into());
-        }
-        tenants.insert(token.to_owned(), connect(name, token).await?);
+        callers.insert(token.to_owned(), name.to_owned());
+        tokens.insert(TenantId::new(name)?, token.to_owned());
     }
-    Ok(tenants)
-}
-
-/// One client per tenant: what it can see is decided by its token.
-async fn connect(name: &str, token: &str) -> Result<Tenant, confhub_client::Error> {
+    // A real service asks its issuer for the tenant's token here.
+    let token_of = move |tenant: TenantId, _: TokenRequest| {
+        let token = tokens.get(&tenant).cloned();
+        std::future::ready(token.ok_or_else(|| TokenError::new("no such tenant")))
+    };
     let endpoint = env::var("CONFHUB_ENDPOINT").unwrap_or_else(|_| "http://127.0.0.1:7600".to_owned());
-    let mut builder = Client::builder().endpoint(endpoint).token(token).service("order");
+    let mut pool = Pool::builder().endpoint(endpoint).service("order").tokens(token_of);
     if let Ok(folder) = env::var("ORDER_STATE_DIR") {
-        builder = builder.disk(format!("{folder}/{name}.state"));
+        pool = pool.disk_folder(folder);
     }
-    let client = builder.connect().await?;
-    println!("{name}: {}, {} entries", client.status(), client.snapshot().len());
-    Ok(Tenant {
-        name: name.to_owned(),
-        limits: client.typed_or("tenant_config_order_limits", Limits { max_quantity: 10 }),
-        open: client.typed_or("tenant_config_orders_open", true),
-        client,
-    })
+    Ok(Service { pool: pool.build()?, callers: Arc::new(callers) })
 }
 
 /// Takes an order, if the tenant's settings of this very moment allow it.
 async fn order(
-    State(tenants): State<Tenants>,
+    State(service): State<Service>,
     headers: HeaderMap,
     Json(order): Json<Order>,
 ) -> Result<(StatusCode, Json<Accepted>), Refusal> {
-    let tenant = tenant_of(&tenants, &headers)?;
-    if !*tenant.open.load() {
+    let tenant = service.tenant_of(&headers)?;
+    let settings = service.pool.tenant(tenant).await.map_err(|error| no_settings(&error))?.snapshot();
+    if !setting(&settings, "tenant_config_orders_open")?.unwrap_or(true) {
         return Err(refuse(StatusCode::SERVICE_UNAVAILABLE, "this shop takes no orders at the moment"));
     }
-    let limits = tenant.limits.load();
+    let limits: Limits = setting(&settings, "tenant_config_order_limits")?.unwrap_or_default();
     if order.quantity == 0 || order.quantity > limits.max_quantity {
         let range = format!("the quantity is {}; it must be 1 to {}", order.quantity, limits.max_quantity);
         return Err(refuse(StatusCode::UNPROCESSABLE_ENTITY, &range));
     }
     let Order { item, quantity } = order;
-    Ok((StatusCode::CREATED, Json(Accepted { tenant: tenant.name.clone(), item, quantity })))
+    Ok((StatusCode::CREATED, Json(Accepted { tenant: tenant.to_owned(), item, quantity })))
 }
 
-/// How each tenant's configuration stands. The service is healthy as long as it
-/// has one to answer from, stale or not.
-async fn health(State(tenants): State<Tenants>) -> (StatusCode, Json<Value>) {
-    let closed = tenants.values().any(|tenant| tenant.client.status().is_closed());
-    let shown: serde_json::Map<_, _> = tenants
-        .values()
-        .map(|Tenant { name, client, limits, .. }| {
-            let error = limits.error().map(|error| error.to_string());
-            let status = client.status().to_string();
-            let cursor = client.cursor().to_string();
-            (name.clone(), json!({"status": status, "cursor": cursor, "limits_error": error}))
+/// A setting of this snapshot; `None`: there is none.
+fn setting<T: DeserializeOwned>(settings: &Snapshot, key: &str) -> Result<Option<T>, Refusal> {
+    settings.get(key).map(|entry| parse(entry)).transpose().map_err(|error| {
+        eprintln!("{error}");
+        refuse(StatusCode::INTERNAL_SERVER_ERROR, "this shop is not set up correctly")
+    })
+}
+
+/// How each tenant's settings stand. The service is healthy as long as it can
+/// answer, from stale settings or not; tenants that were not needed are not here.
+async fn health(State(service): State<Service>) -> Json<Value> {
+    let shown: serde_json::Map<_, _> = service
+        .pool
+        .tenants()
+        .into_iter()
+        .map(|one| {
+            let shown = match one.state {
+                TenantState::Open { status, entries, .. } => {
+                    json!({"status": status.to_string(), "entries": entries})
+                }
+                TenantState::Failed(error) => json!({"error": error.to_string()}),
+                _ => json!({"status": "opening"}),
+            };
+            (one.tenant.to_string(), shown)
         })
         .collect();
-    let code = if closed { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-    (code, Json(Value::Object(shown)))
+    Json(Value::Object(shown))
 }
 
-fn tenant_of<'a>(tenants: &'a Tenants, headers: &HeaderMap) -> Result<&'a Tenant, Refusal> {
-    let token = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let token = token.and_then(|value| value.strip_prefix("Bearer "));
-    token
-        .and_then(|token| tenants.get(token))
-        .ok_or_else(|| refuse(StatusCode::UNAUTHORIZED, "no tenant has this token"))
+impl Service {
+    fn tenant_of(&self, headers: &HeaderMap) -> Result<&str, Refusal> {
+        let token = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let token = token.and_then(|value| value.strip_prefix("Bearer "));
+        let tenant = token.and_then(|token| self.callers.get(token));
+        tenant.map(String::as_str).ok_or_else(|| refuse(StatusCode::UNAUTHORIZED, "no tenant has this token"))
+    }
+}
+
+/// What a caller is told when there is no client: enough to come back or not. The
+/// reason is for the log.
+fn no_settings(error: &TenantError) -> Refusal {
+    eprintln!("{error}");
+    match error.is_retryable() {
+        true => refuse(StatusCode::SERVICE_UNAVAILABLE, "this shop cannot be opened now; try again"),
+        false => refuse(StatusCode::FORBIDDEN, "this shop cannot be opened"),
+    }
 }
 
 fn refuse(code: StatusCode, reason: &str) -> Refusal {

@@ -1,7 +1,8 @@
 //! From what a program asks for to a connected client.
 
+use crate::budget::Budget;
 use crate::credentials::{Credentials, DynTokenSource};
-use crate::endpoint::{DynDialer, Endpoint, Endpoints, Pem, Tls, open_any};
+use crate::endpoint::{DynDialer, Endpoint, Endpoints, Pem, Sharing, Tls, open_any};
 use crate::start::{Plan, start};
 use crate::view::View;
 use crate::{Client, ConfigError, Dialer, Error, TcpDialer, TokenSource, limits};
@@ -204,7 +205,7 @@ impl Builder {
     /// At once if the builder was told something impossible or the hub refuses
     /// the caller; otherwise after [`connect_timeout`](Self::connect_timeout).
     pub async fn connect(self) -> Result<Client, Error> {
-        start(self.plan()?).await
+        start(self.plan(Sharing::ALONE)?).await
     }
 
     /// Opens a connection to the first hub that takes one, by the same rules as
@@ -217,14 +218,15 @@ impl Builder {
     pub async fn channel(self) -> Result<Channel, Error> {
         let limit = self.connect_timeout;
         let (shown, mut rng) = (self.endpoints.join(", "), self.rng());
-        open_any(self.all_endpoints()?, &shown, limit, &mut rng).await
+        let endpoints = self.all_endpoints(Sharing::ALONE, rng.fork())?;
+        open_any(endpoints, &shown, limit, &mut rng).await
     }
 
     fn rng(&self) -> fastrand::Rng {
         self.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed)
     }
 
-    fn all_endpoints(&self) -> Result<Endpoints, ConfigError> {
+    fn all_endpoints(&self, sharing: Sharing, rng: fastrand::Rng) -> Result<Endpoints, ConfigError> {
         if self.endpoints.is_empty() {
             return Err(ConfigError::NoEndpoint);
         }
@@ -234,12 +236,13 @@ impl Builder {
         }
         let check = |url: &String| Endpoint::new(url, self.allow_plaintext, &self.tls);
         let all: Vec<_> = self.endpoints.iter().map(check).collect::<Result<_, _>>()?;
-        Ok(Endpoints::new(all, Arc::clone(&self.dialer)))
+        Ok(Endpoints::new(all, Arc::clone(&self.dialer), sharing, rng))
     }
 
     /// Checks everything that can be checked without asking anybody.
-    fn plan(self) -> Result<Plan, ConfigError> {
-        let endpoints = self.all_endpoints()?;
+    pub(crate) fn plan(self, sharing: Sharing) -> Result<Plan, ConfigError> {
+        let mut rng = self.rng();
+        let endpoints = self.all_endpoints(sharing, rng.fork())?;
         for (name, time) in
             [("connect_timeout", self.connect_timeout), ("fallback_after", self.fallback_after)]
         {
@@ -259,7 +262,6 @@ impl Builder {
                 _ => return refuse("is in a folder that does not exist"),
             }
         }
-        let rng = self.rng();
         Ok(Plan {
             endpoints,
             shown_endpoints: self.endpoints.join(", "),
@@ -269,6 +271,8 @@ impl Builder {
             connect_timeout: self.connect_timeout,
             fallback_after: self.fallback_after,
             max_state_bytes: self.max_state_bytes,
+            tenant: None,
+            budget: Budget::unlimited(),
             rng,
         })
     }

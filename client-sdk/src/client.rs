@@ -31,6 +31,21 @@ impl Client {
         Self { lease }
     }
 
+    /// Whether anybody holds a handle to this client, beside the one at hand.
+    pub(crate) fn is_held(&self) -> bool {
+        Arc::strong_count(&self.lease) > 1
+    }
+
+    /// Why the client has ended, if it has.
+    pub(crate) fn closed(&self) -> Option<Closed> {
+        self.lease.store.closed()
+    }
+
+    /// Size of the state now, in bytes, as hubs count it.
+    pub(crate) fn state_bytes(&self) -> usize {
+        self.lease.store.snapshot().bytes()
+    }
+
     /// The entry of `key` now.
     ///
     /// Two calls may see two states: for several keys of one moment, take a

@@ -6,7 +6,7 @@
 //! unreachable hub is no error at all: reads go on and the
 //! [status](crate::Status) says so.
 
-use confhub_proto::{Key, NameError};
+use confhub_proto::{Key, NameError, TenantId};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,6 +69,10 @@ pub enum Closed {
     /// is one tenant's: what it handed out must not become another's.
     #[error("the token names another tenant or service than before: build a client for each")]
     IdentityChanged,
+    /// The token that was handed out for this tenant is another's. Nothing of the
+    /// other tenant was read.
+    #[error("the token for tenant `{0}` is another tenant's: correct what hands out the tokens")]
+    OtherTenant(TenantId),
     /// The hub does not take the request, and never will: versions that do not
     /// fit, or an endpoint that is no hub.
     #[error("the hub refused the request: {0}; is this endpoint a hub, and of a version that fits?")]
@@ -89,8 +93,11 @@ pub enum ConfigError {
     /// No endpoint.
     #[error("no endpoint: call `.endpoint(\"https://…\")` at least once")]
     NoEndpoint,
+    /// A pool was built where there is no runtime for its tasks.
+    #[error("no tokio runtime here: call `.build` inside one")]
+    NoRuntime,
     /// No token, no file with one and no source of one.
-    #[error("no token: call `.token`, `.token_file` or `.token_source`")]
+    #[error("no token: call `.token`, `.token_file` or `.token_source`; for a pool, `.tokens`")]
     NoToken,
     /// An endpoint that is not one.
     #[error("endpoint `{endpoint}` {reason}")]
@@ -131,7 +138,7 @@ pub enum ConfigError {
     #[error("the state file `{}` {reason}", path.display())]
     #[non_exhaustive]
     Disk {
-        /// The file.
+        /// The file, or the folder of a pool's files.
         path: PathBuf,
         /// What is wrong with it.
         reason: &'static str,

@@ -66,15 +66,16 @@
 //!   is.
 //! - **Your code cannot break it.** It calls token sources, dialers and parsers
 //!   under no lock, and their panics are failures of an attempt or of a value.
-//! - **Fixed cost.** One task and one connection per client. Nobody who follows
-//!   changes has a queue: a reader that lags gets several changes as one.
+//! - **Fixed cost.** One task per client, and one connection, or a place on one
+//!   that the clients of a [`Pool`] share. Nobody who follows changes has a queue:
+//!   a reader that lags gets several changes as one.
 //!
 //! # What it is not
 //!
 //! It writes nothing; that is for operators and pipelines. It holds no secrets:
 //! a secret entry has a key and a version and no value. And it is one tenant's:
-//! which one, the token decides, so a service for many tenants has a client for
-//! each.
+//! which one, the token decides. A service for many tenants has a [`Pool`], which
+//! opens a client for each when it is first needed.
 //!
 //! # When something is wrong
 //!
@@ -84,6 +85,7 @@
 //! | neither hub nor disk has a state | [`Error::Timeout`], with the last reason |
 //! | the hub refuses the caller at the start | [`Error::Closed`] |
 //! | the hub revokes the right to listen | [`Status::Closed`]: for good |
+//! | a pool is given another tenant's token | [`Closed::OtherTenant`], before anything is read |
 //! | the token comes to name another tenant | [`Closed::IdentityChanged`]: for good |
 //! | the hub is lost later | no error: [`Status::Stale`] until it is back |
 //! | a value is not what the program expects | [`ValueError`]; a [`Typed`] handle keeps the last good one |
@@ -106,6 +108,7 @@ mod builder;
 mod start;
 
 mod backoff;
+mod budget;
 mod credentials;
 mod endpoint;
 mod view;
@@ -116,6 +119,7 @@ mod store;
 
 mod client;
 mod follow;
+mod pool;
 mod snapshot;
 mod value;
 
@@ -129,11 +133,13 @@ pub use builder::Builder;
 pub use client::Client;
 pub use confhub_proto::{
     Bytes, Content, ContentError, Cursor, CursorError, Entry, EntryError, Key, NameError, ServiceName,
+    TenantId,
 };
 pub use credentials::{TokenError, TokenRequest, TokenSource};
 pub use endpoint::{Dialer, TcpDialer, explain};
 pub use error::{Closed, ConfigError, Error, ValueError};
 pub use follow::{ChangeStream, Changes, Loaded, Typed, Watch};
+pub use pool::{Pool, PoolBuilder, PoolStats, TenantError, TenantState, TenantStatus, TenantTokens};
 pub use snapshot::Snapshot;
 pub use stats::Stats;
 pub use status::{Status, StatusWatch};

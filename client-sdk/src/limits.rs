@@ -73,10 +73,10 @@ pub(crate) const LIVED: Duration = Duration::from_secs(1);
 /// Longest that a hub can ask a client to keep away from it.
 pub(crate) const AWAY: Duration = Duration::from_secs(300);
 
-/// Window of HTTP/2, in bytes. One stream has a connection of its own, so one
-/// figure serves both: at a round trip of 50 ms this lets 20 MB/s through,
-/// where the default of 64 KiB lets 1.3 MB/s. It also bounds what a hub can
-/// push onto a program that is not reading.
+/// Window of HTTP/2 of one stream, in bytes, and of a connection that is one
+/// client's alone: at a round trip of 50 ms this lets 20 MB/s through, where the
+/// default of 64 KiB lets 1.3 MB/s. It also bounds what a hub can push onto a
+/// program that is not reading.
 pub(crate) const WINDOW_BYTES: u32 = 1024 * 1024;
 
 /// HTTP/2 pings notice a dead peer while a hub's heartbeats are set to be rare,
@@ -85,6 +85,19 @@ pub(crate) const PING_INTERVAL: Duration = Duration::from_secs(20);
 
 /// How long the answer to a ping may take.
 pub(crate) const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Most connections of a client alone: one for its stream, one for the stream
+/// that takes over from it, and those that are on their way out.
+pub(crate) const CONNECTIONS_ALONE: usize = 8;
+
+/// How long a connection gets no new streams on which one fared badly: until its
+/// pings have told whether it is dead.
+pub(crate) const DOUBT: Duration = Duration::from_secs(30);
+
+/// How long a shared connection gets new streams, a quarter more or less. Streams
+/// that hubs end for their age then move to connections, and so to hubs, that
+/// came later.
+pub(crate) const CONNECTION_AGE: Duration = Duration::from_secs(1_800);
 
 /// Keys that wait for one reader of changes. One that lags further behind gets
 /// the difference of two states, which takes no memory while it waits.
@@ -98,3 +111,76 @@ pub(crate) const DISK_SHARE: u32 = 20;
 
 /// How long the last write to disk may hold up the end of the task.
 pub(crate) const DISK_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Most states that a process writes to disk at a time: each takes a thread, and
+/// a pool has a thousand writers.
+pub(crate) const DISK_WRITES: usize = 8;
+
+/// Most connections of a pool, unless set otherwise: with `POOL_STREAMS` on each
+/// they are enough for `POOL_TENANTS`, and for a quarter of them moving over.
+pub(crate) const POOL_CONNECTIONS: usize = 10;
+
+/// Most connections that a pool can be set to have: what leads beyond is a
+/// mistake, since a hub takes 1,024 streams on each.
+pub(crate) const POOL_CONNECTIONS_MOST: usize = 1_024;
+
+/// Most streams on one connection of a pool, unless set otherwise: as many as the
+/// load balancers of AWS take. One connection that breaks takes so many along.
+pub(crate) const POOL_STREAMS: usize = 128;
+
+/// Most streams that a pool can be set to have on one connection: what hubs take.
+pub(crate) const POOL_STREAMS_MOST: usize = 1_024;
+
+/// Most tenants of a pool, unless set otherwise.
+pub(crate) const POOL_TENANTS: usize = 1_000;
+
+/// Bytes of all states of a pool, unless set otherwise: a megabyte for each of
+/// `POOL_TENANTS`, which is far more than settings take.
+pub(crate) const POOL_BYTES: usize = 1024 * 1024 * 1024;
+
+/// Largest state of one tenant of a pool, in bytes, unless set otherwise: what a
+/// hub accepts of one tenant by default.
+pub(crate) const POOL_STATE_BYTES: usize = 64 * 1024 * 1024;
+
+/// How long a tenant of a pool may be unused, unless set otherwise: to open it
+/// again takes milliseconds, and to keep it a few kilobytes.
+pub(crate) const POOL_IDLE: Duration = Duration::from_secs(600);
+
+/// How long a request waits for its tenant's first state, unless set otherwise.
+/// Shorter than at a start, since somebody waits for the answer.
+pub(crate) const POOL_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long the failure to open a tenant is remembered, unless set otherwise: a
+/// hub sees one attempt in this time, however many requests there are.
+pub(crate) const POOL_REMEMBER: Duration = Duration::from_secs(5);
+
+/// Failures that are remembered at a time, about 300 bytes each.
+pub(crate) const POOL_FAILURES: usize = 1_024;
+
+/// Tenants that are being opened at a time; more wait. So a service that starts
+/// under load asks neither its hubs nor its source of tokens for all at once.
+pub(crate) const POOL_OPENINGS: usize = 64;
+
+/// Bounds of how often a pool looks for idle tenants: a quarter of what is set as
+/// idle, so that none stays much longer.
+pub(crate) const POOL_UPKEEP: std::ops::RangeInclusive<Duration> =
+    Duration::from_millis(50)..=Duration::from_secs(30);
+
+/// How long a connection of a pool is kept that has no stream.
+pub(crate) const POOL_LINGER: Duration = Duration::from_secs(30);
+
+/// How long a pool takes the addresses of a name as known: a thousand streams
+/// that are lost together ask once.
+pub(crate) const POOL_NAMES_FOR: Duration = Duration::from_secs(1);
+
+/// Streams of a pool that were lost come back within this time, at random: a
+/// thousand are then one a millisecond to the hub that takes them over.
+pub(crate) const POOL_SPREAD: Duration = Duration::from_secs(1);
+
+/// Window of HTTP/2 of a connection that many streams share, in bytes: a stream
+/// whose task has to wait for a processor holds up to `WINDOW_BYTES`, so three
+/// more can be in that place before others notice.
+pub(crate) const POOL_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+
+/// As long as anyone waits for a tenant; a clock cannot count much further.
+pub(crate) const POOL_LONGEST_WAIT: Duration = Duration::from_secs(24 * 3_600);

@@ -2,6 +2,7 @@
 //! whichever is there first lets the program go on.
 
 use crate::backoff::Backoff;
+use crate::budget::Budget;
 use crate::credentials::Credentials;
 use crate::disk::DiskWriter;
 use crate::endpoint::Endpoints;
@@ -9,6 +10,7 @@ use crate::store::{Lease, Store};
 use crate::view::View;
 use crate::worker::{Place, Saved, Worker};
 use crate::{Client, Error, Status};
+use confhub_proto::TenantId;
 use std::future::pending;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 
 /// A checked description of a client.
+#[derive(Clone)]
 pub(crate) struct Plan {
     pub(crate) endpoints: Endpoints,
     pub(crate) shown_endpoints: String,
@@ -26,6 +29,10 @@ pub(crate) struct Plan {
     pub(crate) connect_timeout: Duration,
     pub(crate) fallback_after: Duration,
     pub(crate) max_state_bytes: usize,
+    /// Whose client it has to be; `None`: whoever's the token is.
+    pub(crate) tenant: Option<TenantId>,
+    /// What the states of all clients may take together.
+    pub(crate) budget: Arc<Budget>,
     pub(crate) rng: fastrand::Rng,
 }
 
@@ -35,7 +42,7 @@ const LONGEST_START: Duration = Duration::from_secs(30 * 24 * 3_600);
 /// Starts the worker and waits for a first state.
 pub(crate) async fn start(plan: Plan) -> Result<Client, Error> {
     let deadline = Instant::now() + plan.connect_timeout.min(LONGEST_START);
-    let store = Arc::new(Store::new(plan.view.prefixes.clone()));
+    let store = Arc::new(Store::new(plan.view.prefixes.clone(), plan.budget.share()));
     let (stop, stopped) = watch::channel(false);
     let (found, on_disk) = oneshot::channel();
     let writer = |path: &PathBuf| DiskWriter::start(path.clone(), plan.view.clone(), Arc::clone(&store));
@@ -46,7 +53,7 @@ pub(crate) async fn start(plan: Plan) -> Result<Client, Error> {
         credentials: plan.credentials,
         endpoints: plan.endpoints,
         store: Arc::clone(&store),
-        place: Place { max_bytes: plan.max_state_bytes, ..Place::default() },
+        place: Place { max_bytes: plan.max_state_bytes, expected: plan.tenant, ..Place::default() },
         backoff: Backoff::new(),
         rng: plan.rng,
         next_token: None,

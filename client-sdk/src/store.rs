@@ -4,6 +4,7 @@
 //! A read is one load of the pointer and one look-up in a persistent map; no
 //! read waits for another or for the worker. There is one writer: the worker.
 
+use crate::budget::{OverBudget, Share};
 use crate::follow::Followers;
 use crate::stats::Counters;
 use crate::{Closed, Status};
@@ -23,6 +24,8 @@ pub(crate) struct Store {
     last_failure: ArcSwapOption<String>,
     /// When a hub published the state that was found on disk.
     saved: ArcSwapOption<SystemTime>,
+    /// What the state takes, for as long as anybody can read it.
+    pub(crate) share: Share,
     pub(crate) followers: Followers,
     pub(crate) counters: Counters,
 }
@@ -36,13 +39,14 @@ pub(crate) struct Changed {
 
 impl Store {
     /// A store of the view with these prefixes; none admit all keys.
-    pub(crate) fn new(prefixes: Vec<String>) -> Self {
+    pub(crate) fn new(prefixes: Vec<String>, share: Share) -> Self {
         Self {
             prefixes,
             state: ArcSwap::default(),
             status: watch::Sender::new(Status::Starting),
             last_failure: ArcSwapOption::empty(),
             saved: ArcSwapOption::empty(),
+            share,
             followers: Followers::default(),
             counters: Counters::default(),
         }
@@ -85,9 +89,11 @@ impl Store {
 
     /// Has a state from disk ready. It is shown to nobody before
     /// [`fall_back`](Self::fall_back), since there is no client yet.
-    pub(crate) fn set_saved(&self, state: Arc<State>, hub_time: SystemTime) {
+    pub(crate) fn set_saved(&self, state: Arc<State>, hub_time: SystemTime) -> Result<(), OverBudget> {
+        self.share.resize(state.bytes())?;
         self.state.store(state);
         self.saved.store(Some(Arc::new(hub_time)));
+        Ok(())
     }
 
     /// Drops it again. False: there is none, or the program has it already.
@@ -100,6 +106,7 @@ impl Store {
         });
         if forgotten {
             self.state.store(Arc::default());
+            self.share.release();
         }
         forgotten
     }
@@ -124,6 +131,14 @@ impl Store {
 
     pub(crate) fn status(&self) -> Status {
         self.status.borrow().clone()
+    }
+
+    /// Why the client has ended, if it has.
+    pub(crate) fn closed(&self) -> Option<Closed> {
+        match &*self.status.borrow() {
+            Status::Closed { reason } => Some(reason.clone()),
+            _ => None,
+        }
     }
 
     /// Changes the status if `change` says that it did. A closed client stays
@@ -169,10 +184,12 @@ pub(crate) struct Lease {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::budget::Budget;
 
     #[test]
     fn keys_that_can_never_have_an_entry_are_known() {
-        let (all, some) = (Store::new(Vec::new()), Store::new(vec!["a_".to_owned(), "b_".to_owned()]));
+        let of = |prefixes| Store::new(prefixes, Budget::unlimited().share());
+        let (all, some) = (of(Vec::new()), of(vec!["a_".to_owned(), "b_".to_owned()]));
         assert!(all.why_never("a b").is_some_and(|reason| reason.contains("`a b`")));
         assert!(some.why_never("c_1").is_some_and(|reason| reason.contains("a_, b_")));
         assert!(all.why_never("c_1").is_none() && some.why_never("b_1").is_none());

@@ -15,9 +15,12 @@ use crate::worker::Good;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep, timeout};
+
+/// Places of those who write now, in the whole process.
+static WRITES: Semaphore = Semaphore::const_new(limits::DISK_WRITES);
 
 /// Takes states to be written.
 #[derive(Debug)]
@@ -77,6 +80,8 @@ fn pause(took: Duration) -> Duration {
 }
 
 async fn write(path: PathBuf, view: Arc<View>, good: Arc<Good>, store: &Store) {
+    // Never closed, so there is no error.
+    let _place = WRITES.acquire().await;
     let shown = path.clone();
     let written = spawn_blocking(move || {
         let bytes = format::encode(&good, &view.service, &view.prefixes);

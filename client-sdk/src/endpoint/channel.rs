@@ -1,31 +1,45 @@
 //! One connection to one address, ready for calls.
 
+use super::link::{Link, Tracked};
 use super::{Address, DynDialer, Endpoints, Round, chain};
 use crate::{Error, limits};
 use http::Uri;
 use hyper_util::rt::TokioIo;
+use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint};
 
 /// Opens a connection to `address`. The authority of requests, and the name
 /// that TLS verifies, stay the endpoint's own, whichever address it is.
-pub(crate) async fn open(address: &Address, dialer: Arc<dyn DynDialer>) -> Result<Channel, String> {
-    let socket = address.socket;
+pub(super) async fn open(
+    address: &Address,
+    dialer: Arc<dyn DynDialer>,
+    link: &Arc<Link>,
+    window: u32,
+) -> Result<Channel, String> {
+    let (socket, link) = (address.socket, Arc::clone(link));
     let (settings, secured) = address.endpoint.settings().await;
+    let dialed = Arc::new(AtomicBool::new(false));
     let connector = tower::service_fn(move |_| {
-        let (dialer, secured) = (Arc::clone(&dialer), secured.clone());
+        let (dialer, link, dialed) = (Arc::clone(&dialer), Arc::clone(&link), Arc::clone(&dialed));
+        let secured = secured.clone();
         async move {
-            let io = dialer.dyn_dial(socket).await?;
+            // A channel dials again by itself, unknown to those who count.
+            if dialed.swap(true, Ordering::AcqRel) {
+                return Err(io::Error::new(io::ErrorKind::NotConnected, "the connection is gone"));
+            }
+            let io = Box::new(Tracked::new(dialer.dyn_dial(socket).await?, link));
             match secured {
                 Some(secured) => secured.handshake(io).await.map(TokioIo::new),
-                None => Ok(TokioIo::new(io)),
+                None => Ok(TokioIo::new(io as _)),
             }
         }
     });
-    let connecting = settings.connect_with_connector(connector);
-    connecting.await.map_err(|error| chain(&error))
+    let settings = settings.initial_connection_window_size(window);
+    settings.connect_with_connector(connector).await.map_err(|error| chain(&error))
 }
 
 /// Opens a connection to the first address that takes one, going through all of
@@ -50,7 +64,9 @@ pub(crate) async fn open_any(
         while let Some(address) = addresses.next() {
             // The last one has all the time that is left.
             let share = addresses.peek().map_or(limit, |_| limits::DIAL_TIMEOUT);
-            match timeout(share, open(&address, endpoints.dialer())).await {
+            let link = Link::new();
+            let dialing = open(&address, endpoints.dialer(), &link, limits::WINDOW_BYTES);
+            match timeout(share, dialing).await {
                 Ok(Ok(channel)) => return Some(channel),
                 Ok(Err(reason)) => last = reason,
                 Err(_) => last = format!("no answer within {share:?}"),
@@ -71,7 +87,6 @@ pub(super) fn settings(uri: &Uri) -> Endpoint {
     Endpoint::from_static(ANYWHERE)
         .origin(uri.clone())
         .initial_stream_window_size(limits::WINDOW_BYTES)
-        .initial_connection_window_size(limits::WINDOW_BYTES)
         .http2_keep_alive_interval(limits::PING_INTERVAL)
         .keep_alive_timeout(limits::PING_TIMEOUT)
 }

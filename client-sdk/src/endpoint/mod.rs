@@ -6,7 +6,9 @@
 //! said goodbye is left alone for as long as it asked.
 
 mod channel;
+mod connections;
 mod dialer;
+mod link;
 #[cfg(feature = "tls")]
 mod secure;
 #[cfg(not(feature = "tls"))]
@@ -16,7 +18,8 @@ mod tls;
 mod url;
 mod words;
 
-pub(crate) use channel::{open, open_any};
+pub(crate) use channel::open_any;
+pub(crate) use connections::{Connection, Connections, Sharing};
 pub(crate) use dialer::DynDialer;
 pub use dialer::{Dialer, TcpDialer};
 pub(crate) use tls::{Pem, Tls};
@@ -30,6 +33,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
 /// One address of one endpoint.
@@ -56,22 +60,56 @@ pub(crate) enum Round {
     Unresolved(String),
 }
 
-/// All endpoints of one client.
+/// All endpoints of one client, and of those that share connections with it.
+#[derive(Clone)]
 pub(crate) struct Endpoints {
-    all: Vec<Arc<Endpoint>>,
-    dialer: Arc<dyn DynDialer>,
+    shared: Arc<Shared>,
     /// Addresses to leave alone until then. Emptied of what has passed with
     /// each round, and only ever filled with addresses of the last round.
     away: HashMap<SocketAddr, Instant>,
 }
 
+struct Shared {
+    all: Vec<Arc<Endpoint>>,
+    connections: Arc<Connections>,
+    /// What the names stood for at that time.
+    names: Mutex<Option<(Instant, Names)>>,
+}
+
+/// All addresses, each endpoint's once, and why some names have none.
+type Names = (Vec<Address>, Vec<String>);
+
 impl Endpoints {
-    pub(crate) fn new(all: Vec<Endpoint>, dialer: Arc<dyn DynDialer>) -> Self {
-        Self { all: all.into_iter().map(Arc::new).collect(), dialer, away: HashMap::new() }
+    pub(crate) fn new(
+        all: Vec<Endpoint>,
+        dialer: Arc<dyn DynDialer>,
+        sharing: Sharing,
+        rng: fastrand::Rng,
+    ) -> Self {
+        let connections = Connections::new(sharing, dialer, rng);
+        let shared =
+            Shared { all: all.into_iter().map(Arc::new).collect(), connections, names: Mutex::default() };
+        Self { shared: Arc::new(shared), away: HashMap::new() }
     }
 
+    /// The connections to them.
+    pub(crate) fn connections(&self) -> &Arc<Connections> {
+        &self.shared.connections
+    }
+
+    /// What dials them.
     pub(crate) fn dialer(&self) -> Arc<dyn DynDialer> {
-        Arc::clone(&self.dialer)
+        Arc::clone(&self.shared.connections.dialer)
+    }
+
+    /// A place for a stream on a connection to `address`.
+    pub(crate) async fn connect(&self, address: &Address) -> Result<Connection, String> {
+        self.shared.connections.connect(address).await
+    }
+
+    /// Within what time after a stream the next one is opened, at random.
+    pub(crate) fn spread(&self) -> Duration {
+        self.shared.connections.sharing.spread
     }
 
     /// Keeps away from an address for a while.
@@ -81,7 +119,7 @@ impl Endpoints {
 
     /// Resolves all names and says what to try.
     pub(crate) async fn round(&mut self, rng: &mut fastrand::Rng) -> Round {
-        let (addresses, failures) = self.resolve().await;
+        let (addresses, failures) = self.shared.names().await;
         if addresses.is_empty() {
             return Round::Unresolved(failures.join("; "));
         }
@@ -91,17 +129,33 @@ impl Endpoints {
         let (away, mut here): (Vec<_>, Vec<_>) =
             addresses.into_iter().partition(|address| until(address).is_some());
         rng.shuffle(&mut here);
+        self.shared.connections.prefer_open(&mut here);
         match away.iter().filter_map(until).min() {
             Some(first) if here.is_empty() => Round::Wait(first - now),
             _ => Round::Try(here),
         }
     }
+}
 
-    /// All addresses, each endpoint's once, and why some names have none.
-    async fn resolve(&self) -> (Vec<Address>, Vec<String>) {
+impl Shared {
+    /// What the names stand for now: asked once, however many want to know.
+    async fn names(&self) -> Names {
+        let mut names = self.names.lock().await;
+        if let Some((at, known)) = &*names {
+            if at.elapsed() < self.connections.sharing.names_for {
+                return known.clone();
+            }
+        }
+        let resolved = self.resolve().await;
+        *names = Some((Instant::now(), resolved.clone()));
+        resolved
+    }
+
+    async fn resolve(&self) -> Names {
+        let dialer = &self.connections.dialer;
         let resolved = join_all(self.all.iter().map(|endpoint| async move {
             let found =
-                timeout(limits::RESOLVE_TIMEOUT, self.dialer.dyn_resolve(endpoint.host(), endpoint.port()));
+                timeout(limits::RESOLVE_TIMEOUT, dialer.dyn_resolve(endpoint.host(), endpoint.port()));
             match found.await {
                 Ok(Ok(sockets)) => Ok((endpoint, sockets)),
                 Ok(Err(error)) => Err(format!("cannot resolve `{}`: {error}", endpoint.host())),
@@ -134,6 +188,9 @@ impl Endpoints {
 
 impl std::fmt::Debug for Endpoints {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Endpoints").field("all", &self.all).field("away", &self.away).finish_non_exhaustive()
+        f.debug_struct("Endpoints")
+            .field("all", &self.shared.all)
+            .field("away", &self.away)
+            .finish_non_exhaustive()
     }
 }

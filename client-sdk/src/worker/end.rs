@@ -1,11 +1,12 @@
 //! How streams end, and what follows from it. The one place that knows what a
 //! status code means to a client.
 
+use crate::budget::OverBudget;
 use crate::credentials;
-use crate::endpoint::chain;
+use crate::endpoint::{Connection, chain};
 use crate::{Closed, limits};
 use confhub_proto::frame::FrameError;
-use confhub_proto::wire;
+use confhub_proto::{TenantId, wire};
 use std::error::Error;
 use std::time::Duration;
 use tonic::Code;
@@ -44,6 +45,18 @@ pub(super) enum End {
         actual: usize,
         /// The limit in bytes.
         limit: usize,
+    },
+    /// All states of a pool would be too large together.
+    #[error(transparent)]
+    OverBudget(#[from] OverBudget),
+    /// The token is another tenant's than the one that the program asked for.
+    /// Whose it is, is for the log alone: errors may be shown to whoever asked.
+    #[error("{}", Closed::OtherTenant(.asked.clone()))]
+    OtherTenant {
+        /// The one asked for.
+        asked: TenantId,
+        /// The one in the hub's Welcome.
+        named: String,
     },
     /// The state is not the hub's; its cursor was dropped.
     #[error("the state differs from the hub's and is asked for anew")]
@@ -95,8 +108,11 @@ impl End {
             Self::Status(status) => after(status, standing),
             Self::Goodbye(Reason::Revoked, _) => Verdict::Close(Closed::Revoked),
             Self::Goodbye(_, retry_after) => Verdict::Elsewhere(*retry_after),
+            Self::OtherTenant { asked, .. } => Verdict::Close(Closed::OtherTenant(asked.clone())),
             Self::Moved => Verdict::Close(Closed::IdentityChanged),
             Self::TooLarge { .. } | Self::Frame(FrameError::TooLarge { .. }) => Verdict::MuchLater,
+            // Somebody makes room meanwhile, if there is anybody to go.
+            Self::OverBudget(_) => Verdict::Again,
             Self::Silent(_) | Self::Protocol(_) | Self::Frame(_) => Verdict::Elsewhere(limits::DISTRUST),
             Self::Token(_) | Self::Diverged | Self::ForeignFile | Self::Renewed => Verdict::Again,
         }
@@ -105,7 +121,20 @@ impl End {
     /// Whether what arrived could not be used. To come back soon would be to
     /// get the same again.
     pub(super) fn is_fault(&self) -> bool {
-        matches!(self, Self::Protocol(_) | Self::Frame(_) | Self::TooLarge { .. } | Self::Diverged)
+        matches!(
+            self,
+            Self::Protocol(_) | Self::Frame(_) | Self::TooLarge { .. } | Self::OverBudget(_) | Self::Diverged
+        )
+    }
+
+    /// Tells what it says of the connection, which other streams may be on.
+    pub(super) fn blame(&self, connection: &Connection) {
+        use wire::goodbye::Reason;
+        match self {
+            Self::Silent(patience) => connection.cut_if_silent(*patience),
+            Self::Unreachable(_) | Self::Broken(_) | Self::Goodbye(Reason::Drain, _) => connection.doubt(),
+            _ => {}
+        }
     }
 
     /// Whether the stream ended as agreed. Until the next attempt fails, nothing

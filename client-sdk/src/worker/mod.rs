@@ -20,7 +20,7 @@ use crate::disk::DiskWriter;
 use crate::endpoint::{Address, Endpoints, Round};
 use crate::store::Store;
 use crate::view::View;
-use crate::{Closed, Status, limits};
+use crate::{Closed, Status};
 use end::{End, Standing, Verdict};
 use std::sync::Arc;
 use std::time::Duration;
@@ -129,7 +129,7 @@ impl Worker {
                 Verdict::NewToken => self.renew_token = true,
             }
             if worked {
-                return Ok(limits::SPREAD.mul_f64(self.rng.f64()));
+                return Ok(self.endpoints.spread().mul_f64(self.rng.f64()));
             }
             // There will be no stream for longer than a moment, planned or not.
             self.failed(&end.to_string());

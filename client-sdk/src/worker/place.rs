@@ -3,7 +3,7 @@
 use super::end::End;
 use crate::credentials::{Marks, Token};
 use crate::store::{Changed, Store};
-use confhub_proto::{Cursor, Digest, Entry, Key, State, Update};
+use confhub_proto::{Cursor, Digest, Entry, Key, State, TenantId, Update};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -26,6 +26,8 @@ pub(crate) struct Place {
     /// How the token of the stream names the origin.
     pub(crate) marks: Arc<Marks>,
     pub(crate) max_bytes: usize,
+    /// Whose state it has to be, if the program has said so.
+    pub(crate) expected: Option<TenantId>,
 }
 
 /// A state that is known to be the hub's, and when the hub published it.
@@ -38,8 +40,16 @@ pub(crate) struct Good {
 }
 
 impl Place {
+    /// Whether this may be the state's origin.
+    pub(super) fn admits(&self, origin: &Origin) -> bool {
+        self.expected.as_ref().is_none_or(|tenant| tenant.as_str() == origin.tenant)
+    }
+
     /// Takes note of whose stream this is. A state never becomes another's.
     pub(super) fn welcome(&mut self, origin: Origin, token: &Token) -> Result<(), End> {
+        if let Some(expected) = self.expected.as_ref().filter(|_| !self.admits(&origin)) {
+            return Err(End::OtherTenant { asked: expected.clone(), named: origin.tenant });
+        }
         match &self.origin {
             Some(known) if *known != origin => Err(End::Moved),
             _ => {
@@ -59,6 +69,7 @@ impl Place {
         if next.bytes() > self.max_bytes {
             return Err(End::TooLarge { actual: next.bytes(), limit: self.max_bytes });
         }
+        store.share.resize(next.bytes())?;
         let next = Arc::new(next);
         let changed = Changed { keys: changed_keys(&self.state, &next, update), reset: update.reset };
         self.state = Arc::clone(&next);

@@ -32,10 +32,14 @@ impl Worker {
         let (file, view, max_bytes) = (path.clone(), self.view.clone(), self.place.max_bytes);
         let loaded = spawn_blocking(move || disk::load(&file, &view, &token, max_bytes));
         match loaded.await {
-            Ok(Ok(Some(good))) => {
-                self.resume_from(good);
-                // An error means that nobody waits for a first state any more.
-                let _ = found.send(());
+            Ok(Ok(Some(good))) if self.place.admits(&good.origin) => {
+                if self.resume_from(good) {
+                    // An error means that nobody waits for a first state any more.
+                    let _ = found.send(());
+                }
+            }
+            Ok(Ok(Some(_))) => {
+                tracing::error!(path = %path.display(), "not using the state on disk: it is another tenant's");
             }
             Ok(Ok(None)) => {}
             Ok(Err(error)) => {
@@ -46,11 +50,16 @@ impl Worker {
         Ok(())
     }
 
-    fn resume_from(&mut self, Good { origin, state, hub_time, .. }: Good) {
-        self.store.set_saved(Arc::clone(&state), hub_time);
+    /// False: there is no memory for it.
+    fn resume_from(&mut self, Good { origin, state, hub_time, .. }: Good) -> bool {
+        if let Err(error) = self.store.set_saved(Arc::clone(&state), hub_time) {
+            tracing::warn!(%error, "not using the state on disk");
+            return false;
+        }
         self.place.cursor = Some(state.digest());
         self.place.origin = Some(origin);
         self.place.state = state;
+        true
     }
 
     /// The hub says that the state on disk is another's. False: the program has
@@ -58,7 +67,8 @@ impl Worker {
     pub(super) fn forget_saved(&mut self) -> bool {
         let forgotten = self.store.forget_saved();
         if forgotten {
-            self.place = Place { max_bytes: self.place.max_bytes, ..Place::default() };
+            let Place { max_bytes, expected, .. } = std::mem::take(&mut self.place);
+            self.place = Place { max_bytes, expected, ..Place::default() };
         }
         forgotten
     }

@@ -3,7 +3,7 @@
 use super::end::End;
 use super::{Origin, Visit, Worker};
 use crate::credentials::Token;
-use crate::endpoint::{Address, open};
+use crate::endpoint::{Address, Connection};
 use crate::{Status, limits};
 use confhub_proto::frame::Assembler;
 use confhub_proto::wire::config_service_client::ConfigServiceClient;
@@ -23,6 +23,12 @@ struct Opened {
     welcome: wire::Welcome,
 }
 
+/// What a stream was opened with.
+struct With {
+    connection: Connection,
+    token: Token,
+}
+
 /// What is known of the stream at hand.
 struct Follow {
     assembler: Assembler,
@@ -38,7 +44,7 @@ impl Worker {
     /// Opens a stream at `address` and follows it to its end.
     pub(super) async fn visit(&mut self, address: &Address) -> Visit {
         self.store.counters.attempts.add_one();
-        let (Opened { frames, welcome }, token) = match self.open(address).await {
+        let (Opened { frames, welcome }, With { connection, token }) = match self.open(address).await {
             Ok(opened) => opened,
             Err(end) => return Visit { end, opened: false, worked: false },
         };
@@ -50,16 +56,14 @@ impl Worker {
             Ok(never) => match never {},
             Err(end) => end,
         };
+        end.blame(&connection);
         let good = stream.confirmed && !end.is_fault();
         Visit { opened: true, worked: good && self.backoff.worked(opened_at.elapsed()), end }
     }
 
     /// Dials first: no token is asked for that nobody would take.
-    async fn open(&mut self, address: &Address) -> Result<(Opened, Token), End> {
-        let channel = open(address, self.endpoints.dialer());
-        let limit = limits::DIAL_TIMEOUT;
-        let channel = timeout(limit, channel).await.map_err(|_| no_answer("the dial", limit))?;
-        let channel = channel.map_err(End::Unreachable)?;
+    async fn open(&mut self, address: &Address) -> Result<(Opened, With), End> {
+        let connection = self.endpoints.connect(address).await.map_err(End::Unreachable)?;
         let token = match self.next_token.take() {
             Some(token) => token,
             None => self.credentials.token(self.renew_token).await?,
@@ -68,8 +72,15 @@ impl Worker {
         let mut request = Request::new(self.view.request(self.place.cursor));
         request.metadata_mut().insert("authorization", token.header()?);
         let limit = limits::WELCOME_TIMEOUT;
-        let opened = timeout(limit, subscribe(channel, request)).await;
-        Ok((opened.map_err(|_| no_answer("the request", limit))??, token))
+        let opened = timeout(limit, subscribe(connection.channel(), request)).await;
+        let opened = opened.unwrap_or_else(|_| Err(no_answer("the request", limit)));
+        match opened {
+            Ok(opened) => Ok((opened, With { connection, token })),
+            Err(end) => {
+                end.blame(&connection);
+                Err(end)
+            }
+        }
     }
 
     /// Applies frames until the stream ends.
@@ -82,6 +93,9 @@ impl Worker {
         let patience = patience(&welcome);
         let origin = Origin { tenant: welcome.tenant, service: welcome.service };
         if let Err(end) = self.place.welcome(origin, &stream.token) {
+            if let End::OtherTenant { asked, named } = &end {
+                tracing::error!(%asked, named, "the token is another tenant's");
+            }
             return Err(if self.forget_saved() { End::ForeignFile } else { end });
         }
         let mut last_frame = Instant::now();
