@@ -15,11 +15,13 @@ mod atomic;
 #[cfg(feature = "aws")]
 mod aws;
 mod bad_input;
+mod bounds;
 mod cli;
 mod cli_help;
 mod crash;
 mod delivery;
 mod disk_full;
+mod floods;
 mod history;
 mod identity;
 mod idle_peers;

@@ -10,6 +10,7 @@
 //! the body has ended; the place of the call is given back then.
 
 use super::call::Place;
+use super::peer::Peer;
 use crate::limits::STALLED;
 use axum::body::Body;
 use bytes::Bytes;
@@ -59,6 +60,7 @@ pub struct Breaker(Arc<State>);
 struct State {
     broken: AtomicBool,
     reader: Mutex<Option<Waker>>,
+    peer: Peer,
 }
 
 impl Default for Watch {
@@ -94,7 +96,7 @@ impl Watch {
                 stalled.map(|(_, entry)| entry.breaker.clone()).collect()
             };
             for breaker in stalled {
-                breaker.trip();
+                breaker.trip("an answer on it was not read");
             }
         }
     }
@@ -147,12 +149,22 @@ impl Drop for Watched {
 }
 
 impl Breaker {
+    /// What is known of the peer.
+    pub(super) fn peer(&self) -> &Peer {
+        &self.0.peer
+    }
+
+    /// Whether the connection is broken, or about to be.
+    pub(super) fn is_tripped(&self) -> bool {
+        self.0.broken.load(Ordering::SeqCst)
+    }
+
     /// Breaks the connection, once.
-    fn trip(&self) {
+    pub(super) fn trip(&self, why: &'static str) {
         if self.0.broken.swap(true, Ordering::SeqCst) {
             return;
         }
-        tracing::info!("broke a connection: an answer on it was not read");
+        tracing::info!("broke a connection: {why}");
         let reader = self.0.reader.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(reader) = reader {
             reader.wake();
