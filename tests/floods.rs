@@ -52,7 +52,7 @@ impl Bench {
         let served = async {
             self.honest.put(KEY, &value).await.unwrap();
             self.stream.until("its update", |state| is(state, &value)).await;
-            assert_eq!(self.honest.get("", KEY).await.unwrap().content.unwrap().value, text(&value).value);
+            assert_eq!(self.honest.get("", KEY).await.unwrap().value, text(&value).value);
         };
         soon("the honest client to be served", served).await;
     }
