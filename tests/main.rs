@@ -16,6 +16,7 @@ mod atomic;
 #[cfg(feature = "aws")]
 mod aws;
 mod bad_input;
+mod bounds;
 mod cli;
 mod cli_help;
 #[cfg(feature = "fuzzing")]
@@ -23,6 +24,7 @@ mod corpora;
 mod crash;
 mod delivery;
 mod disk_full;
+mod floods;
 mod history;
 mod identity;
 mod idle_peers;

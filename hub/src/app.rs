@@ -5,7 +5,7 @@ use crate::auth::{AuthStartError, Authenticator};
 use crate::backend::{Backend, KINDS, Opening, Router};
 use crate::clock::Clock;
 use crate::config::{AuthSettings, Settings, UnknownTenants};
-use crate::grpc::{Connections, Edge, VERSION};
+use crate::grpc::{Connections, Edge, Governor, VERSION};
 use crate::http::Health;
 use crate::limits::{BULK_READS, CALLS};
 use crate::metrics::{DriftCause, Metrics};
@@ -202,6 +202,7 @@ impl App {
             started: Instant::now(),
             calls: Arc::new(Semaphore::new(CALLS)),
             bulk_reads: Arc::new(Semaphore::new(BULK_READS)),
+            governor: Governor::new(&settings.limits),
             watch: Arc::default(),
             writes: Arc::default(),
             source: source.as_ref().map(|source| (source.kind(), source.health())),
@@ -239,7 +240,8 @@ impl App {
         let metrics = Arc::clone(&edge.metrics);
         let mut sources: JoinSet<_> = source.map(|source| source.run(draining.clone())).into_iter().collect();
         let acceptor = Acceptor::grpc(tls.clone());
-        let connections = Connections::new(grpc, acceptor, settings.limits.connections, metrics, draining);
+        let connections =
+            Connections::new(grpc, acceptor, &settings.limits, &settings.times, metrics, draining);
 
         let mut background = JoinSet::new();
         background.spawn(authenticator.clone().refresh_keys());

@@ -42,6 +42,48 @@ pub const CALLS: usize = 512;
 /// a writer's place.
 pub const BULK_READS: usize = 64;
 
+/// Most single calls of one tenant under way at a time: a quarter of all, so that
+/// one tenant never takes every place.
+pub const CALLS_PER_TENANT: usize = CALLS / 4;
+
+/// Most reads of a whole tenant under way at a time for one tenant, for the same
+/// reason.
+pub const BULK_READS_PER_TENANT: usize = BULK_READS / 4;
+
+/// Single calls of one tenant a second: about a tenth of what one core answers. A
+/// tenant that reads its configuration by calls rather than by a stream is far below.
+pub const CALLS_PER_SECOND: usize = 1_000;
+
+/// Seconds of that rate which a tenant may spend at once after a pause: an import
+/// or a script of thousands of calls is not slowed down.
+pub const CALLS_BURST_S: usize = 5;
+
+/// Streams of one tenant that are opened in a second, when as many as it may have
+/// (`STREAMS_PER_TENANT`) were opened at once: all of its clients may come back
+/// together, and none may come and go for ever.
+pub const OPENS_PER_SECOND: usize = 1_000;
+
+/// Most calls at once on one connection: the streams of a process that serves
+/// many tenants, with room.
+pub const STREAMS_PER_CONNECTION: usize = 1_024;
+
+/// How long a connection without a call is kept: longer than the pauses of a program
+/// that asks now and then, and short enough that those who have gone quiet for good
+/// do not add up.
+pub const CONNECTION_IDLE: Duration = Duration::from_secs(300);
+
+/// How long a new connection may take to its first call. Who connects has a reason.
+pub const FIRST_CALL: Duration = Duration::from_secs(30);
+
+/// Longest time in which one frame of HTTP/2 other than data, or the headers of
+/// one call, may arrive: 16 KiB in ten seconds come over any line.
+pub const FRAME_TIME: Duration = Duration::from_secs(10);
+
+/// Calls of one connection that may be refused for their token at once, and a second
+/// from then on. A pool of tenants whose tokens expire together stays below; each
+/// costs at most one check of a signature, some 100 microseconds.
+pub const BAD_TOKENS: (u32, u32) = (512, 16);
+
 /// Versions of a key that are kept.
 pub const HISTORY_VERSIONS: usize = 100;
 

@@ -190,6 +190,14 @@ pub struct RefusalLabel {
     /// The reason, one of a fixed set.
     pub reason: &'static str,
 }
+
+/// A limit that was reached.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct LimitLabel {
+    /// Its setting, one of a fixed set.
+    pub limit: &'static str,
+}
+
 /// All that is counted. Cheap to share: each metric is.
 pub struct Metrics {
     registry: Registry,
@@ -226,6 +234,10 @@ pub struct Metrics {
     pub writes: Labelled<OutcomeLabel>,
     /// Calls refused for want of identity or role, by reason.
     pub refusals: Labelled<RefusalLabel>,
+    /// Calls and streams refused for a limit, by its setting.
+    pub limited: Labelled<LimitLabel>,
+    /// Connections broken for what their peer did, by what it was.
+    pub broken: Labelled<RefusalLabel>,
     /// Time from the write of a change, by the clock of its backend, to its
     /// publication to the views.
     pub publish_delay: Histogram,
@@ -269,6 +281,8 @@ impl Metrics {
             odd_rows: Family::default(),
             writes: Family::default(),
             refusals: Family::default(),
+            limited: Family::default(),
+            broken: Family::default(),
             // 100 microseconds to 26 seconds.
             publish_delay: Histogram::new(exponential_buckets(0.0001, 4.0, 10)),
             source: SourceMetrics::new(),
@@ -355,6 +369,10 @@ impl Metrics {
         r.register("writes", "Writes, by outcome", self.writes.clone());
         let about = "Calls refused for want of a valid token or of a role, by reason";
         r.register("refusals", about, self.refusals.clone());
+        let about = "Calls and streams refused for a limit, by the setting that names it";
+        r.register("limited", about, self.limited.clone());
+        let about = "Connections broken for what their peer did, by what it was";
+        r.register("broken_connections", about, self.broken.clone());
         let about = "Time from the write of a change, by the clock of its backend, to its publication";
         r.register_with_unit("publish_delay", about, Unit::Seconds, self.publish_delay.clone());
     }

@@ -13,6 +13,7 @@ mod entry;
 pub mod frame;
 pub mod limits;
 mod name;
+pub mod retry;
 mod state;
 mod update;
 pub mod url;

@@ -5,6 +5,7 @@
 pub mod aws;
 mod caller;
 mod calls;
+pub mod frames;
 pub mod golden;
 mod http;
 mod hub;

@@ -6,7 +6,7 @@ use crate::credentials;
 use crate::endpoint::{Connection, chain};
 use crate::{Closed, limits};
 use confhub_proto::frame::FrameError;
-use confhub_proto::{TenantId, wire};
+use confhub_proto::{TenantId, retry, wire};
 use std::error::Error;
 use std::time::Duration;
 use tonic::Code;
@@ -172,7 +172,10 @@ fn after(status: &tonic::Status, standing: Standing) -> Verdict {
         }
         Code::Unauthenticated => Verdict::NewToken,
         // This hub cannot serve now; another one may.
-        Code::Unavailable | Code::ResourceExhausted => another(standing),
+        Code::Unavailable | Code::ResourceExhausted => match retry::delay(status) {
+            Some(delay) => Verdict::Elsewhere(delay),
+            None => another(standing),
+        },
         _ => Verdict::Again,
     }
 }
@@ -218,6 +221,8 @@ mod tests {
         assert!(matches!(verdict(Status::unimplemented("x")), Verdict::Close(Closed::Refused(_))));
         assert_eq!(verdict(Status::unauthenticated("x")), Verdict::NewToken);
         assert_eq!(verdict(Status::unavailable("x")), Verdict::NextAddress);
+        let later = retry::later(Code::ResourceExhausted, "x", Duration::from_secs(2));
+        assert_eq!(verdict(later), Verdict::Elsewhere(Duration::from_secs(2)));
         let fixed = Standing { starting: true, token_is_fixed: true, opened: false };
         let refused = End::from(Status::unauthenticated("x"));
         assert_eq!(refused.verdict(fixed), Verdict::Close(Closed::Denied("x".into())));

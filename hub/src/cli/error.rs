@@ -164,9 +164,13 @@ fn labels(known: &[String]) -> String {
 }
 
 fn said(status: &tonic::Status) -> String {
-    match status.message() {
-        "" => status.code().description().to_owned(),
-        message => message.to_owned(),
+    let said = match status.message() {
+        "" => status.code().description(),
+        message => message,
+    };
+    match confhub_proto::retry::delay(status) {
+        Some(delay) => format!("{said} (not before {} ms have passed)", delay.as_millis()),
+        None => said.to_owned(),
     }
 }
 

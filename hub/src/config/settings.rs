@@ -202,6 +202,16 @@ pub struct LimitSettings {
     pub streams: usize,
     /// Most connections on the gRPC port.
     pub connections: usize,
+    /// Most calls and streams at once on one connection.
+    pub streams_per_connection: usize,
+    /// Most single calls of one tenant under way at a time.
+    pub calls_per_tenant: usize,
+    /// Most reads of a whole tenant under way at a time, for one tenant.
+    pub bulk_reads_per_tenant: usize,
+    /// Single calls of one tenant a second.
+    pub calls_per_second: usize,
+    /// Streams of one tenant that are opened in a second.
+    pub opens_per_second: usize,
 }
 
 /// Times.
@@ -216,6 +226,8 @@ pub struct TimeSettings {
     /// About how old a stream gets: each ends between half of it and half as much
     /// again, so that load moves to new hubs little by little. Zero: no limit.
     pub stream_age: Duration,
+    /// How long a connection without a call is kept.
+    pub connection_idle: Duration,
     /// How long a shutdown may take.
     pub drain: Duration,
 }
@@ -339,6 +351,11 @@ impl Default for LimitSettings {
             streams_per_tenant: limits::STREAMS_PER_TENANT,
             streams: limits::STREAMS,
             connections: limits::CONNECTIONS,
+            streams_per_connection: limits::STREAMS_PER_CONNECTION,
+            calls_per_tenant: limits::CALLS_PER_TENANT,
+            bulk_reads_per_tenant: limits::BULK_READS_PER_TENANT,
+            calls_per_second: limits::CALLS_PER_SECOND,
+            opens_per_second: limits::OPENS_PER_SECOND,
         }
     }
 }
@@ -350,6 +367,7 @@ impl Default for TimeSettings {
             tenant_idle: Duration::from_secs(60),
             reconcile: Duration::from_secs(300),
             stream_age: Duration::from_secs(3_600),
+            connection_idle: crate::limits::CONNECTION_IDLE,
             drain: Duration::from_secs(10),
         }
     }

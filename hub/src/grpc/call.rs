@@ -1,9 +1,11 @@
 //! What every call gets around it: a place, a time limit, and a watched answer.
 
 use super::Edge;
+use super::governor::{Kind, Share};
 use super::stall::{Breaker, Cut, Reader};
 use super::status::busy;
 use crate::auth::Identity;
+use crate::metrics::LimitLabel;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -11,7 +13,7 @@ use axum::response::Response;
 use confhub_proto::wire;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout};
 use tonic::Status;
 
@@ -19,12 +21,22 @@ use tonic::Status;
 /// opened. A write waits for the disk, a first read for the load of its tenant.
 const CALL: Duration = Duration::from_secs(30);
 
-/// A place among the calls, which is free when nobody holds it any more. Work that
-/// outlives its caller holds it too.
+/// A place among the calls of the hub, of the tenant and of the connection, which is
+/// free when nobody holds it any more. Work that outlives its caller holds it too.
 #[derive(Clone)]
-pub(super) struct Place(
-    #[expect(dead_code, reason = "it is held, and not looked at")] Arc<OwnedSemaphorePermit>,
-);
+pub(super) struct Place(#[expect(dead_code, reason = "it is held, and not looked at")] Arc<Held>);
+
+struct Held {
+    _hub: Option<OwnedSemaphorePermit>,
+    _tenant: Option<Share>,
+    connection: Breaker,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.connection.peer().leave();
+    }
+}
 
 /// Path of the `List` method.
 const LIST_PATH: &str = "/confhub.v1.AdminService/List";
@@ -35,23 +47,18 @@ const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3_600);
 /// Takes a place before the request is read, and gives it back when the answer is.
 pub(super) async fn around(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -> Response {
     let loads = matches!(request.uri().path(), wire::SUBSCRIBE_PATH | wire::GET_SNAPSHOT_PATH);
-    let permit = match edge.places(request.uri().path()).map(|places| Arc::clone(places).try_acquire_owned())
-    {
-        None => None,
-        Some(Ok(permit)) => Some(Place(Arc::new(permit))),
-        Some(Err(_)) => return answer(&busy()),
+    let breaker = request.extensions().get::<Breaker>().cloned().unwrap_or_default();
+    let place = match edge.place(&request, &breaker) {
+        Ok(place) => place,
+        Err(refused) => return answer(&refused),
     };
-    if let Some(place) = permit.clone() {
-        request.extensions_mut().insert(place);
-    }
+    request.extensions_mut().insert(place.clone());
     let cut = Arc::<Cut>::default();
     request.extensions_mut().insert(Arc::clone(&cut));
     let path = request.uri().path();
     let stream = path == wire::SUBSCRIBE_PATH;
     let lasting = stream || matches!(path, wire::GET_SNAPSHOT_PATH | LIST_PATH);
-    let extensions = request.extensions();
-    let breaker = extensions.get::<Breaker>().cloned().unwrap_or_default();
-    let identity = extensions.get::<Identity>().cloned();
+    let identity = request.extensions().get::<Identity>().cloned();
     let expires = match &identity {
         Some(identity) => edge.expiry(identity).unwrap_or_else(Instant::now),
         None => Instant::now() + FOREVER,
@@ -68,24 +75,56 @@ pub(super) async fn around(State(edge): State<Arc<Edge>>, mut request: Request, 
     // A single answer is given to whom it was for: one may revoke its own token.
     let identity = identity.filter(|_| lasting);
     let reader = Reader { identity, expires, cut, breaker, stream };
-    response.map(|body| Body::new(edge.watch.over(body, reader, &edge.admission, permit)))
+    response.map(|body| Body::new(edge.watch.over(body, reader, &edge.admission, Some(place))))
 }
 
 impl Edge {
-    /// The places among which a call needs one. Streams have their own.
-    fn places(&self, path: &str) -> Option<&Arc<Semaphore>> {
-        match path {
-            wire::SUBSCRIBE_PATH => None,
-            wire::GET_SNAPSHOT_PATH | LIST_PATH => Some(&self.bulk_reads),
-            path if path.starts_with("/confhub.v1.") => Some(&self.calls),
+    /// Finds a place for a call: first its tenant's, so that a tenant at its limits
+    /// takes nothing of what others wait for.
+    fn place(&self, request: &Request, breaker: &Breaker) -> Result<Place, Status> {
+        let kind = kind(request.uri().path());
+        let tenant = match (kind, request.extensions().get::<Identity>()) {
+            (Some(kind), Some(identity)) => {
+                let share = self.governor.admit(&identity.tenant, kind);
+                Some(share.map_err(|refused| self.limited(refused.limit, refused))?)
+            }
             _ => None,
-        }
+        };
+        let places = match kind {
+            Some(Kind::Call) => Some((&self.calls, "calls")),
+            Some(Kind::Bulk) => Some((&self.bulk_reads, "bulk-reads")),
+            // Streams have their own.
+            Some(Kind::Open) | None => None,
+        };
+        let hub = match places.map(|(places, name)| (Arc::clone(places).try_acquire_owned(), name)) {
+            None => None,
+            Some((Ok(permit), _)) => Some(permit),
+            Some((Err(_), name)) => return Err(self.limited(name, busy())),
+        };
+        breaker.peer().enter();
+        Ok(Place(Arc::new(Held { _hub: hub, _tenant: tenant, connection: breaker.clone() })))
+    }
+
+    /// Counts a refusal for a limit.
+    pub(super) fn limited(&self, limit: &'static str, refused: impl Into<Status>) -> Status {
+        self.metrics.limited.get_or_create(&LimitLabel { limit }).inc();
+        refused.into()
     }
 
     /// When a caller's token expires; `None`: it has.
     pub(super) fn expiry(&self, identity: &Identity) -> Option<Instant> {
         let left = identity.expires.duration_since((self.clock)()).ok()?;
         Some(Instant::now() + left.min(FOREVER))
+    }
+}
+
+/// What a call takes up; `None`: it is none of ours, and open to everyone.
+fn kind(path: &str) -> Option<Kind> {
+    match path {
+        wire::SUBSCRIBE_PATH => Some(Kind::Open),
+        wire::GET_SNAPSHOT_PATH | LIST_PATH => Some(Kind::Bulk),
+        path if path.starts_with("/confhub.v1.") => Some(Kind::Call),
+        _ => None,
     }
 }
 

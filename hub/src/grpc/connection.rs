@@ -1,10 +1,13 @@
 //! Connections as they come in, counted and bounded.
 
+use super::frames_meter::FramesMeter;
 use super::stall::Breaker;
-use crate::metrics::Metrics;
+use crate::config::{LimitSettings, TimeSettings};
+use crate::metrics::{Metrics, RefusalLabel};
 use crate::tls::{Acceptor, Io};
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -20,9 +23,6 @@ use tonic::transport::server::Connected;
 /// handshake before it.
 const PREFACE_WAIT: Duration = Duration::from_secs(10);
 
-/// Bytes of that preface.
-const PREFACE_BYTES: usize = 24;
-
 /// Wait before the next try when the system has nothing left to accept with.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -35,6 +35,10 @@ pub struct Connections {
     places: Arc<Semaphore>,
     metrics: Arc<Metrics>,
     draining: watch::Receiver<bool>,
+    /// Most streams of one.
+    streams: usize,
+    /// How long one without a call is kept.
+    idle: Duration,
     /// While there is no way to accept more.
     pause: Option<Pin<Box<Sleep>>>,
     /// Whether the trouble has been told.
@@ -42,18 +46,20 @@ pub struct Connections {
 }
 
 impl Connections {
-    /// Accepts up to `limit` connections at a time. Those that have said nothing
-    /// yet are closed when `draining` turns true.
+    /// Accepts as many connections at a time as `limits` say. Those that have said
+    /// nothing yet are closed when `draining` turns true.
     #[must_use]
     pub fn new(
         listener: TcpListener,
         acceptor: Acceptor,
-        limit: usize,
+        limits: &LimitSettings,
+        times: &TimeSettings,
         metrics: Arc<Metrics>,
         draining: watch::Receiver<bool>,
     ) -> Self {
-        let places = Arc::new(Semaphore::new(limit));
-        Self { listener, acceptor, places, metrics, draining, pause: None, told: false }
+        let places = Arc::new(Semaphore::new(limits.connections));
+        let (streams, idle) = (limits.streams_per_connection, times.connection_idle);
+        Self { listener, acceptor, places, metrics, draining, streams, idle, pause: None, told: false }
     }
 
     /// Says once what is wrong, until it has been right again.
@@ -63,7 +69,7 @@ impl Connections {
         }
     }
 
-    fn connection(&mut self, stream: TcpStream) -> Option<Connection> {
+    fn connection(&mut self, stream: TcpStream, peer: SocketAddr) -> Option<Connection> {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
             self.tell("the limit on connections (`limits.connections`) is reached");
             return None;
@@ -84,7 +90,10 @@ impl Connections {
         Some(Connection {
             stream: self.acceptor.accept(stream, silence()),
             silence: Some(Box::pin(silence())),
-            spoken: 0,
+            meter: FramesMeter::new(self.streams),
+            idle: self.idle,
+            next_look: None,
+            peer,
             breaker: Breaker::default(),
             metrics: Arc::clone(&self.metrics),
             _place: place,
@@ -102,8 +111,8 @@ impl Stream for Connections {
                 self.pause = None;
             }
             match ready!(self.listener.poll_accept(cx)) {
-                Ok((stream, _)) => {
-                    if let Some(connection) = self.connection(stream) {
+                Ok((stream, peer)) => {
+                    if let Some(connection) = self.connection(stream, peer) {
                         return Poll::Ready(Some(Ok(connection)));
                     }
                 }
@@ -129,8 +138,12 @@ pub struct Connection {
     stream: Io,
     /// Ends when a peer has been silent for too long; `None` once it has spoken.
     silence: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-    /// Bytes that the peer has sent while this was counted.
-    spoken: usize,
+    meter: FramesMeter,
+    /// How long it is kept without a call.
+    idle: Duration,
+    /// When to look whether the peer does its part, while there is nothing to read.
+    next_look: Option<Pin<Box<Sleep>>>,
+    peer: SocketAddr,
     breaker: Breaker,
     metrics: Arc<Metrics>,
     _place: OwnedSemaphorePermit,
@@ -164,12 +177,18 @@ impl AsyncRead for Connection {
             if ended {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
-            self.spoken += buffer.filled().len() - before;
-            if self.spoken >= PREFACE_BYTES {
-                self.silence = None;
-            }
         }
-        read
+        if let Err(kind) = self.meter.read(&buffer.filled()[before..]) {
+            buffer.set_filled(before);
+            return Poll::Ready(Err(self.give_up(kind)));
+        }
+        if self.silence.is_some() && self.meter.has_spoken() {
+            self.silence = None;
+        }
+        match read {
+            Poll::Pending if self.silence.is_none() => self.look(cx).map(Err),
+            read => read,
+        }
     }
 }
 
@@ -179,12 +198,47 @@ impl Connection {
     fn check(&self, cx: &Context<'_>) -> io::Result<()> {
         if self.breaker.is_broken(cx) { Err(io::ErrorKind::TimedOut.into()) } else { Ok(()) }
     }
+
+    /// Looks, for as long as there is nothing to read, whether the peer sends what it
+    /// has begun and whether it has calls; ready when it is given up.
+    fn look(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        loop {
+            let now = Instant::now();
+            if self.meter.due().is_some_and(|due| due <= now) {
+                return Poll::Ready(self.give_up("slow-frame"));
+            }
+            let left = self.breaker.peer().left(self.idle);
+            if left.is_zero() {
+                return Poll::Ready(self.give_up("idle"));
+            }
+            let next = self.meter.due().map_or(now + left, |due| due.min(now + left));
+            let look = self.next_look.get_or_insert_with(|| Box::pin(sleep(left)));
+            // A look too early finds nothing to do; only one too late has to be moved.
+            if look.is_elapsed() || look.deadline() > next {
+                look.as_mut().reset(next);
+            }
+            ready!(look.as_mut().poll(cx));
+        }
+    }
+
+    /// Counts why the connection is broken, and breaks it.
+    fn give_up(&self, kind: &'static str) -> io::Error {
+        self.metrics.broken.get_or_create(&RefusalLabel { reason: kind }).inc();
+        if kind == "idle" {
+            tracing::debug!(peer = %self.peer, "closed a connection without a call");
+        } else {
+            tracing::warn!(peer = %self.peer, kind, "broke a connection: its peer does what no client needs to");
+        }
+        io::ErrorKind::TimedOut.into()
+    }
 }
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.check(cx)?;
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
+        self.meter.wrote(written);
+        Poll::Ready(Ok(written))
     }
 
     fn poll_write_vectored(
@@ -193,7 +247,9 @@ impl AsyncWrite for Connection {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.check(cx)?;
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, slices))?;
+        self.meter.wrote(written);
+        Poll::Ready(Ok(written))
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -10,14 +10,19 @@ mod admin;
 mod body;
 mod call;
 mod connection;
+mod frames_meter;
+mod governor;
+mod peer;
 mod reads;
 mod request;
 pub(crate) mod single;
 mod stall;
 mod status;
+mod strangers;
 pub(crate) mod subscribe;
 
 pub use connection::Connections;
+pub use governor::Governor;
 pub use stall::Watch;
 
 use crate::admission::Admission;
@@ -52,9 +57,12 @@ const KEEPALIVE: Duration = Duration::from_secs(20);
 /// How long it waits for that answer.
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Most calls at once on one connection: the streams of a process that serves
-/// many tenants, with room.
-const STREAMS_PER_CONNECTION: u32 = 1_024;
+/// Calls that were reset by their caller before the hub had taken them up, or by the
+/// hub for a mistake in them, before HTTP/2 ends the connection: what the library
+/// takes by default, said here since rapid resets are refused by it (CVE-2023-44487).
+/// What it does not see, resets of calls already taken up, the meter of frames does.
+const PENDING_RESETS: usize = 64;
+const MISTAKEN_CALLS: usize = 1_024;
 
 /// Largest headers of one call, in bytes: a token and what proxies add.
 const HEADER_BYTES: u32 = 16 * 1024;
@@ -85,6 +93,8 @@ pub struct Edge {
     pub calls: Arc<Semaphore>,
     /// Places for reads of a whole tenant.
     pub bulk_reads: Arc<Semaphore>,
+    /// What each tenant has under way, and how fast it calls.
+    pub governor: Governor,
     /// Looks after readers that have stopped reading.
     pub watch: Arc<Watch>,
     /// Writes that are under way hold it for reading.
@@ -108,13 +118,17 @@ pub async fn serve(
     let count = move |error: &AuthError| {
         refusals.get_or_create(&RefusalLabel { reason: error.reason() }).inc();
     };
+    let strangers = Arc::clone(&edge.metrics);
     let auth = AuthLayer::new(auth, edge.admission.clone()).on_refusal(Arc::new(count));
     tonic::transport::Server::builder()
         .tcp_nodelay(true)
         .http2_keepalive_interval(Some(KEEPALIVE))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .max_concurrent_streams(STREAMS_PER_CONNECTION)
+        .max_concurrent_streams(u32::try_from(edge.limits.streams_per_connection).unwrap_or(u32::MAX))
         .http2_max_header_list_size(HEADER_BYTES)
+        .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS))
+        .http2_max_local_error_reset_streams(Some(MISTAKEN_CALLS))
+        .layer(strangers::StrangersLayer(strangers))
         .layer(auth)
         .add_routes(routes(edge, health)?)
         .serve_with_incoming_shutdown(connections, shutdown)

@@ -11,6 +11,7 @@
 
 use super::body::{goodbye, trailers};
 use super::call::Place;
+use super::peer::Peer;
 use crate::admission::{Admission, Refused};
 use crate::auth::{Identity, refused_status};
 use crate::limits::STALLED;
@@ -95,6 +96,7 @@ pub struct Breaker(Arc<State>);
 struct State {
     broken: AtomicBool,
     reader: Mutex<Option<Waker>>,
+    peer: Peer,
 }
 
 /// What a reader still gets whose right was withdrawn.
@@ -171,7 +173,7 @@ impl Watch {
                 stalled.map(|(_, entry)| entry.breaker.clone()).collect()
             };
             for breaker in stalled {
-                breaker.trip();
+                breaker.trip("an answer on it was not read");
             }
         }
     }
@@ -264,12 +266,22 @@ impl Drop for Watched {
 }
 
 impl Breaker {
+    /// What is known of the peer.
+    pub(super) fn peer(&self) -> &Peer {
+        &self.0.peer
+    }
+
+    /// Whether the connection is broken, or about to be.
+    pub(super) fn is_tripped(&self) -> bool {
+        self.0.broken.load(Ordering::SeqCst)
+    }
+
     /// Breaks the connection, once.
-    fn trip(&self) {
+    pub(super) fn trip(&self, why: &'static str) {
         if self.0.broken.swap(true, Ordering::SeqCst) {
             return;
         }
-        tracing::info!("broke a connection: an answer on it was not read");
+        tracing::info!("broke a connection: {why}");
         let reader = self.0.reader.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(reader) = reader {
             reader.wake();

@@ -14,12 +14,20 @@
 
 use crate::backend::{BackendError, RouteError, WriteError};
 use crate::tenant::FollowError;
+use confhub_proto::retry;
+use std::time::Duration;
 use tonic::{Code, Status};
 
-/// A hub with no place for the call.
+/// A hub with no place for the call. Places are given back within milliseconds; a
+/// second spreads those who wait for one.
 pub(super) fn busy() -> Status {
-    Status::resource_exhausted("the hub has as many calls under way as it may: try again")
+    let message = "the hub has as many calls under way as it may: try again";
+    retry::later(Code::ResourceExhausted, message, Duration::from_secs(1))
 }
+
+/// When a stream that found no room may be asked for again: others go as programs
+/// end, not as calls do.
+const ROOM: Duration = Duration::from_secs(5);
 
 /// A request that is wrong in itself.
 pub(super) fn invalid(error: impl std::fmt::Display) -> Status {
@@ -62,12 +70,15 @@ impl From<FollowError> for Status {
     fn from(error: FollowError) -> Self {
         let code = match error {
             FollowError::Backend(error) => return error.into(),
-            FollowError::TooLarge(_)
-            | FollowError::Views { .. }
+            // Waiting does not make a tenant smaller.
+            FollowError::TooLarge(_) => Code::ResourceExhausted,
+            FollowError::Views { .. }
             | FollowError::Services { .. }
             | FollowError::Streams { .. }
             | FollowError::HubStreams { .. }
-            | FollowError::Tenants => Code::ResourceExhausted,
+            | FollowError::Tenants => {
+                return retry::later(Code::ResourceExhausted, error.to_string(), ROOM);
+            }
             FollowError::Closing => Code::Unavailable,
         };
         Self::new(code, error.to_string())

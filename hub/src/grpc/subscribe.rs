@@ -7,6 +7,7 @@ use super::status::invalid;
 use super::{Edge, VERSION};
 use crate::auth::Identity;
 use crate::fanout::message;
+use crate::tenant::FollowError;
 use bytes::{Buf as _, Bytes};
 use confhub_proto::{Cursor, Digest, limits, wire};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -76,7 +77,11 @@ impl Edge {
         let cursor: Option<Cursor> = Digest::from_wire(&asked.cursor).map_err(invalid)?;
         let view = self.view(&identity, &asked.service, &asked.prefixes)?;
         let service = self.viewed_service(&identity, &asked.service)?;
-        let listener = self.tenants.follow(&identity.tenant, view, cursor).await?;
+        let followed = self.tenants.follow(&identity.tenant, view, cursor).await;
+        let listener = followed.map_err(|error| match full(&error) {
+            Some(limit) => self.limited(limit, error),
+            None => error.into(),
+        })?;
         let service = service.map_or_else(String::new, |service| service.to_string());
         tracing::debug!(tenant = %identity.tenant, service, subject = %identity.subject,
             client.instance, client.version, client.sdk, resumes = cursor.is_some(), "a stream was opened");
@@ -103,6 +108,18 @@ impl Edge {
     /// differ: a single call may still pass then, a stream does not begin.
     fn expires(&self, identity: &Identity) -> Result<Instant, Status> {
         self.expiry(identity).ok_or_else(expired)
+    }
+}
+
+/// The limit that a stream found reached, if it was one.
+fn full(error: &FollowError) -> Option<&'static str> {
+    match error {
+        FollowError::Streams { .. } => Some("limits.streams-per-tenant"),
+        FollowError::HubStreams { .. } => Some("limits.streams"),
+        FollowError::Views { .. } | FollowError::Services { .. } => Some("limits.views-per-tenant"),
+        FollowError::Tenants => Some("tenants"),
+        FollowError::TooLarge(_) => Some("limits.tenant-bytes"),
+        FollowError::Backend(_) | FollowError::Closing => None,
     }
 }
 

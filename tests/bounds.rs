@@ -1,0 +1,164 @@
+//! A tenant at its limits is told which one and when to come back; others are not
+//! touched by it, and room is found again.
+
+use crate::support::{Caller, Hub, client, has, soon, until_state};
+use confhub_proto::{retry, wire};
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
+use tonic::transport::Endpoint;
+use tonic::{Code, Status};
+
+const KEY: &str = "tenant_config_a";
+
+/// That a refusal is one for a limit, names it, and says when to come back.
+fn limited(status: &Status, limit: &str) -> Duration {
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+    assert!(status.message().contains(limit), "{status}");
+    retry::delay(status).unwrap_or_else(|| panic!("no delay in {status:?}"))
+}
+
+#[tokio::test]
+async fn calls_over_a_tenants_rate_are_refused_and_its_neighbour_is_served() {
+    let hub = Hub::start_with(|settings| settings.limits.calls_per_second = 2).await;
+    let (acme, globex) = (hub.caller("acme").await, hub.caller("globex").await);
+    acme.put(KEY, "1").await.unwrap();
+    globex.put(KEY, "1").await.unwrap();
+    let mut served = 1;
+    let refused = soon("the rate to be reached", async {
+        loop {
+            match acme.get("", KEY).await {
+                Ok(_) => served += 1,
+                Err(status) => return status,
+            }
+        }
+    })
+    .await;
+    let delay = limited(&refused, "limits.calls-per-second");
+    assert!(served >= 10, "a burst of five seconds: {served}");
+    assert!(delay <= Duration::from_millis(500), "{delay:?}");
+    globex.get("", KEY).await.unwrap();
+    // Streams have a rate of their own, and health is open to everyone.
+    acme.subscribe("", b"").await.unwrap().until_current().await;
+    sleep_until(Instant::now() + delay).await;
+    acme.get("", KEY).await.unwrap();
+    assert!(hub.metrics("confhub_limited_total", &["limits.calls-per-second"]).await >= 1.0);
+}
+
+#[tokio::test]
+async fn streams_opened_too_fast_are_refused_until_the_delay_is_over() {
+    let hub = Hub::start_with(|settings| {
+        settings.limits.streams_per_tenant = 3;
+        settings.limits.opens_per_second = 1;
+    })
+    .await;
+    let (acme, globex) = (hub.caller("acme").await, hub.caller("globex").await);
+    let refused = soon("the rate to be reached", async {
+        loop {
+            if let Err(status) = acme.subscribe("", b"").await.map(drop) {
+                // The streams before may not be gone yet: that is another limit.
+                if status.message().contains("opens-per-second") {
+                    return status;
+                }
+            }
+        }
+    })
+    .await;
+    let delay = limited(&refused, "limits.opens-per-second");
+    assert!(delay <= Duration::from_secs(1), "{delay:?}");
+    globex.subscribe("", b"").await.unwrap().until_current().await;
+    sleep_until(Instant::now() + delay).await;
+    acme.subscribe("", b"").await.unwrap().until_current().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reads_that_one_tenant_does_not_finish_take_no_others_place() {
+    let hub = Hub::start_with(|settings| settings.limits.bulk_reads_per_tenant = 2).await;
+    let (acme, globex) = (hub.caller("acme").await, hub.caller("globex").await);
+    let big = "x".repeat(60_000);
+    for i in 0..10 {
+        acme.put(&format!("{KEY}{i}"), &big).await.unwrap();
+    }
+    let endpoint = Endpoint::from_shared(hub.endpoint()).unwrap().initial_stream_window_size(1_000);
+    let reader = Caller::over(endpoint, &hub.token("acme")).await;
+    let list = || async {
+        let request = reader.request(wire::ListRequest::default());
+        reader.admin.clone().list(request).await
+    };
+    let mut unread = vec![list().await.unwrap(), list().await.unwrap()];
+    let refused = list().await.map(drop).unwrap_err();
+    limited(&refused, "limits.bulk-reads-per-tenant");
+    globex.list_parts(&[]).await.unwrap();
+    acme.put(KEY, "1").await.unwrap();
+    unread.pop();
+    soon("a place to be free", async {
+        while let Err(status) = list().await {
+            limited(&status, "limits.bulk-reads-per-tenant");
+        }
+    })
+    .await;
+}
+
+/// A call is under way while its request is still coming.
+#[tokio::test]
+async fn calls_that_one_tenant_leaves_open_take_no_others_place() {
+    let hub = Hub::start_with(|settings| settings.limits.calls_per_tenant = 2).await;
+    let (acme, globex) = (hub.caller("acme").await, hub.caller("globex").await);
+    let raw = crate::support::raw::Raw::connect(hub.addresses.grpc, &hub.token("acme")).await;
+    let mut open = Vec::new();
+    let refused = soon("the limit to be reached", async {
+        loop {
+            open.push(raw.begin("confhub.v1.AdminService/Put").await);
+            if let Err(status) = acme.put(KEY, "1").await {
+                return status;
+            }
+        }
+    })
+    .await;
+    limited(&refused, "limits.calls-per-tenant");
+    globex.put(KEY, "1").await.unwrap();
+    drop(open);
+    soon("a place to be free", async {
+        while let Err(status) = acme.put(KEY, "2").await {
+            limited(&status, "limits.calls-per-tenant");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_sdk_comes_back_by_itself_when_there_is_room() {
+    let hub = Hub::start_with(|settings| settings.limits.streams_per_tenant = 1).await;
+    let acme = hub.caller("acme").await;
+    acme.put(KEY, "1").await.unwrap();
+    let held = acme.subscribe("", b"").await.unwrap();
+    let refused = acme.subscribe("", b"").await.map(drop).unwrap_err();
+    let delay = limited(&refused, "1 streams");
+    let before = Instant::now();
+    let connecting = tokio::spawn(client(&hub, "acme").connect_timeout(Duration::from_secs(60)).connect());
+    hub.until_metric("confhub_connections", |open| open >= 2.0).await;
+    soon("the SDK to be refused", async {
+        while hub.metrics("confhub_limited_total", &["limits.streams-per-tenant"]).await < 2.0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    drop(held);
+    let client = soon("the SDK", connecting).await.unwrap().unwrap();
+    until_state(&client, "the value", |state| has(state, KEY, "1")).await;
+    assert!(before.elapsed() >= delay, "{:?}", before.elapsed());
+    let refusals = hub.metrics("confhub_limited_total", &["limits.streams-per-tenant"]).await;
+    assert!(refusals <= 3.0, "it asked {refusals} times");
+}
+
+#[tokio::test]
+async fn streams_over_a_connections_limit_wait_on_their_side_of_the_wire() {
+    let hub = Hub::start_with(|settings| settings.limits.streams_per_connection = 2).await;
+    let acme = hub.caller("acme").await;
+    let held = [acme.subscribe("", b"").await.unwrap(), acme.subscribe("", b"").await.unwrap()];
+    let third = tokio::time::timeout(Duration::from_millis(300), acme.get("", KEY)).await;
+    assert!(third.is_err(), "a third call was made: {third:?}");
+    // Another connection is not concerned.
+    hub.caller("acme").await.put(KEY, "1").await.unwrap();
+    drop(held);
+    soon("the connection to have room", acme.get("", KEY)).await.unwrap();
+}
