@@ -13,6 +13,7 @@ mod support;
 mod admission;
 mod alerts;
 mod atomic;
+mod audit;
 #[cfg(feature = "aws")]
 mod aws;
 mod bad_input;

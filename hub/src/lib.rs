@@ -26,6 +26,8 @@ pub mod auth;
 
 pub mod admission;
 
+pub mod audit;
+
 pub mod app;
 pub mod cli;
 pub mod config;

@@ -34,7 +34,7 @@ impl HubProcess {
             .args(["serve", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--log", "warn"])
             .args([Path::new("--data-dir"), folder, Path::new("--ready-file"), &ready])
             .args(more)
-            .stdout(Stdio::null())
+            .stdout(std::fs::File::create(folder.join("hub.out")).unwrap())
             .stderr(std::fs::File::create(&log).unwrap())
             .spawn()
             .unwrap();
