@@ -38,6 +38,7 @@ mod sdk_pool;
 mod sdk_reads;
 mod sdk_reconnect;
 mod sdk_start;
+mod secret_leaks;
 mod secrets;
 mod serve;
 mod shutdown;

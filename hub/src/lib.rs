@@ -35,6 +35,7 @@ pub mod config;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod http;
+mod key_file;
 pub mod metrics;
 pub mod shutdown;
 pub mod telemetry;
