@@ -82,6 +82,25 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_has_the_same_table() {
+        let readme = include_str!("../../../README.md");
+        let table = readme.split("## Who may do what").nth(1).unwrap().split("## ").next().unwrap();
+        let mut told = Vec::new();
+        for row in table.lines().filter(|line| line.starts_with("| `")) {
+            let (role, methods) = row[1..].split_once('|').unwrap();
+            let role = Role::ALL.into_iter().find(|known| role.contains(&format!("`{known}`"))).unwrap();
+            for method in methods.split('`').skip(1).step_by(2) {
+                told.push((method, Needs(role)));
+            }
+        }
+        let mut table = METHODS.map(|(path, access)| (path.rsplit('/').next().unwrap(), access));
+        let name = |(method, _): &(&str, Access)| (*method).to_owned();
+        told.sort_by_key(name);
+        table.sort_by_key(name);
+        assert_eq!(told, table);
+    }
+
+    #[test]
     fn what_is_not_in_the_table_is_closed() {
         assert_eq!(Access::of("/grpc.health.v1.Health/Check"), Some(Open));
         assert_eq!(Access::of("/confhub.v1.ConfigService/Reveal"), Some(Needs(SecretReader)));
