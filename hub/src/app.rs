@@ -150,7 +150,6 @@ impl App {
         }
         let feed = Feed::default();
         let metrics = Arc::new(Metrics::new(VERSION));
-        let (audit, recorder) = Audit::open(&settings.audit, clock.clone(), Arc::clone(&metrics))?;
         let tls = Tls::open(&settings.tls, clock.clone(), Arc::clone(&metrics)).await?;
         if tls.is_none() {
             warn_of_plaintext(addresses);
@@ -182,20 +181,9 @@ impl App {
             Arc::clone(&metrics),
             Box::new(drift_cause(source.as_ref().map(|source| source.health()))),
         );
-        let operators = operators(&settings.auth);
-        let policy = Policy {
-            admit_unknown: settings.auth.unknown_tenants == UnknownTenants::Admit,
-            operators: operators.clone(),
-        };
-        let admission = Admission::new(
-            router.keeper_of_records(),
-            policy,
-            settings.limits.clone(),
-            settings.times.clone(),
-            clock.clone(),
-            Arc::clone(&metrics),
-        );
+        let admission = admission(&settings, &router, &clock, &metrics);
         feed.connect(admission.before(tenants.clone()));
+        let (audit, recorder) = Audit::open(&settings.audit, clock.clone(), Arc::clone(&metrics))?;
         let edge = Edge {
             tenants,
             router,
@@ -204,7 +192,7 @@ impl App {
             clock,
             admission,
             without_service: settings.auth.without_service,
-            operators,
+            operators: operators(&settings.auth),
             audit,
             metrics,
             started: Instant::now(),
@@ -215,17 +203,8 @@ impl App {
             writes: Arc::default(),
             source: source.as_ref().map(|source| (source.kind(), source.health())),
         };
-        Ok(Self {
-            settings,
-            addresses,
-            grpc,
-            http,
-            authenticator,
-            edge: Arc::new(edge),
-            source,
-            recorder,
-            tls,
-        })
+        let edge = Arc::new(edge);
+        Ok(Self { settings, addresses, grpc, http, authenticator, edge, source, recorder, tls })
     }
 
     /// Where it listens.
@@ -242,40 +221,26 @@ impl App {
         let Self { settings, addresses, grpc, http, authenticator, edge, source, recorder, tls } = self;
         let (tenants, backends) = (edge.tenants.clone(), edge.router.clone());
         let writes = Arc::clone(&edge.writes);
-        let health = Arc::new(Health {
-            ready: AtomicBool::new(false),
-            answered: AtomicBool::new(false),
-            metrics: Arc::clone(&edge.metrics),
-            tenants: tenants.clone(),
-            backends: backends.clone(),
-            admission: edge.admission.clone(),
-            source: source.as_ref().map(|source| source.health()),
-            dev_jwks: authenticator.dev_jwks(),
-        });
+        let health = Arc::new(health(&edge, &source, &authenticator));
         let (reporter, health_service) = tonic_health::server::health_reporter();
         let (stop, stopped) = watch::channel(Stage::Serving);
         let (drain, draining) = watch::channel(false);
-        let metrics = Arc::clone(&edge.metrics);
         let mut sources: JoinSet<_> = source.map(|source| source.run(draining.clone())).into_iter().collect();
         let acceptor = Acceptor::grpc(tls.clone());
-        let connections =
-            Connections::new(grpc, acceptor, &settings.limits, &settings.times, metrics, draining);
+        let connections = Connections::new(
+            grpc,
+            acceptor,
+            &settings.limits,
+            &settings.times,
+            edge.metrics.clone(),
+            draining,
+        );
 
-        let audit = edge.audit.clone();
-        let mut background = JoinSet::new();
-        if let Some(recorder) = recorder {
-            background.spawn(recorder.run());
-        }
-        background.spawn(authenticator.clone().refresh_keys());
-        background.spawn(Arc::clone(&edge.watch).keep(edge.admission.clone()));
-        background.spawn(edge.admission.clone().keep());
-        if !edge.admission.ready(ADMISSION_PATIENCE).await {
-            tracing::warn!("who is let in could not be read yet: nobody is until it is");
-        }
-        let admission = edge.admission.clone();
+        let (audit, admission) = (edge.audit.clone(), edge.admission.clone());
         let http = Listener { listener: http, acceptor: Acceptor::http(tls.clone()) };
-        if let Some(tls) = tls {
-            background.spawn(tls.follow());
+        let mut background = in_background(&edge, &authenticator, recorder, tls);
+        if !admission.ready(ADMISSION_PATIENCE).await {
+            tracing::warn!("who is let in could not be read yet: nobody is until it is");
         }
         let (mut calls, mut probes) = (JoinSet::new(), JoinSet::new());
         let routes = Routes::new(health_service);
@@ -284,8 +249,6 @@ impl App {
         let drained = reached(stopped, Stage::Drained);
         probes.spawn(crate::http::serve(http, Arc::clone(&health), drained));
 
-        // Nobody may ask for a tenant for long: what is wrong is said at once.
-        background.spawn(say_what_is_wrong(backends.clone()));
         set_serving(&reporter, ServingStatus::Serving).await;
         health.ready.store(true, Ordering::SeqCst);
         tracing::info!(grpc = %addresses.grpc, http = %addresses.http, version = VERSION, "ready");
@@ -316,9 +279,10 @@ impl App {
             let deadline_ms = u64::try_from(settings.times.drain.as_millis()).unwrap_or(u64::MAX);
             tracing::warn!(deadline_ms, "the deadline has passed: closing what is still open");
         }
+        close(sources, &writes, &backends).await;
+        // After the last write: that is on record too.
         audit.flush(CLOSE).await;
         background.abort_all();
-        close(sources, &writes, &backends).await;
         match ended {
             None => unwritten.map_or(Ok(()), Err),
             Some(Ok(Ok(()))) => Err(io::Error::other("without an error").into()),
@@ -326,6 +290,52 @@ impl App {
             Some(Err(panicked)) => Err(io::Error::other(panicked).into()),
         }
     }
+}
+
+/// What the HTTP port tells of.
+fn health(edge: &Edge, source: &Option<Box<dyn Source>>, authenticator: &Authenticator) -> Health {
+    Health {
+        ready: AtomicBool::new(false),
+        answered: AtomicBool::new(false),
+        metrics: Arc::clone(&edge.metrics),
+        tenants: edge.tenants.clone(),
+        backends: edge.router.clone(),
+        admission: edge.admission.clone(),
+        source: source.as_ref().map(|source| source.health()),
+        dev_jwks: authenticator.dev_jwks(),
+    }
+}
+
+/// Starts what runs for as long as the hub does.
+fn in_background(
+    edge: &Arc<Edge>,
+    authenticator: &Authenticator,
+    recorder: Option<Writer>,
+    tls: Option<Arc<Tls>>,
+) -> JoinSet<()> {
+    let mut background = JoinSet::new();
+    if let Some(recorder) = recorder {
+        background.spawn(recorder.run());
+    }
+    background.spawn(authenticator.clone().refresh_keys());
+    background.spawn(Arc::clone(&edge.watch).keep(edge.admission.clone()));
+    background.spawn(edge.admission.clone().keep());
+    if let Some(tls) = tls {
+        background.spawn(tls.follow());
+    }
+    // Nobody may ask for a tenant for long: what is wrong is said at once.
+    background.spawn(say_what_is_wrong(edge.router.clone()));
+    background
+}
+
+/// Will know who is let in, by the records in the store.
+fn admission(settings: &Settings, router: &Router, clock: &Clock, metrics: &Arc<Metrics>) -> Admission {
+    let policy = Policy {
+        admit_unknown: settings.auth.unknown_tenants == UnknownTenants::Admit,
+        operators: operators(&settings.auth),
+    };
+    let (limits, times) = (settings.limits.clone(), settings.times.clone());
+    Admission::new(router.keeper_of_records(), policy, limits, times, clock.clone(), Arc::clone(metrics))
 }
 
 /// Looks at each store once, and says which does not answer. Never ends, as all that

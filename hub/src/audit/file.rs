@@ -20,10 +20,8 @@ impl Sink {
         lines: impl Iterator<Item = &'a [u8]>,
         durably: bool,
     ) -> Result<(), (usize, io::Error)> {
-        let mut written = 0;
-        for line in lines {
+        for (written, line) in lines.enumerate() {
             self.append_one(line).map_err(|error| (written, error))?;
-            written += 1;
         }
         let flushed = match self {
             Self::Output => io::stdout().flush(),

@@ -57,7 +57,7 @@ impl Writer {
     pub async fn run(mut self) {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut batch = Vec::with_capacity(BATCH);
+        let mut batch = Vec::new();
         loop {
             tokio::select! {
                 received = self.messages.recv_many(&mut batch, BATCH) => {
@@ -69,7 +69,7 @@ impl Writer {
                     if self.failing && !is_flush {
                         self.keep(batch.drain(..));
                     } else {
-                        self.write(batch.drain(..).collect(), is_flush).await;
+                        self.write(std::mem::take(&mut batch), is_flush).await;
                     }
                 }
                 _ = tick.tick() => self.write(Vec::new(), true).await,
