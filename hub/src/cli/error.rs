@@ -168,10 +168,22 @@ fn said(status: &tonic::Status) -> String {
         "" => status.code().description(),
         message => message,
     };
-    match confhub_proto::retry::delay(status) {
+    let said = match confhub_proto::retry::delay(status) {
         Some(delay) => format!("{said} (not before {} ms have passed)", delay.as_millis()),
         None => said.to_owned(),
+    };
+    // What the hub's operators find it by, in the audit log and the logs.
+    let request = status.metadata().get("x-request-id").and_then(|id| id.to_str().ok());
+    match request {
+        Some(id) if is_operators_matter(status.code()) => format!("{said} (request {id})"),
+        _ => said,
     }
+}
+
+/// Whether who reads of it will ask those who run the hub.
+fn is_operators_matter(code: tonic::Code) -> bool {
+    use tonic::Code::{DataLoss, Internal, PermissionDenied, Unauthenticated, Unavailable, Unknown};
+    matches!(code, DataLoss | Internal | PermissionDenied | Unauthenticated | Unavailable | Unknown)
 }
 
 impl CliError {
