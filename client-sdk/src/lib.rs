@@ -135,7 +135,9 @@ pub use confhub_proto::{
     Bytes, Content, ContentError, Cursor, CursorError, Entry, EntryError, Key, NameError, ServiceName,
     TenantId,
 };
-pub use credentials::{TokenError, TokenRequest, TokenSource};
+#[cfg(feature = "oauth2")]
+pub use credentials::oauth2;
+pub use credentials::{Issued, SharedTokens, TokenError, TokenRequest, TokenSource};
 pub use endpoint::{Dialer, TcpDialer, explain};
 pub use error::{Closed, ConfigError, Error, ValueError};
 pub use follow::{ChangeStream, Changes, Loaded, Typed, Watch};
