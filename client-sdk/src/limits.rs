@@ -41,14 +41,23 @@ pub(crate) const DISTRUST: Duration = Duration::from_secs(3);
 /// How long a source may take to hand out a token.
 pub(crate) const TOKEN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Least pause between two requests to one source, and the longest that it grows to
-/// while they fail, whoever asks. Each is drawn from the upper half of its bound.
+/// Least pause after a request to a source that brought a token: no client has a
+/// reason to have two in a second.
+pub(crate) const TOKEN_LEAST_PAUSE: Duration = Duration::from_secs(1);
+
+/// First and longest pause between two requests while they fail, whoever asks: a
+/// sidecar that is about to start is found soon, an issuer that is down is left
+/// alone. These pauses, too, are drawn from the upper half of their bounds.
 pub(crate) const TOKEN_PAUSE: std::ops::RangeInclusive<Duration> =
-    Duration::from_secs(1)..=Duration::from_secs(30);
+    Duration::from_millis(100)..=Duration::from_secs(30);
+
+/// A pause with no more than this left is waited for; else who asks is told how the
+/// last request ended.
+pub(crate) const TOKEN_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Longest pause while a source answers, but with the token that is about to expire:
 /// some have a newer one only seconds before.
-pub(crate) const TOKEN_SAME_PAUSE: Duration = Duration::from_secs(4);
+pub(crate) const TOKEN_SAME_PAUSE: Duration = Duration::from_secs(2);
 
 /// The share of a token's remaining life after which it is renewed, drawn at random
 /// so that a fleet that started together does not ask together.

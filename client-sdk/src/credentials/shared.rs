@@ -37,8 +37,9 @@ use tokio::time::{Instant, sleep_until, timeout};
 /// ```
 ///
 /// However many clients want a token or were refused the same one, the source sees
-/// one request. Between two there is half a second at least, and up to half a minute
-/// while it fails; one request may take ten seconds. A token is renewed after 70 to 90
+/// one request. After one there is none for half a second at least; while they fail,
+/// the pauses grow from a tenth of a second to half a minute. One request may take
+/// ten seconds. A token is renewed after 70 to 90
 /// percent of the life that it had left.
 #[derive(Clone)]
 pub struct SharedTokens(Arc<Inner>);
@@ -199,14 +200,17 @@ impl Inner {
         if let Some((flight, new)) = under_way {
             return Step::Wait(flight, new || refused.is_none());
         }
-        if known.not_before.is_some_and(|at| now < at) {
-            // No request now. A short pause after a good one is waited for below.
+        if let Some(at) = known.not_before.filter(|at| now < *at) {
+            // No request now.
             if let Some(token) = known.usable(refused) {
                 return Step::Done(Ok(token.clone()));
             }
             match (&known.last, refused) {
-                (Last::Failed(error), _) => return Step::Done(Err(error.clone())),
+                (Last::Failed(error), _) if at > now + limits::TOKEN_PATIENCE => {
+                    return Step::Done(Err(error.clone()));
+                }
                 (Last::Same, Some(refused)) => return Step::Done(Ok(refused.clone())),
+                // What is left of the pause is part of the request.
                 _ => {}
             }
         }
@@ -246,7 +250,7 @@ impl Inner {
                 }
                 known.last = Last::Failed(error.clone());
                 // Counted from its end: it may have taken longer than the pause.
-                known.pause(self.source.pace(), *limits::TOKEN_PAUSE.end());
+                known.pause_failed(self.source.pace(), *limits::TOKEN_PAUSE.end());
                 Err(error)
             }
         }
@@ -275,17 +279,19 @@ impl Known {
     fn failed(&mut self, pace: Pace, error: TokenError) {
         self.last = Last::Failed(error);
         self.failures = self.failures.saturating_add(1);
-        self.pause(pace, *limits::TOKEN_PAUSE.end());
+        self.pause_failed(pace, *limits::TOKEN_PAUSE.end());
     }
 
-    fn pause(&mut self, pace: Pace, most: Duration) {
+    /// The pause after so many failures.
+    fn pause_failed(&mut self, pace: Pace, most: Duration) {
+        let doublings = self.failures.saturating_sub(1).min(16);
+        self.pause(pace, (*limits::TOKEN_PAUSE.start() * 2_u32.pow(doublings)).min(most));
+    }
+
+    fn pause(&mut self, pace: Pace, bound: Duration) {
         let pause = match pace {
             Pace::Cheap => limits::TOKEN_FILE_PAUSE,
-            Pace::Careful => {
-                let doublings = self.failures.saturating_sub(1).min(16);
-                let bound = (*limits::TOKEN_PAUSE.start() * 2_u32.pow(doublings)).min(most);
-                bound.mul_f64(0.5 + self.rng.f64() / 2.0)
-            }
+            Pace::Careful => bound.mul_f64(0.5 + self.rng.f64() / 2.0),
         };
         self.not_before = Some(Instant::now() + pause);
     }
@@ -309,11 +315,11 @@ impl Known {
         self.held = Some(Held { token, due: now + due, expires: left.map(|left| now + left) });
         if same && pace == Pace::Careful {
             self.last = Last::Same;
-            self.pause(pace, limits::TOKEN_SAME_PAUSE);
+            self.pause_failed(pace, limits::TOKEN_SAME_PAUSE);
         } else {
             self.last = Last::Good;
             self.failures = 0;
-            self.pause(pace, *limits::TOKEN_PAUSE.end());
+            self.pause(pace, limits::TOKEN_LEAST_PAUSE);
         }
     }
 }

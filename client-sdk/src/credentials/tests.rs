@@ -94,8 +94,9 @@ async fn a_source_that_fails_is_asked_ever_more_rarely_whoever_asks() {
         assert!(tokens.iter().all(|token| token.as_ref().is_err_and(|e| e.to_string().contains("failure"))));
         sleep(Duration::from_millis(50)).await;
     }
-    // 1, 2, 4, 8, 16 and then 30 seconds, each at least halved: 25 at most.
-    assert!((8..=25).contains(&source.asked()), "{}", source.asked());
+    // The bounds double from a tenth of a second to 30 s; what is drawn is half of it
+    // at least.
+    assert!((12..=30).contains(&source.asked()), "{}", source.asked());
     source.fails.store(false, Ordering::SeqCst);
     sleep(*limits::TOKEN_PAUSE.end()).await;
     assert!(all(&clients, false).await.iter().all(Result::is_ok));
@@ -105,7 +106,7 @@ async fn a_source_that_fails_is_asked_ever_more_rarely_whoever_asks() {
     sleep(Duration::from_secs(1)).await;
     assert!(clients[0].token(true).await.is_err());
     source.fails.store(false, Ordering::SeqCst);
-    sleep(*limits::TOKEN_PAUSE.start()).await;
+    sleep(limits::TOKEN_LEAST_PAUSE).await;
     assert_ne!(clients[0].token(true).await.unwrap(), old);
 }
 
@@ -120,7 +121,7 @@ async fn a_source_with_nothing_newer_is_not_asked_for_it_all_the_time() {
         assert!(are(&all(&clients, true).await, "token-0"), "the old one, and no wait");
         sleep(Duration::from_millis(50)).await;
     }
-    assert!((15..=40).contains(&source.asked()), "{}", source.asked());
+    assert!((30..=75).contains(&source.asked()), "{}", source.asked());
     source.dry.store(false, Ordering::SeqCst);
     let waiting = clients.iter().map(|client| client.clone().newer_than(Token::new("token-0").unwrap()));
     let asked = source.asked();
@@ -143,7 +144,7 @@ async fn a_source_that_hangs_holds_nobody_up_for_long_and_is_not_asked_more_ofte
         drop(tokio::time::timeout(Duration::from_millis(100), all(&clients, false)).await);
         sleep(Duration::from_millis(100)).await;
     }
-    assert!(source.asked() <= 7, "{}", source.asked());
+    assert!(source.asked() <= 12, "{}", source.asked());
     source.hangs.store(false, Ordering::SeqCst);
     sleep(*limits::TOKEN_PAUSE.end()).await;
     assert!(all(&clients, false).await.iter().all(Result::is_ok));
