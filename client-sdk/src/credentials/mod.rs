@@ -11,7 +11,7 @@ mod claims;
 mod command;
 mod file;
 #[cfg(feature = "oauth2")]
-pub(crate) mod oauth2;
+pub mod oauth2;
 mod shared;
 #[cfg(test)]
 mod tests;

@@ -94,20 +94,10 @@ impl ClientCredentials {
         }
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        let mut form = Serializer::new(String::new());
-        form.append_pair("grant_type", "client_credentials");
-        match self.auth {
-            ClientAuth::Basic => {
-                headers.insert(AUTHORIZATION, basic(&self.id, &secret)?);
-            }
-            ClientAuth::Post => {
-                form.append_pair("client_id", &self.id).append_pair("client_secret", &secret);
-            }
+        if self.auth == ClientAuth::Basic {
+            headers.insert(AUTHORIZATION, basic(&self.id, &secret)?);
         }
-        for (name, value) in &self.params {
-            form.append_pair(name, value);
-        }
-        let body = form.finish().into_bytes();
+        let body = self.form(&secret).into_bytes();
         let (status, body) = self.issuer.post("application/x-www-form-urlencoded", headers, body).await?;
         let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
         if !status.is_success() {
@@ -123,6 +113,18 @@ impl ClientCredentials {
         }
         let none = || TokenError::new(format!("{} answered {status} with no `access_token`", self.issuer));
         issued(&answer, &["access_token"]).ok_or_else(none)
+    }
+
+    fn form(&self, secret: &str) -> String {
+        let mut form = Serializer::new(String::new());
+        form.append_pair("grant_type", "client_credentials");
+        if self.auth == ClientAuth::Post {
+            form.append_pair("client_id", &self.id).append_pair("client_secret", secret);
+        }
+        for (name, value) in &self.params {
+            form.append_pair(name, value);
+        }
+        form.finish()
     }
 }
 
