@@ -52,11 +52,9 @@ impl CognitoUser {
         if let Some(refresh) = refresh {
             match self.initiate("REFRESH_TOKEN_AUTH", json!({"REFRESH_TOKEN": refresh})).await {
                 Ok(answer) => return Ok(answer),
-                // It has expired or was revoked. The password is what is left, and
-                // the next failure is its own.
+                // It has expired or was revoked, and the password brings another one.
                 Err(error) => println!("signing in anew, since {error}"),
             }
-            *self.refresh_token.lock().map_err(TokenError::new)? = None;
         }
         let password = tokio::fs::read_to_string(&self.password_file).await.map_err(TokenError::new)?;
         let parameters = json!({"USERNAME": self.user, "PASSWORD": password.trim_end()});

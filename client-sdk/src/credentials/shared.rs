@@ -149,10 +149,10 @@ impl SharedTokens {
     pub(super) async fn newer_than(&self, old: &Token) -> Token {
         loop {
             // A failure is logged where it happens, once for all who wait.
-            if let Ok(token) = self.get(Some(old)).await {
-                if token != *old {
-                    return token;
-                }
+            if let Ok(token) = self.get(Some(old)).await
+                && token != *old
+            {
+                return token;
             }
             let next = self.0.lock().next_request();
             sleep_until(next).await;
