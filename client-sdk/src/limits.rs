@@ -23,6 +23,7 @@ pub(crate) const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long a hub that has asked for a client certificate may take to say whether it
 /// takes it, or to speak first. Beyond this the connection is used as it is.
+#[cfg(feature = "tls")]
 pub(crate) const VERDICT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long a hub may take from the request to its Welcome. Well below
