@@ -97,8 +97,19 @@ pub enum ConfigError {
     #[error("no tokio runtime here: call `.build` inside one")]
     NoRuntime,
     /// No token, no file with one and no source of one.
-    #[error("no token: call `.token`, `.token_file` or `.token_source`; for a pool, `.tokens`")]
+    #[error(
+        "no token: call `.token`, `.token_file`, `.token_command` or `.token_source`; for a pool, `.tokens`"
+    )]
     NoToken,
+    /// What an issuer would be asked with is missing or cannot be sent.
+    #[error("{what} {reason}")]
+    #[non_exhaustive]
+    Login {
+        /// What.
+        what: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// An endpoint that is not one.
     #[error("endpoint `{endpoint}` {reason}")]
     #[non_exhaustive]
