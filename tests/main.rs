@@ -33,6 +33,7 @@ mod joining;
 mod population;
 mod reads;
 mod resume;
+mod sdk_moves;
 mod sdk_pool;
 mod sdk_reads;
 mod sdk_reconnect;
