@@ -178,10 +178,10 @@ async fn find_place(
     near: Option<Address>,
     mut rng: fastrand::Rng,
 ) -> Result<(Address, Connection), End> {
-    if let Some(address) = near {
-        if let Ok(connection) = endpoints.connect(&address).await {
-            return Ok((address, connection));
-        }
+    if let Some(address) = near
+        && let Ok(connection) = endpoints.connect(&address).await
+    {
+        return Ok((address, connection));
     }
     let addresses = match endpoints.round(&mut rng).await {
         Round::Try(addresses) => addresses,

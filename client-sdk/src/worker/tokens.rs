@@ -2,7 +2,8 @@
 //!
 //! A refusal is followed by one renewal; if the new token is refused too, the pauses
 //! grow as after any failure. The number of renewals in a minute is bounded whatever
-//! hubs say.
+//! hubs say; beside them there is only the one on its way for a stream that is about to
+//! end, which asks again every `RENEW_INTERVAL` while there is no newer token.
 
 use crate::credentials::{Credentials, Token, TokenError};
 use crate::limits;
