@@ -198,8 +198,13 @@ async fn each_role_may_do_its_part() {
     }
 }
 
+/// Requests in which an operator of the hub names the tenant that it is about. The
+/// scope of the caller is never read from it: see `admission`.
+const ABOUT_A_TENANT: [&str; 5] =
+    ["RevokeRequest", "RestoreRequest", "ListRevocationsRequest", "SetTenantRequest", "ForgetTenantRequest"];
+
 #[test]
-fn no_request_has_a_tenant() {
+fn no_request_has_a_tenant_but_those_that_rule_over_tenants() {
     let set = prost_types::FileDescriptorSet::decode(wire::FILE_DESCRIPTOR_SET).unwrap();
     let file = set.file.iter().find(|file| file.package() == "confhub.v1").unwrap();
     let named = |name: &str| {
@@ -212,7 +217,8 @@ fn no_request_has_a_tenant() {
     let mut fields = 0;
     while let Some(message) = to_look_at.pop() {
         for field in &message.field {
-            assert!(!field.name().contains("tenant"), "{}.{}", message.name(), field.name());
+            let about = ABOUT_A_TENANT.contains(&message.name());
+            assert!(about || !field.name().contains("tenant"), "{}.{}", message.name(), field.name());
             fields += 1;
             to_look_at.extend(named(field.type_name()));
         }

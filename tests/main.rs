@@ -13,6 +13,7 @@ mod support;
 mod admission;
 mod alerts;
 mod atomic;
+mod audit;
 #[cfg(feature = "aws")]
 mod aws;
 mod bad_input;
@@ -38,6 +39,7 @@ mod sdk_pool;
 mod sdk_reads;
 mod sdk_reconnect;
 mod sdk_start;
+mod secret_leaks;
 mod secrets;
 mod serve;
 mod shutdown;

@@ -105,7 +105,7 @@ async fn status_tells_who_asks_and_how_the_tenant_stands() {
     }
     let status = writer.status().await.unwrap();
     assert_eq!((status.tenant.as_str(), status.subject.as_str()), ("acme", "tester"));
-    assert_eq!(status.roles, ["reader", "writer", "secret-reader"]);
+    assert_eq!(status.roles, ["reader", "writer", "secret-reader", "operator", "revoker"]);
     let each = "tenant_config_a".len() + confhub_proto::Content::TEXT.len();
     assert_eq!((status.entries, status.bytes, status.streams), (2, (2 * each + 6) as u64, 2));
     assert_eq!(status.hub_version, env!("CARGO_PKG_VERSION"));

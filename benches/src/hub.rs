@@ -6,7 +6,7 @@ use bytes::Bytes;
 use confhub::app::App;
 use confhub::auth::{DevClaims, DevIssuer, Role};
 use confhub::clock::system_clock;
-use confhub::config::Settings;
+use confhub::config::{AuditTo, Settings};
 use confhub_proto::{TenantId, limits, wire};
 use serde::Deserialize;
 use std::net::SocketAddr;
@@ -162,6 +162,8 @@ pub fn serve(data_dir: &Path, ready_file: &Path, current_thread: bool) -> Result
         ready_file: Some(ready_file.to_owned()),
         ..Settings::default()
     };
+    // Nobody reads it here; a file of the hub's own costs a write for each change.
+    settings.audit.to = AuditTo::Off;
     settings.listen.set_port(0);
     settings.http.set_port(0);
     let runtime = if current_thread {

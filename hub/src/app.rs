@@ -1,6 +1,7 @@
 //! The life of a hub: bind, open, serve, drain.
 
 use crate::admission::{Admission, Policy};
+use crate::audit::{Audit, Writer};
 use crate::auth::{AuthStartError, Authenticator};
 use crate::backend::{Backend, KINDS, Opening, Router};
 use crate::clock::Clock;
@@ -49,6 +50,8 @@ pub struct App {
     authenticator: Authenticator,
     edge: Arc<Edge>,
     source: Option<Box<dyn Source>>,
+    /// Writes the audit log.
+    recorder: Option<Writer>,
     tls: Option<Arc<Tls>>,
 }
 
@@ -81,6 +84,9 @@ pub enum StartError {
     #[cfg(feature = "aws")]
     #[error(transparent)]
     Account(#[from] crate::aws::AccountError),
+    /// The audit log cannot be opened.
+    #[error(transparent)]
+    Audit(#[from] crate::audit::OpenError),
     /// The issuer or its keys cannot be used.
     #[error(transparent)]
     Auth(#[from] AuthStartError),
@@ -144,6 +150,7 @@ impl App {
         }
         let feed = Feed::default();
         let metrics = Arc::new(Metrics::new(VERSION));
+        let (audit, recorder) = Audit::open(&settings.audit, clock.clone(), Arc::clone(&metrics))?;
         let tls = Tls::open(&settings.tls, clock.clone(), Arc::clone(&metrics)).await?;
         if tls.is_none() {
             warn_of_plaintext(addresses);
@@ -198,6 +205,7 @@ impl App {
             admission,
             without_service: settings.auth.without_service,
             operators,
+            audit,
             metrics,
             started: Instant::now(),
             calls: Arc::new(Semaphore::new(CALLS)),
@@ -207,7 +215,17 @@ impl App {
             writes: Arc::default(),
             source: source.as_ref().map(|source| (source.kind(), source.health())),
         };
-        Ok(Self { settings, addresses, grpc, http, authenticator, edge: Arc::new(edge), source, tls })
+        Ok(Self {
+            settings,
+            addresses,
+            grpc,
+            http,
+            authenticator,
+            edge: Arc::new(edge),
+            source,
+            recorder,
+            tls,
+        })
     }
 
     /// Where it listens.
@@ -221,7 +239,7 @@ impl App {
     /// # Errors
     /// If a server ends by itself, or the ready file cannot be written.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), StartError> {
-        let Self { settings, addresses, grpc, http, authenticator, edge, source, tls } = self;
+        let Self { settings, addresses, grpc, http, authenticator, edge, source, recorder, tls } = self;
         let (tenants, backends) = (edge.tenants.clone(), edge.router.clone());
         let writes = Arc::clone(&edge.writes);
         let health = Arc::new(Health {
@@ -243,7 +261,11 @@ impl App {
         let connections =
             Connections::new(grpc, acceptor, &settings.limits, &settings.times, metrics, draining);
 
+        let audit = edge.audit.clone();
         let mut background = JoinSet::new();
+        if let Some(recorder) = recorder {
+            background.spawn(recorder.run());
+        }
         background.spawn(authenticator.clone().refresh_keys());
         background.spawn(Arc::clone(&edge.watch).keep(edge.admission.clone()));
         background.spawn(edge.admission.clone().keep());
@@ -294,6 +316,7 @@ impl App {
             let deadline_ms = u64::try_from(settings.times.drain.as_millis()).unwrap_or(u64::MAX);
             tracing::warn!(deadline_ms, "the deadline has passed: closing what is still open");
         }
+        audit.flush(CLOSE).await;
         background.abort_all();
         close(sources, &writes, &backends).await;
         match ended {

@@ -26,6 +26,8 @@ pub mod auth;
 
 pub mod admission;
 
+pub mod audit;
+
 pub mod app;
 pub mod cli;
 pub mod config;
@@ -33,6 +35,7 @@ pub mod config;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod http;
+mod key_file;
 pub mod metrics;
 pub mod shutdown;
 pub mod telemetry;

@@ -151,5 +151,13 @@ pub const REVOCATIONS_PER_TENANT: usize = 1_000;
 /// Longest reason that a record of who is let in may have, in bytes.
 pub const REASON_BYTES: usize = 256;
 
+/// Size at which an audit file is put aside, in bytes, unless set otherwise: some
+/// 200,000 records, which an editor still opens.
+pub const AUDIT_BYTES: usize = 100 * 1024 * 1024;
+
+/// Audit files that are kept beside the present one, unless set otherwise: with the
+/// size above 1 GB at most.
+pub const AUDIT_FILES: usize = 9;
+
 /// Largest configuration file, in bytes.
 pub const CONFIG_BYTES: u64 = 1024 * 1024;

@@ -238,6 +238,12 @@ pub struct Metrics {
     pub limited: Labelled<LimitLabel>,
     /// Connections broken for what their peer did, by what it was.
     pub broken: Labelled<RefusalLabel>,
+    /// Records of the audit log that were written.
+    pub audit_records: Counter,
+    /// Records that were left out: too many at once, or the log could not be written.
+    pub audit_dropped: Counter,
+    /// Attempts to write the audit log that failed.
+    pub audit_failures: Counter,
     /// Time from the write of a change, by the clock of its backend, to its
     /// publication to the views.
     pub publish_delay: Histogram,
@@ -283,6 +289,9 @@ impl Metrics {
             refusals: Family::default(),
             limited: Family::default(),
             broken: Family::default(),
+            audit_records: Counter::default(),
+            audit_dropped: Counter::default(),
+            audit_failures: Counter::default(),
             // 100 microseconds to 26 seconds.
             publish_delay: Histogram::new(exponential_buckets(0.0001, 4.0, 10)),
             source: SourceMetrics::new(),
@@ -373,6 +382,12 @@ impl Metrics {
         r.register("limited", about, self.limited.clone());
         let about = "Connections broken for what their peer did, by what it was";
         r.register("broken_connections", about, self.broken.clone());
+        let about = "Records of the audit log that were written";
+        r.register("audit_records", about, self.audit_records.clone());
+        let about = "Records that were left out: too many at once, or the log could not be written";
+        r.register("audit_dropped", about, self.audit_dropped.clone());
+        let about = "Attempts to write the audit log that failed";
+        r.register("audit_failures", about, self.audit_failures.clone());
         let about = "Time from the write of a change, by the clock of its backend, to its publication";
         r.register_with_unit("publish_delay", about, Unit::Seconds, self.publish_delay.clone());
     }

@@ -4,7 +4,7 @@ use super::{Caller, soon};
 use confhub::app::{Addresses, App};
 use confhub::auth::{DevClaims, DevIssuer, Role};
 use confhub::clock::{Clock, system_clock};
-use confhub::config::Settings;
+use confhub::config::{AuditTo, Settings};
 use confhub_proto::{ServiceName, TenantId};
 use std::path::Path;
 use std::sync::Arc;
@@ -75,6 +75,7 @@ impl Hub {
     /// The default settings, on `folder` and on free ports.
     pub fn settings(folder: &Path) -> Settings {
         let mut settings = Settings { data_dir: folder.to_owned(), ..Settings::default() };
+        settings.audit.to = AuditTo::Off;
         settings.listen.set_port(0);
         settings.http.set_port(0);
         settings

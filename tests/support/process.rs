@@ -31,10 +31,12 @@ impl HubProcess {
         let _ = std::fs::remove_file(&ready);
         let log = folder.join("hub.log");
         let mut child = command
-            .args(["serve", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--log", "warn"])
+            .args(["serve", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"])
+            // Not as a flag: a test may give one.
+            .env("CONFHUB_LOG_FILTER", "warn")
             .args([Path::new("--data-dir"), folder, Path::new("--ready-file"), &ready])
             .args(more)
-            .stdout(Stdio::null())
+            .stdout(std::fs::File::create(folder.join("hub.out")).unwrap())
             .stderr(std::fs::File::create(&log).unwrap())
             .spawn()
             .unwrap();

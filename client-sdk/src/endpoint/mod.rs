@@ -141,10 +141,10 @@ impl Shared {
     /// What the names stand for now: asked once, however many want to know.
     async fn names(&self) -> Names {
         let mut names = self.names.lock().await;
-        if let Some((at, known)) = &*names {
-            if at.elapsed() < self.connections.sharing.names_for {
-                return known.clone();
-            }
+        if let Some((at, known)) = &*names
+            && at.elapsed() < self.connections.sharing.names_for
+        {
+            return known.clone();
         }
         let resolved = self.resolve().await;
         *names = Some((Instant::now(), resolved.clone()));

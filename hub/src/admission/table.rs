@@ -136,7 +136,7 @@ impl Records {
             records.iter().map(move |(key, record)| (key, scope.clone(), record.clone()))
         });
         let mut all: Vec<_> = all.collect();
-        all.sort_unstable_by(|(a, ..), (b, ..)| a.cmp(b));
+        all.sort_unstable_by_key(|(key, ..)| *key);
         all.into_iter().map(|(_, scope, record)| (scope, record)).collect()
     }
 

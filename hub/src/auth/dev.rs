@@ -4,7 +4,8 @@
 //! the file can sign in as anyone, so it is for one machine and its developer.
 //! The hub only verifies with it; `confhub token` signs.
 
-use super::{Role, key_file};
+use super::Role;
+use crate::key_file;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::Ed25519KeyPair;
 use confhub_proto::{ServiceName, TenantId};

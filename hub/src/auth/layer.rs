@@ -6,6 +6,7 @@
 
 use super::{Access, AuthError, Authenticator, Identity};
 use crate::admission::Admission;
+use crate::audit::Call;
 use http::{Request, Response};
 use std::future::Future;
 use std::pin::Pin;
@@ -42,13 +43,21 @@ impl AuthLayer {
     }
 
     /// Who calls the method at `path`; `None` if it is open to everyone.
-    async fn admit(&self, path: &str, headers: &http::HeaderMap) -> Result<Option<Identity>, AuthError> {
+    async fn admit(
+        &self,
+        path: &str,
+        headers: &http::HeaderMap,
+        call: Option<&Call>,
+    ) -> Result<Option<Identity>, AuthError> {
         let role = match Access::of(path) {
             None => return Err(AuthError::UnknownMethod { method: super::error::shown(path) }),
             Some(Access::Open) => return Ok(None),
             Some(Access::Needs(role)) => role,
         };
         let identity = self.authenticator.authenticate(headers).await?;
+        if let Some(call) = call {
+            call.by(&identity);
+        }
         self.admission.check(&identity).map_err(AuthError::Refused)?;
         if identity.roles.has(role) {
             Ok(Some(identity))
@@ -104,10 +113,16 @@ where
             let path = request.uri().path().to_owned();
             // Only the layer says who somebody is.
             request.extensions_mut().remove::<Identity>();
-            match layer.admit(&path, request.headers()).await {
+            let call = request.extensions().get::<Call>().cloned();
+            match layer.admit(&path, request.headers(), call.as_ref()).await {
                 Ok(None) => {}
                 Ok(Some(identity)) => drop(request.extensions_mut().insert(identity)),
-                Err(error) => return Ok(layer.refuse(&path, &error)),
+                Err(error) => {
+                    if let Some(call) = call {
+                        call.because(error.reason());
+                    }
+                    return Ok(layer.refuse(&path, &error));
+                }
             }
             inner.call(request).await
         })

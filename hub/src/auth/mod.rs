@@ -24,7 +24,6 @@ mod keyring;
 mod keys;
 
 mod dev;
-mod key_file;
 
 #[cfg(test)]
 mod testing;

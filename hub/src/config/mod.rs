@@ -28,7 +28,8 @@ pub use error::{ConfigError, ConfigErrors};
 pub use flags::ServeArgs;
 pub use load::{Loaded, load};
 pub use settings::{
-    AuthSettings, AwsSettings, ClientCertificates, JwksLocation, LimitSettings, LogFormat, LogSettings,
-    ParameterTier, Profile, Settings, StringLists, TimeSettings, TlsSettings, UnknownTenants, WithoutService,
+    AuditSettings, AuditTo, AuthSettings, AwsSettings, ClientCertificates, JwksLocation, LimitSettings,
+    LogFormat, LogSettings, ParameterTier, Profile, Settings, StringLists, TimeSettings, TlsSettings,
+    UnknownTenants, WithoutService,
 };
 pub use source::Source;

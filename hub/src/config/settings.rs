@@ -33,6 +33,8 @@ pub struct Settings {
     pub limits: LimitSettings,
     /// Times.
     pub times: TimeSettings,
+    /// The audit log.
+    pub audit: AuditSettings,
     /// Logs.
     pub log: LogSettings,
 }
@@ -232,6 +234,28 @@ pub struct TimeSettings {
     pub drain: Duration,
 }
 
+/// The audit log: who did what.
+#[derive(Debug, Clone)]
+pub struct AuditSettings {
+    /// Where it goes.
+    pub to: AuditTo,
+    /// Size at which a file is put aside, in bytes.
+    pub max_bytes: usize,
+    /// How many files that were put aside are kept.
+    pub keep: usize,
+}
+
+/// Where the audit log goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AuditTo {
+    /// Nowhere.
+    Off,
+    /// To standard output.
+    Output,
+    /// To a file.
+    File(PathBuf),
+}
+
 /// Logs.
 #[derive(Debug, Clone)]
 pub struct LogSettings {
@@ -265,6 +289,7 @@ impl Default for Settings {
             aws: AwsSettings::default(),
             limits: LimitSettings::default(),
             times: TimeSettings::default(),
+            audit: AuditSettings::default(),
             log: LogSettings { filter: "info".to_owned(), format: LogFormat::Text },
         }
     }
@@ -337,6 +362,13 @@ impl Default for TlsSettings {
             client_certificates: ClientCertificates::Required,
             reload: Duration::from_secs(10),
         }
+    }
+}
+
+impl Default for AuditSettings {
+    fn default() -> Self {
+        use crate::limits;
+        Self { to: AuditTo::Output, max_bytes: limits::AUDIT_BYTES, keep: limits::AUDIT_FILES }
     }
 }
 

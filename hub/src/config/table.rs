@@ -5,8 +5,8 @@
 //! the help texts and `--print-config` are all read off it.
 
 use super::form::{
-    Address, Choice, Count, Filter, Form, Location, OptionalPath, OptionalTenant, OptionalText, Path, Routes,
-    Size, Span, Switch, Text, Words,
+    Address, Audit, Choice, Count, Filter, Form, Location, OptionalPath, OptionalTenant, OptionalText, Path,
+    Routes, Size, Span, Switch, Text, Words,
 };
 use super::source::Raw;
 use super::{
@@ -227,6 +227,12 @@ pub(super) static TABLE: &[&'static dyn Setting] = &[
         "How long a connection without a call is kept", times.connection_idle),
     row!("times.drain", None, span(0, HOUR),
         "How long a shutdown may take", times.drain),
+    row!("audit.to", Some("audit"), Audit,
+        "Where the audit log goes: writes, reveals, revocations and refused calls, as JSON lines", audit.to),
+    row!("audit.max-bytes", None, Size { min: 64 * 1024, max: 3 * GIB },
+        "Size at which an audit file is put aside", audit.max_bytes),
+    row!("audit.keep", None, Count { max: 1_000 },
+        "Audit files that are kept beside the present one", audit.keep),
     row!("log.filter", Some("log"), Filter,
         "What is logged", log.filter),
     row!("log.format", Some("log-format"), Choice(&[("text", LogFormat::Text), ("json", LogFormat::Json)]),

@@ -8,6 +8,7 @@ use super::admin::{Caller, caller};
 use super::request::fitting;
 use super::status::invalid;
 use crate::admission::{AdmissionError, Book, Revocation, Scope, TenantRecord, TenantState, Which};
+use crate::audit::{Act, Outcome};
 use crate::limits::{REASON_BYTES, SUBJECT_BYTES};
 use confhub_proto::{TenantId, wire};
 use std::future::Future;
@@ -43,6 +44,8 @@ impl AccessService for Edge {
             return Err(invalid("`all_tenants` takes `issued_before`, and neither `subject` nor `token_id`"));
         }
         let revocation = Revocation::new(which, before, reason(asked.reason)?, &caller.subject);
+        let id = Revocation::id(&scope, &revocation.which);
+        caller.call.about(vec![on(id, "revoke")]);
         let book = self.book();
         let shown = scope.clone();
         let (id, revocation) =
@@ -58,6 +61,7 @@ impl AccessService for Edge {
     ) -> Result<Response<wire::RestoreResponse>, Status> {
         let (caller, asked) = caller(request)?;
         let scope = self.scope(&caller, &asked.tenant, asked.all_tenants)?;
+        caller.call.about(vec![on(asked.id.chars().take(64).collect(), "restore")]);
         let (book, author) = (self.book(), Arc::clone(&caller.subject));
         self.carried(&caller, async move { book.restore(&scope, &asked.id, &author).await }).await?;
         Ok(Response::new(wire::RestoreResponse {}))
@@ -98,6 +102,8 @@ impl AccessService for Edge {
         if self.operators.as_ref() == Some(&tenant) {
             return Err(Status::failed_precondition("the operators' own tenant is always served"));
         }
+        let action = if state == TenantState::Active { "activate" } else { "suspend" };
+        caller.call.about(vec![on(tenant.to_string(), action)]);
         let record = TenantRecord::new(state, reason(asked.reason)?, &caller.subject);
         let book = self.book();
         self.carried(&caller, async move { book.set_tenant(&tenant, &record).await }).await?;
@@ -110,6 +116,7 @@ impl AccessService for Edge {
     ) -> Result<Response<wire::ForgetTenantResponse>, Status> {
         let (caller, asked) = caller(request)?;
         let tenant = self.ruled(&caller, &asked.tenant)?;
+        caller.call.about(vec![on(tenant.to_string(), "forget")]);
         let (book, author) = (self.book(), Arc::clone(&caller.subject));
         self.carried(&caller, async move { book.forget_tenant(&tenant, &author).await }).await?;
         Ok(Response::new(wire::ForgetTenantResponse {}))
@@ -153,6 +160,7 @@ impl Edge {
 
     /// A tenant that the caller rules over because it is an operator of the hub.
     fn ruled(&self, caller: &Caller, tenant: &str) -> Result<TenantId, Status> {
+        caller.call.about_tenant(tenant);
         self.rules(caller)?;
         TenantId::new(tenant).map_err(invalid)
     }
@@ -181,8 +189,15 @@ impl Edge {
             written
         });
         let written = written.await.map_err(|_| Status::internal("the write has ended without an answer"))?;
-        Ok(written?)
+        let written = written?;
+        self.audit.tell(&caller.call, Outcome::Done, "").await;
+        Ok(written)
     }
+}
+
+/// What a call is about, for the audit log: a revocation by its id, or a tenant.
+fn on(name: String, action: &'static str) -> Act {
+    Act { key: name, action, ..Act::default() }
 }
 
 impl From<AdmissionError> for Status {

@@ -4,6 +4,7 @@ use super::call::Place;
 use super::request::{fitting, identity};
 use super::status::invalid;
 use super::{Edge, VERSION};
+use crate::audit::{self, Act, Call};
 use crate::auth::{Identity, Role};
 use crate::backend::{Action, Backend, Change, Urgency, WriteError};
 use crate::limits::HISTORY_VERSIONS;
@@ -162,6 +163,7 @@ impl AdminService for Edge {
     ) -> Result<Response<wire::ReconcileResponse>, Status> {
         let (identity, _) = caller(request)?;
         let found = self.tenants.reconcile(&identity.tenant).await?;
+        self.audit.tell(&identity.call, audit::Outcome::Done, "").await;
         let backends = self.router.backends().iter().zip(found).map(|(backend, found)| {
             let mut sweep = wire::BackendSweep { backend: backend.kind().to_owned(), ..Default::default() };
             match found {
@@ -196,6 +198,7 @@ impl Edge {
     /// Makes changes. Once begun they are carried to their end, though the caller
     /// may leave, so that the hint of what was written is never lost with it.
     async fn write(&self, identity: &Caller, changes: Vec<Change>) -> Result<Vec<u64>, Status> {
+        identity.call.about(changes.iter().map(act).collect());
         let backend = Arc::clone(self.one_backend(&changes)?);
         let tenants = self.tenants.clone();
         if !backend.nature().announces {
@@ -229,7 +232,10 @@ impl Edge {
             Err(_) => Outcome::Refused,
         };
         self.count_write(outcome);
-        Ok(written?)
+        let versions = written?;
+        identity.call.wrote(&versions);
+        self.audit.tell(&identity.call, audit::Outcome::Done, "").await;
+        Ok(versions)
     }
 
     fn count_write(&self, outcome: Outcome) {
@@ -288,10 +294,21 @@ impl Edge {
     }
 }
 
+/// A change, as the audit log tells of it.
+fn act(change: &Change) -> Act {
+    let action = match change.action {
+        Action::Put(_) => "put",
+        Action::Delete => "delete",
+        Action::Restore(_) => "restore",
+    };
+    Act::on(&change.address, action, None)
+}
+
 /// Who calls, and the place of the call.
 pub(super) struct Caller {
     identity: Identity,
     pub(super) place: Option<Place>,
+    pub(super) call: Call,
 }
 
 impl Deref for Caller {
@@ -305,7 +322,13 @@ impl Deref for Caller {
 pub(super) fn caller<T>(request: Request<T>) -> Result<(Caller, T), Status> {
     let identity = identity(request.extensions())?.clone();
     let place = request.extensions().get().cloned();
-    Ok((Caller { identity, place }, request.into_inner()))
+    let call = call(request.extensions());
+    Ok((Caller { identity, place, call }, request.into_inner()))
+}
+
+/// What the audit log tells of a call. The outermost layer has put it there.
+pub(super) fn call(extensions: &http::Extensions) -> Call {
+    extensions.get().cloned().unwrap_or_else(|| Call::new(String::new(), "", None))
 }
 
 /// The answer to `List`: each message is made when the caller is ready for it.

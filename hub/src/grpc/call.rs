@@ -4,6 +4,7 @@ use super::Edge;
 use super::governor::{Kind, Share};
 use super::stall::{Breaker, Cut, Reader};
 use super::status::busy;
+use crate::audit::Call;
 use crate::auth::Identity;
 use crate::metrics::LimitLabel;
 use axum::body::Body;
@@ -50,7 +51,12 @@ pub(super) async fn around(State(edge): State<Arc<Edge>>, mut request: Request, 
     let breaker = request.extensions().get::<Breaker>().cloned().unwrap_or_default();
     let place = match edge.place(&request, &breaker) {
         Ok(place) => place,
-        Err(refused) => return answer(&refused),
+        Err((limit, refused)) => {
+            if let Some(call) = request.extensions().get::<Call>() {
+                call.because(limit);
+            }
+            return answer(&refused);
+        }
     };
     request.extensions_mut().insert(place.clone());
     let cut = Arc::<Cut>::default();
@@ -81,12 +87,12 @@ pub(super) async fn around(State(edge): State<Arc<Edge>>, mut request: Request, 
 impl Edge {
     /// Finds a place for a call: first its tenant's, so that a tenant at its limits
     /// takes nothing of what others wait for.
-    fn place(&self, request: &Request, breaker: &Breaker) -> Result<Place, Status> {
+    fn place(&self, request: &Request, breaker: &Breaker) -> Result<Place, (&'static str, Status)> {
         let kind = kind(request.uri().path());
         let tenant = match (kind, request.extensions().get::<Identity>()) {
             (Some(kind), Some(identity)) => {
                 let share = self.governor.admit(&identity.tenant, kind);
-                Some(share.map_err(|refused| self.limited(refused.limit, refused))?)
+                Some(share.map_err(|refused| (refused.limit, self.limited(refused.limit, refused)))?)
             }
             _ => None,
         };
@@ -99,7 +105,7 @@ impl Edge {
         let hub = match places.map(|(places, name)| (Arc::clone(places).try_acquire_owned(), name)) {
             None => None,
             Some((Ok(permit), _)) => Some(permit),
-            Some((Err(_), name)) => return Err(self.limited(name, busy())),
+            Some((Err(_), name)) => return Err((name, self.limited(name, busy()))),
         };
         breaker.peer().enter();
         Ok(Place(Arc::new(Held { _hub: hub, _tenant: tenant, connection: breaker.clone() })))

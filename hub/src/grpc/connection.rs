@@ -94,7 +94,7 @@ impl Connections {
             idle: self.idle,
             next_look: None,
             peer,
-            breaker: Breaker::default(),
+            breaker: Breaker::to(peer),
             metrics: Arc::clone(&self.metrics),
             _place: place,
         })

@@ -128,7 +128,9 @@ impl Governor {
     #[must_use]
     pub fn new(limits: &LimitSettings) -> Self {
         let calls = Pace::new(limits.calls_per_second.saturating_mul(CALLS_BURST_S), limits.calls_per_second);
-        let opens = Pace::new(limits.streams_per_tenant, limits.opens_per_second);
+        // A second's worth at least, however few streams there may be.
+        let burst = limits.streams_per_tenant.max(limits.opens_per_second);
+        let opens = Pace::new(burst, limits.opens_per_second);
         let most = [limits.calls_per_tenant, limits.bulk_reads_per_tenant];
         Self(Arc::new(Shared { accounts: Mutex::default(), most, paces: [calls, opens] }))
     }

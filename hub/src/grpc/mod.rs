@@ -14,6 +14,7 @@ mod frames_meter;
 mod governor;
 mod peer;
 mod reads;
+mod recorded;
 mod request;
 pub(crate) mod single;
 mod stall;
@@ -26,6 +27,7 @@ pub use governor::Governor;
 pub use stall::Watch;
 
 use crate::admission::Admission;
+use crate::audit::Audit;
 use crate::auth::{AuthError, AuthLayer, Authenticator};
 use crate::backend::Router;
 use crate::clock::Clock;
@@ -85,6 +87,8 @@ pub struct Edge {
     pub without_service: WithoutService,
     /// The operators' own tenant.
     pub operators: Option<TenantId>,
+    /// Who did what.
+    pub audit: Audit,
     /// Counts.
     pub metrics: Arc<Metrics>,
     /// When the hub started.
@@ -128,6 +132,7 @@ pub async fn serve(
         .http2_max_header_list_size(HEADER_BYTES)
         .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS))
         .http2_max_local_error_reset_streams(Some(MISTAKEN_CALLS))
+        .layer(recorded::RecordedLayer(edge.audit.clone()))
         .layer(strangers::StrangersLayer(strangers))
         .layer(auth)
         .add_routes(routes(edge, health)?)

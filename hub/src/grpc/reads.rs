@@ -2,8 +2,10 @@
 //! backend that owns the key. The value of a secret always comes from there.
 
 use super::Edge;
+use super::admin::call;
 use super::request::{fitting, identity};
 use super::status::invalid;
+use crate::audit::Act;
 use crate::auth::Identity;
 use crate::source::Address;
 use confhub_proto::{Entry, Key, ServiceName, limits, wire};
@@ -60,6 +62,11 @@ impl ConfigService for Edge {
             if !entry.is_secret() {
                 return Err(Status::failed_precondition(format!("`{key}` is no secret: use Get")));
             }
+            let call = call(request.extensions());
+            call.about(vec![Act::on(&address, "reveal", Some(entry.version()))]);
+            // Before the value leaves: what is not on record is not revealed.
+            let told = self.audit.tell_first(&call).await;
+            told.map_err(|error| Status::unavailable(error.to_string()))?;
             tracing::info!(tenant = %identity.tenant, subject = %identity.subject, %key,
                 version = entry.version(), "revealed a secret");
             let entry = wire::Entry { value, ..(&entry).into() };

@@ -21,6 +21,7 @@ use confhub_proto::wire;
 use futures_util::task::AtomicWaker;
 use http_body::{Frame, SizeHint};
 use slab::Slab;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -97,6 +98,7 @@ struct State {
     broken: AtomicBool,
     reader: Mutex<Option<Waker>>,
     peer: Peer,
+    address: Option<SocketAddr>,
 }
 
 /// What a reader still gets whose right was withdrawn.
@@ -266,6 +268,16 @@ impl Drop for Watched {
 }
 
 impl Breaker {
+    /// Breaks the connection to this peer.
+    pub(super) fn to(peer: SocketAddr) -> Self {
+        Self(Arc::new(State { address: Some(peer), ..State::default() }))
+    }
+
+    /// The address of the peer.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        self.0.address
+    }
+
     /// What is known of the peer.
     pub(super) fn peer(&self) -> &Peer {
         &self.0.peer

@@ -85,6 +85,7 @@ fn run(args: &Args) -> Result<bool> {
 /// A client of a hub in this process, with these settings in its snapshot.
 async fn connect(folder: &std::path::Path, settings: &[input::Setting]) -> Result<Client> {
     let mut hub = Settings { data_dir: folder.to_owned(), ..Settings::default() };
+    hub.audit.to = confhub::config::AuditTo::Off;
     hub.listen.set_port(0);
     hub.http.set_port(0);
     let app = App::start(hub, system_clock()).await?;

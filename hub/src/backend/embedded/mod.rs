@@ -5,10 +5,11 @@
 //! is still all or nothing by itself, and they share the fsync. Reads are made
 //! from redb's snapshots and never wait for a write.
 //!
-//! Secrets are kept in the file as they are: protect the folder.
+//! The values of secrets are sealed before they come near the file (`seal`).
 
 mod file;
 mod record;
+mod seal;
 mod tables;
 mod write;
 mod writer;
@@ -16,8 +17,8 @@ mod writer;
 pub use file::OpenError;
 
 use super::{
-    Backend, BackendError, Cause, Change, Nature, Opened, Opening, Position, Reading, Revision, Urgency,
-    WriteError,
+    Action, Backend, BackendError, Cause, Change, Nature, Opened, Opening, Position, Reading, Revision,
+    Urgency, WriteError,
 };
 use crate::clock::Clock;
 use crate::source::{Address, Feed};
@@ -25,6 +26,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use confhub_proto::{Entry, ServiceName, TenantId};
 use file::File;
+use seal::Sealer;
 use std::path::Path;
 use std::sync::Arc;
 use tables::Snapshot;
@@ -57,6 +59,7 @@ pub(super) async fn open(opening: &Opening<'_>) -> Opened {
 pub struct Embedded {
     file: Arc<File>,
     writer: Writer,
+    sealer: Sealer,
 }
 
 impl Embedded {
@@ -69,7 +72,9 @@ impl Embedded {
         let file = Arc::new(File::open(folder)?);
         let writer = Writer::start(Arc::clone(&file), bounds, clock, feed)
             .map_err(|source| OpenError::Folder { folder: folder.to_owned(), source })?;
-        Ok(Self { file, writer })
+        let sealer =
+            Sealer::open(folder).map_err(|source| OpenError::Folder { folder: folder.to_owned(), source })?;
+        Ok(Self { file, writer, sealer })
     }
 
     async fn read_file<T: Send + 'static>(
@@ -130,16 +135,26 @@ impl Backend for Embedded {
         tenant: &TenantId,
         address: &Address,
     ) -> Result<Option<(Entry, Bytes)>, BackendError> {
-        let (tenant, address) = (tenant.clone(), address.clone());
-        self.read_file(move |snapshot| snapshot.reveal(&tenant, &address)).await
+        let (of, at) = (tenant.clone(), address.clone());
+        let found = self.read_file(move |snapshot| snapshot.reveal(&of, &at)).await?;
+        let Some((entry, value, is_sealed)) = found else { return Ok(None) };
+        let value = if is_sealed { self.sealer.unseal(tenant, address, &value)? } else { value };
+        Ok(Some((entry, value)))
     }
 
     async fn apply(
         &self,
         tenant: &TenantId,
         author: &str,
-        changes: Vec<Change>,
+        mut changes: Vec<Change>,
     ) -> Result<Vec<u64>, WriteError> {
+        for change in &mut changes {
+            if let Action::Put(content) = &mut change.action
+                && content.secret
+            {
+                content.value = self.sealer.seal(tenant, &change.address, &content.value)?;
+            }
+        }
         self.writer.apply(tenant.clone(), author.into(), changes).await
     }
 

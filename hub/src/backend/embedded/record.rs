@@ -1,6 +1,7 @@
 //! How one version of a key is kept in the file.
 
 use super::damaged;
+use super::seal::OVERHEAD_BYTES;
 use crate::backend::{BackendError, Revision};
 use crate::source::Address;
 use bytes::Bytes;
@@ -27,9 +28,13 @@ pub(super) struct Record {
     pub(super) deleted: bool,
     #[prost(string, tag = "7")]
     pub(super) author: String,
+    /// The value is sealed. Those of secrets are, but for files of the first hubs.
+    #[prost(bool, tag = "8")]
+    pub(super) sealed: bool,
 }
 
 impl Record {
+    /// The value of a secret has been sealed.
     pub(super) fn put(content: &Content, version: u64, now: SystemTime, author: &str) -> Self {
         Self {
             value: content.value.clone(),
@@ -39,6 +44,7 @@ impl Record {
             modified: Some(now.into()),
             deleted: false,
             author: author.to_owned(),
+            sealed: content.secret,
         }
     }
 
@@ -52,6 +58,7 @@ impl Record {
             modified: Some(now.into()),
             deleted: true,
             author: author.to_owned(),
+            sealed: false,
         }
     }
 
@@ -67,7 +74,8 @@ impl Record {
     /// What the record counts against the tenant's limit: as `Entry::size`, but
     /// with the value of a secret, which the file keeps.
     pub(super) fn size(&self, key: &Key) -> u64 {
-        (key.as_str().len() + self.content_type.len() + self.value.len()) as u64
+        let value = self.value.len() - if self.sealed { OVERHEAD_BYTES.min(self.value.len()) } else { 0 };
+        (key.as_str().len() + self.content_type.len() + value) as u64
     }
 
     /// The entry, which is `None` for a deletion.
@@ -82,7 +90,9 @@ impl Record {
     }
 
     fn into_entry(self, address: &Address) -> Result<Entry, BackendError> {
-        let content = Content::new(self.value, &self.content_type, self.secret, limits::VALUE_BYTES);
+        // A secret's value is not the entry's, so it is left out before its size is looked at.
+        let value = if self.sealed { Bytes::new() } else { self.value };
+        let content = Content::new(value, &self.content_type, self.secret, limits::VALUE_BYTES);
         let modified = SystemTime::try_from(self.modified.unwrap_or_default()).map_err(damaged)?;
         let content = content.map_err(damaged)?;
         Ok(Entry::new(address.key.clone(), address.service.clone(), content, self.version, modified))

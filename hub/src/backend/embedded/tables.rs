@@ -166,15 +166,16 @@ impl Snapshot {
         record.map_or(Ok(None), |record| record.entry(address))
     }
 
-    /// The entry at an address, and its value even if that is a secret.
+    /// The entry at an address, its value even if that is a secret, and whether that
+    /// is sealed.
     pub(super) fn reveal(
         &self,
         tenant: &TenantId,
         address: &Address,
-    ) -> Result<Option<(Entry, Bytes)>, BackendError> {
+    ) -> Result<Option<(Entry, Bytes, bool)>, BackendError> {
         let Some(record) = self.record(tenant, address)? else { return Ok(None) };
-        let value = record.value.clone();
-        Ok(record.entry(address)?.map(|entry| (entry, value)))
+        let (value, is_sealed) = (record.value.clone(), record.sealed);
+        Ok(record.entry(address)?.map(|entry| (entry, value, is_sealed)))
     }
 
     /// The kept versions before one, newest first.

@@ -6,7 +6,7 @@ use crate::cli::args::{HubArgs, Token, TrustArgs};
 use crate::cli::error::CliError;
 use crate::cli::output::Output;
 use crate::clock::system_clock;
-use crate::config::Settings;
+use crate::config::{AuditSettings, AuditTo, Settings};
 use confhub_proto::TenantId;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -126,6 +126,8 @@ async fn start(folder: &Path, listen: SocketAddr) -> Result<(SocketAddr, Running
         data_dir: folder.to_owned(),
         listen,
         http: ([127, 0, 0, 1], 0).into(),
+        // Standard output tells the story.
+        audit: AuditSettings { to: AuditTo::Off, ..AuditSettings::default() },
         ..Default::default()
     };
     let app = App::start(settings, system_clock()).await?;

@@ -15,7 +15,7 @@ pub(super) use log::Filter;
 pub(super) use measure::{Count, Size, Span};
 pub(super) use place::{Address, Location, Routes};
 pub(super) use switch::Switch;
-pub(super) use text::{OptionalPath, OptionalTenant, OptionalText, Path, Text, Words};
+pub(super) use text::{Audit, OptionalPath, OptionalTenant, OptionalText, Path, Text, Words};
 
 /// A form of values.
 pub(in crate::config) trait Form {

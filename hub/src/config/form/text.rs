@@ -1,5 +1,6 @@
 //! Texts, words and paths.
 
+use super::super::AuditTo;
 use super::super::source::Raw;
 use super::{Form, quoted, text};
 use confhub_proto::TenantId;
@@ -61,6 +62,33 @@ impl Form for OptionalTenant {
 
     fn show(&self, value: &Option<TenantId>) -> String {
         quoted(value.as_ref().map_or("", TenantId::as_str))
+    }
+}
+
+/// A path, `-` for standard output, or `off`.
+pub(in crate::config) struct Audit;
+
+impl Form for Audit {
+    type Value = AuditTo;
+
+    fn expected(&self) -> String {
+        "`off`, `-` (standard output) or the path of a file".to_owned()
+    }
+
+    fn parse(&self, raw: &Raw) -> Result<AuditTo, Option<String>> {
+        Ok(match Text.parse(raw)?.as_str() {
+            "off" => AuditTo::Off,
+            "-" => AuditTo::Output,
+            path => AuditTo::File(path.into()),
+        })
+    }
+
+    fn show(&self, value: &AuditTo) -> String {
+        match value {
+            AuditTo::Off => quoted("off"),
+            AuditTo::Output => quoted("-"),
+            AuditTo::File(path) => Path.show(path),
+        }
     }
 }
 

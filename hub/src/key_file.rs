@@ -1,4 +1,4 @@
-//! A private key in a file: made once, readable by its owner alone, never
+//! A key in a file: made once, readable by its owner alone, never
 //! overwritten.
 
 use std::io::{self, Write};
@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// Writes `bytes` to a new file at `path`, whole or not at all. Whoever comes
 /// first wins: if the file is there by now, it stays, and this is no error.
-pub(super) fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().ok_or_else(|| io::Error::other("it has no folder"))?;
     create_folder(folder)?;
     // A temporary file is made with 0600; the name appears when it is complete.
@@ -22,14 +22,14 @@ pub(super) fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Whether others than the owner can read the file.
 #[cfg(unix)]
-pub(super) fn is_exposed(path: &Path) -> io::Result<bool> {
+pub(crate) fn is_exposed(path: &Path) -> io::Result<bool> {
     use std::os::unix::fs::PermissionsExt;
     Ok(std::fs::metadata(path)?.permissions().mode() & 0o077 != 0)
 }
 
 /// Whether others than the owner can read the file: not known on this system.
 #[cfg(not(unix))]
-pub(super) fn is_exposed(_: &Path) -> io::Result<bool> {
+pub(crate) fn is_exposed(_: &Path) -> io::Result<bool> {
     Ok(false)
 }
 

@@ -1,0 +1,132 @@
+//! One call, as far as the audit log tells of it.
+
+use crate::auth::{Identity, Role};
+use crate::source::Address;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A call from its first header to its end. It stands in the extensions of the
+/// request, and whoever learns something of the call adds that to it.
+#[derive(Clone)]
+pub struct Call(Arc<Facts>);
+
+struct Facts {
+    id: String,
+    path: String,
+    peer: Option<SocketAddr>,
+    told: AtomicBool,
+    known: Mutex<Known>,
+}
+
+#[derive(Default, Clone)]
+pub(super) struct Known {
+    pub(super) caller: Option<Identity>,
+    /// Why it is refused, in a word.
+    pub(super) reason: Option<&'static str>,
+    /// The tenant that it is about, if that is not the caller's.
+    pub(super) about_tenant: Option<String>,
+    pub(super) acts: Vec<Act>,
+}
+
+/// What a call does to one thing.
+#[derive(Debug, Clone, Default)]
+pub struct Act {
+    /// The service; empty: shared, or it is about no entry.
+    pub service: String,
+    /// The key, or the name of what else it is about: a revocation's id.
+    pub key: String,
+    /// What is done, in a word.
+    pub action: &'static str,
+    /// The version: written, revealed or restored.
+    pub version: Option<u64>,
+}
+
+impl Act {
+    /// Something done to an entry.
+    #[must_use]
+    pub fn on(address: &Address, action: &'static str, version: Option<u64>) -> Self {
+        let service = address.service.as_ref().map_or_else(String::new, ToString::to_string);
+        Self { service, key: address.key.to_string(), action, version }
+    }
+}
+
+impl Call {
+    /// A call that has just come in.
+    #[must_use]
+    pub fn new(id: String, path: &str, peer: Option<SocketAddr>) -> Self {
+        let (told, known) = (AtomicBool::new(false), Mutex::default());
+        Self(Arc::new(Facts { id, path: path.to_owned(), peer, told, known }))
+    }
+
+    /// What the call is named by in logs, here and at its caller's.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.0.id
+    }
+
+    /// The path of its method.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.0.path
+    }
+
+    pub(super) fn peer(&self) -> Option<SocketAddr> {
+        self.0.peer
+    }
+
+    /// Says who calls.
+    pub fn by(&self, identity: &Identity) {
+        self.known().caller = Some(identity.clone());
+    }
+
+    /// Says why it is refused, in a word of lower case.
+    pub fn because(&self, reason: &'static str) {
+        self.known().reason = Some(reason);
+    }
+
+    /// Says that it is about a tenant other than the caller's, or about none that
+    /// is known yet.
+    pub fn about_tenant(&self, tenant: &str) {
+        self.known().about_tenant = Some(tenant.to_owned());
+    }
+
+    /// Says what it is about, in place of what was said before.
+    pub fn about(&self, acts: Vec<Act>) {
+        self.known().acts = acts;
+    }
+
+    /// Says which versions came of what it is about, in its order.
+    pub fn wrote(&self, versions: &[u64]) {
+        for (act, version) in self.known().acts.iter_mut().zip(versions) {
+            act.version = Some(*version);
+        }
+    }
+
+    /// Whether somebody has said why it is refused.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.known().reason.is_some()
+    }
+
+    /// Whether its caller has shown who it is.
+    #[must_use]
+    pub fn is_identified(&self) -> bool {
+        self.known().caller.is_some()
+    }
+
+    /// Whether its caller runs the hub, and may know of its stores.
+    #[must_use]
+    pub fn is_operators(&self) -> bool {
+        self.known().caller.as_ref().is_some_and(|caller| caller.roles.has(Role::Operator))
+    }
+
+    /// Whether this is the first time that its end is told.
+    pub(super) fn first_told(&self) -> bool {
+        !self.0.told.swap(true, Ordering::Relaxed)
+    }
+
+    pub(super) fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,174 @@
+//! Who did what is on record: writes, reveals, revocations and refused calls, and
+//! never a value or a token.
+
+use crate::support::{Caller, Hub, HubProcess, secret, soon};
+use confhub::auth::Role;
+use confhub::config::AuditTo;
+use confhub_proto::wire;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tonic::{Code, Request};
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// A hub whose audit log is a file, and the file.
+async fn recorded() -> (Hub, PathBuf) {
+    let folder = std::sync::Arc::new(tempfile::tempdir().unwrap());
+    let path = folder.path().join("audit.log");
+    let to = AuditTo::File(path.clone());
+    let hub = Hub::start_on(folder, |settings| settings.audit.to = to).await;
+    (hub, path)
+}
+
+fn records(path: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    // The last line may be on its way.
+    let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Waits for a record of this event and outcome.
+async fn record(path: &Path, event: &str, outcome: &str) -> Value {
+    let found = async {
+        loop {
+            let all = records(path);
+            let found = all.into_iter().rfind(|one| one["event"] == event && one["outcome"] == outcome);
+            if let Some(found) = found {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    soon(&format!("a record of {event}, {outcome}"), found).await
+}
+
+#[tokio::test]
+async fn every_write_reveal_revocation_and_refused_call_is_on_record() {
+    let (hub, path) = recorded().await;
+    let acme = hub.caller("acme").await;
+    acme.put_for("cart", "tenant_config_a", "a-plain-value", None).await.unwrap();
+    let put = record(&path, "write", "done").await;
+    assert_eq!((&put["tenant"], &put["subject"]), (&"acme".into(), &"tester".into()));
+    assert_eq!(put["method"], "/confhub.v1.AdminService/Put");
+    let change = &put["changes"][0];
+    assert_eq!((&change["service"], &change["key"]), (&"cart".into(), &"tenant_config_a".into()));
+    assert_eq!((&change["action"], &change["version"]), (&"put".into(), &1.into()));
+    for field in ["time", "request_id", "token_id", "peer"] {
+        assert!(put[field].as_str().is_some_and(|text| !text.is_empty()), "{field}: {put}");
+    }
+
+    acme.put_content("tenant_config_s", secret("hunter2")).await.unwrap();
+    acme.reveal("", "tenant_config_s").await.unwrap();
+    let reveal = record(&path, "reveal", "done").await;
+    assert_eq!(reveal["changes"][0]["key"], "tenant_config_s");
+    assert_eq!(reveal["changes"][0]["version"], 1);
+
+    acme.put_for("cart", "tenant_config_a", "b", Some(7)).await.unwrap_err();
+    assert_eq!(record(&path, "write", "refused").await["reason"], "conflict");
+
+    let reader = hub.token_of("acme", None, &[Role::Reader], HOUR);
+    let reader = Caller::connect(&hub.endpoint(), &reader).await;
+    reader.reveal("", "tenant_config_s").await.unwrap_err();
+    let refused = record(&path, "reveal", "refused").await;
+    assert_eq!((&refused["reason"], &refused["tenant"]), (&"role".into(), &"acme".into()));
+
+    let stranger = Caller::connect(&hub.endpoint(), "eyJhbGciOiJub25lIn0.e30.").await;
+    stranger.get("", "tenant_config_a").await.unwrap_err();
+    let refused = record(&path, "call", "refused").await;
+    assert_eq!(refused["reason"], "malformed");
+    assert!(refused.get("tenant").is_none() && refused.get("subject").is_none(), "{refused}");
+
+    let operators = hub.token_of("operators", None, &Role::ALL, HOUR);
+    let operators = Caller::connect(&hub.endpoint(), &operators).await;
+    let request = wire::RevokeRequest { tenant: "acme".into(), ..Default::default() };
+    operators.access.clone().revoke(operators.request(request)).await.unwrap();
+    let revoked = record(&path, "revoke", "done").await;
+    assert_eq!((&revoked["tenant"], &revoked["about_tenant"]), (&"operators".into(), &"acme".into()));
+    acme.get("", "tenant_config_a").await.unwrap_err();
+    let log = std::fs::read_to_string(&path).unwrap();
+    for planted in ["hunter2", "a-plain-value", "eyJ"] {
+        assert!(!log.contains(planted), "{planted}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_has_a_name_that_its_caller_and_the_log_share() {
+    let (hub, path) = recorded().await;
+    let acme = hub.caller("acme").await;
+    let mut request: Request<_> =
+        acme.request(wire::DeleteRequest { key: "tenant_config_none".into(), ..Default::default() });
+    request.metadata_mut().insert("x-request-id", "deploy-42".parse().unwrap());
+    let refused = acme.admin.clone().delete(request).await.unwrap_err();
+    assert_eq!(refused.code(), Code::NotFound);
+    assert_eq!(refused.metadata().get("x-request-id").unwrap(), "deploy-42");
+    let record = record(&path, "write", "refused").await;
+    assert_eq!((&record["request_id"], &record["reason"]), (&"deploy-42".into(), &"not_found".into()));
+    let answered = acme.put("tenant_config_a", "1").await;
+    answered.unwrap();
+}
+
+#[tokio::test]
+async fn a_flood_of_refused_calls_is_recorded_in_part_and_the_rest_is_counted() {
+    const CALLS: usize = 400;
+    let (hub, path) = recorded().await;
+    let stranger = Caller::connect(&hub.endpoint(), "no-token").await;
+    for _ in 0..CALLS {
+        stranger.get("", "tenant_config_a").await.unwrap_err();
+    }
+    let summed = async {
+        loop {
+            let all = records(&path);
+            let refused = all.iter().filter(|one| one["outcome"] == "refused").count();
+            let left_out: u64 = all.iter().filter_map(|one| one["left_out"].as_u64()).sum();
+            if refused + usize::try_from(left_out).unwrap() == CALLS {
+                return refused;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let refused = soon("all calls to be told of", summed).await;
+    assert!(refused < CALLS, "a burst is recorded, and not all: {refused}");
+    // Others' records are there all the same.
+    hub.caller("acme").await.put("tenant_config_a", "1").await.unwrap();
+    record(&path, "write", "done").await;
+}
+
+#[tokio::test]
+async fn a_secret_is_not_revealed_without_a_record_of_it() {
+    let folder = std::sync::Arc::new(tempfile::tempdir().unwrap());
+    let path = folder.path().join("logs").join("audit.log");
+    std::fs::create_dir(path.parent().unwrap()).unwrap();
+    let to = AuditTo::File(path.clone());
+    let hub = Hub::start_on(folder, |settings| settings.audit.to = to).await;
+    let acme = hub.caller("acme").await;
+    acme.put_content("tenant_config_s", secret("hunter2")).await.unwrap();
+    record(&path, "write", "done").await;
+    // The folder is gone, so that no new file can be made in it.
+    std::fs::remove_dir_all(path.parent().unwrap()).unwrap();
+    let refused = acme.reveal("", "tenant_config_s").await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable, "{refused}");
+    assert!(refused.message().contains("audit log"), "{refused}");
+    // Writes go on: whoever puts things right must not be kept from it.
+    acme.put("tenant_config_a", "1").await.unwrap();
+    std::fs::create_dir(path.parent().unwrap()).unwrap();
+    let revealed = async {
+        while acme.reveal("", "tenant_config_s").await.is_err() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    soon("the log to be written again", revealed).await;
+    record(&path, "reveal", "done").await;
+}
+
+#[tokio::test]
+async fn a_hub_records_on_its_standard_output_unless_told_otherwise() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut hub = HubProcess::start(folder.path()).await;
+    let path = folder.path().join("hub.out");
+    hub.caller("acme").await.put("tenant_config_a", "1").await.unwrap();
+    record(&path, "write", "done").await;
+    hub.signal("TERM");
+    assert!(hub.ended().await.success());
+    assert_eq!(records(&path).len(), 1);
+}
