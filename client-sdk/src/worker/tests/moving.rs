@@ -143,6 +143,8 @@ async fn go_wrong(fault: Fault, next: fake_hub::Call) {
         _ => next.welcome("acme").await,
     }
     match fault {
+        // All else about it is right.
+        Fault::OtherTenant => next.heartbeat(one(2).digest()).await,
         Fault::OtherCursor => next.heartbeat(one(7).digest()).await,
         Fault::Lies => {
             let lie = Commit { cursor: one(7).digest(), hub_time: SystemTime::UNIX_EPOCH };
@@ -246,6 +248,27 @@ async fn a_stream_that_took_over_is_followed_as_any_other() {
         next.welcome("acme").await;
         next.heartbeat(one(1).digest()).await;
         call.left().await;
+        call = next;
+    }
+    // It is a success as any other: when it is lost, it is followed at once.
+    tokio::time::sleep(limits::LIVED * 2).await;
+    let lost_at = Instant::now();
+    call.end(tonic::Status::unavailable("restart")).await;
+    let mut call = hub.call().await;
+    assert!(lost_at.elapsed() <= limits::SPREAD, "{:?}", lost_at.elapsed());
+    loop {
+        call.welcome("acme").await;
+        call.heartbeat(one(1).digest()).await;
+        client.ready().await.unwrap();
+        call.goodbye(Reason::MaxAge, Duration::ZERO).await;
+        let next = hub.call().await;
+        if next.address != call.address {
+            next.welcome("acme").await;
+            next.heartbeat(one(1).digest()).await;
+            call.left().await;
+            call = next;
+            break;
+        }
         call = next;
     }
     // Its silence counts, and it is the one to leave alone.

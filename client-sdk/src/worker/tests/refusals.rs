@@ -17,6 +17,7 @@ async fn a_client_of_a_tenant_that_is_not_served_waits_and_comes_back_when_it_is
         let (client, call) = hub.connected(hub.builder(), &one(1)).await;
         tokio::time::sleep(Duration::from_secs(10)).await;
         call.goodbye(Reason::Revoked, Duration::ZERO).await;
+        let ended_at = Instant::now();
         call.end(refusal(reason)).await;
         let mut status = client.watch_status();
         let stale = status.wait_for(Status::is_stale).await.unwrap();
@@ -24,6 +25,7 @@ async fn a_client_of_a_tenant_that_is_not_served_waits_and_comes_back_when_it_is
         assert!(stale.to_string().contains(&format!("not served: {reason}")), "the hub's text: {stale}");
         let (mut asked, until) = (0, Instant::now() + Duration::from_secs(600));
         while let Ok(call) = tokio::time::timeout_at(until, hub.call()).await {
+            assert!(ended_at.elapsed() >= *limits::BACKOFF.end() / 2, "{:?}", ended_at.elapsed());
             call.end(refusal(reason)).await;
             asked += 1;
         }
