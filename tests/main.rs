@@ -35,6 +35,7 @@ mod population;
 mod reads;
 mod resume;
 mod sdk_credentials;
+mod sdk_moves;
 mod sdk_pool;
 mod sdk_reads;
 mod sdk_reconnect;

@@ -6,6 +6,7 @@
 //! unreachable hub is no error at all: reads go on and the
 //! [status](crate::Status) says so.
 
+use crate::FailureKind;
 use confhub_proto::{Key, NameError, TenantId};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,6 +29,8 @@ pub enum Error {
         endpoints: String,
         /// How the last attempt ended.
         last: String,
+        /// The same for programs; `None`: it has not ended yet.
+        kind: Option<FailureKind>,
     },
     /// No address takes a connection: see `Builder::channel`.
     #[error("no hub answers at {endpoints}: {last}")]

@@ -148,5 +148,5 @@ pub use follow::{ChangeStream, Changes, Loaded, Typed, Watch};
 pub use pool::{Pool, PoolBuilder, PoolStats, TenantError, TenantState, TenantStatus, TenantTokens};
 pub use snapshot::Snapshot;
 pub use stats::Stats;
-pub use status::{Status, StatusWatch};
+pub use status::{Failure, FailureKind, Status, StatusWatch};
 pub use value::parse;

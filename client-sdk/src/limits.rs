@@ -39,6 +39,17 @@ pub(crate) const SPREAD: Duration = Duration::from_millis(250);
 /// How long an address is left alone that was silent or broke the protocol.
 pub(crate) const DISTRUST: Duration = Duration::from_secs(3);
 
+/// Renewals that a client asks for within any `RENEWALS_WITHIN`, whatever hubs
+/// refuse or announce: whoever issues tokens must not pay for a hub whose clock is
+/// wrong. Enough for tokens that live as little as a few seconds.
+pub(crate) const RENEWALS: usize = 30;
+
+/// See `RENEWALS`. A stream that lived longer says nothing of the next token.
+pub(crate) const RENEWALS_WITHIN: Duration = Duration::from_secs(60);
+
+/// How long a hub that has withdrawn the right to listen may take to say why.
+pub(crate) const LAST_WORD_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// How long a source may take to hand out a token.
 pub(crate) const TOKEN_TIMEOUT: Duration = Duration::from_secs(10);
 
