@@ -5,6 +5,8 @@ mod calls;
 mod endings;
 mod fleet;
 mod issuer;
+mod neighbour;
+mod noise;
 mod validation;
 
 use clap::{Parser, Subcommand};
@@ -38,6 +40,8 @@ enum Command {
     /// How soon streams end whose token is revoked or expires, while others on
     /// the same connections go on.
     Endings(endings::EndingsArgs),
+    /// What a tenant notices of another one that does all it can.
+    Neighbour(neighbour::NeighbourArgs),
     /// Is the hub, for a program that measures it.
     #[command(hide = true)]
     HubServer {
@@ -60,6 +64,7 @@ fn main() -> ExitCode {
         }
         Command::Validation(args) => alone(validation::run(&args)),
         Command::Endings(args) => alone(endings::run(&args)),
+        Command::Neighbour(args) => alone(neighbour::run(&args)),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

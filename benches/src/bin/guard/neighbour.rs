@@ -6,10 +6,10 @@ use confhub_benches::hub::{Caller, Hub};
 use confhub_benches::latency::Latencies;
 use confhub_benches::place::HubArgs;
 use confhub_benches::summary::Summary;
-use confhub_benches::{Result, input};
+use confhub_benches::{Error, Result, input};
 use confhub_proto::wire::{self, frame::Kind};
 use serde::Serialize;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Duration;
@@ -22,7 +22,7 @@ use wire::config_service_client::ConfigServiceClient;
 /// The most that p99 may rise beside a noisy neighbour.
 const PROMISE: f64 = 1.5;
 
-/// A call of the victim every so often: every tenth is a Put.
+/// The victim reads so often, and writes beside every tenth read.
 const PERIOD: Duration = Duration::from_millis(20);
 
 /// Time for a change of the noise to take hold, which is not measured.
@@ -117,7 +117,10 @@ fn new_times() -> Result<Times> {
 
 /// True: no p99 rises by more than is promised.
 fn report(windows: &[Window], pooled: &[Times; 3]) -> Result<bool> {
-    println!("{:<14} {:<12} {:>8} {:>8} {:>8}  p99 to that of quiet: all windows, by round", "ms", "", "count", "p50", "p99");
+    println!(
+        "{:<14} {:<12} {:>8} {:>8} {:>8}  p99 to that of quiet: all windows, by round",
+        "ms", "", "count", "p50", "p99"
+    );
     let mut kept = true;
     for (kind, name) in KINDS.into_iter().enumerate() {
         let quiet = pooled[0].borrow()[kind].millis(99.0);
@@ -128,7 +131,10 @@ fn report(windows: &[Window], pooled: &[Times; 3]) -> Result<bool> {
             let times = times.borrow();
             let (count, p50, own) = (times[kind].count(), times[kind].millis(50.0), times[kind].millis(99.0));
             let by_round = Summary::ratio(&p99(mode), &p99("quiet")).ok_or("nothing was measured")?;
-            println!("{name:<14} {mode:<12} {count:>8} {p50:>8.2} {own:>8.2}  {:.2}, {by_round}", own / quiet);
+            println!(
+                "{name:<14} {mode:<12} {count:>8} {p50:>8.2} {own:>8.2}  {:.2}, {by_round}",
+                own / quiet
+            );
             kept &= mode != "noisy" || own / quiet <= PROMISE;
         }
     }
@@ -136,20 +142,96 @@ fn report(windows: &[Window], pooled: &[Times; 3]) -> Result<bool> {
     Ok(kept)
 }
 
+/// Where and since when a write is awaited.
+type Awaited = Rc<RefCell<HashMap<u64, (Instant, [Times; 2])>>>;
+
 /// A tenant that lives as usual.
 struct Victim {
     caller: Caller,
     config: ConfigServiceClient<Channel>,
     key: String,
-    next: RefCell<u64>,
-    /// When the writes were called that have not come back on the stream.
-    called: Rc<RefCell<HashMap<u64, Instant>>>,
-    seen: mpsc::Receiver<(u64, Instant)>,
+    /// The number in the next value.
+    next: Cell<u64>,
+    awaited: Awaited,
     _stream: JoinSet<()>,
 }
 
 impl Victim {
-    async fn new(hub: &Hub) -> Result<RefCell<Self>> {
-        todo_never()
+    async fn new(hub: &Hub) -> Result<Self> {
+        let channel = hub.channel().await?;
+        let caller = Caller::new(channel.clone(), &hub.token("victim")?)?;
+        let settings = input::settings(64)?;
+        caller.seed(&settings).await?;
+        let key = settings.first().ok_or("there are no settings")?.key.to_string();
+        let mut config = ConfigServiceClient::new(channel);
+        let frames = config.subscribe(caller.request(wire::SubscribeRequest::default())).await?.into_inner();
+        let (awaited, mut stream) = (Awaited::default(), JoinSet::new());
+        stream.spawn_local(follow(frames, key.clone(), Rc::clone(&awaited)));
+        Ok(Self { caller, config, key, next: Cell::new(1), awaited, _stream: stream })
+    }
+
+    /// Calls at a steady rate, each measured from when it was due, so that what is
+    /// held up does not leave its waiting out.
+    async fn window(&self, lasts: Duration, own: &Times, all: &Times) -> Result<()> {
+        let (began, mut calls) = (Instant::now(), JoinSet::new());
+        let mut turn = 0_u32;
+        while PERIOD * turn < lasts {
+            let due = began + PERIOD * turn;
+            sleep_until(due).await;
+            let times = [Rc::clone(own), Rc::clone(all)];
+            if turn.is_multiple_of(10) {
+                let number = self.next.replace(self.next.get() + 1);
+                let (caller, key) = (self.caller.clone(), self.key.clone());
+                self.awaited.borrow_mut().insert(number, (due, times.clone()));
+                calls.spawn_local(async move {
+                    let version = caller.put(&key, number.to_string().into()).await?;
+                    record(&times, 1, due);
+                    Ok::<_, Error>(version)
+                });
+            }
+            let times = [Rc::clone(own), Rc::clone(all)];
+            let request = wire::GetRequest { key: self.key.clone(), service: String::new() };
+            let (mut config, request) = (self.config.clone(), self.caller.request(request));
+            calls.spawn_local(async move {
+                config.get(request).await?;
+                record(&times, 0, due);
+                Ok(0)
+            });
+            turn += 1;
+        }
+        while let Some(done) = timeout(PATIENCE, calls.join_next()).await? {
+            done??;
+        }
+        let since = Instant::now();
+        while !self.awaited.borrow().is_empty() {
+            if since.elapsed() > PATIENCE {
+                return Err("a write of the victim did not come back on its stream".into());
+            }
+            sleep(Duration::from_millis(2)).await;
+        }
+        Ok(())
+    }
+}
+
+fn record(times: &[Times; 2], kind: usize, due: Instant) {
+    for times in times {
+        times.borrow_mut()[kind].record(due.elapsed());
+    }
+}
+
+/// Takes the time at which each write comes, or a later one in its place.
+async fn follow(mut frames: tonic::Streaming<wire::Frame>, key: String, awaited: Awaited) {
+    while let Ok(Some(frame)) = frames.message().await {
+        let Some(Kind::Update(update)) = frame.kind else { continue };
+        for entry in update.puts.iter().filter(|entry| entry.key == key) {
+            let number = std::str::from_utf8(&entry.value).ok().and_then(|value| value.parse::<u64>().ok());
+            let mut awaited = awaited.borrow_mut();
+            let came: Vec<u64> = awaited.keys().copied().filter(|old| Some(*old) <= number).collect();
+            for number in came {
+                if let Some((due, times)) = awaited.remove(&number) {
+                    record(&times, 2, due);
+                }
+            }
+        }
     }
 }
