@@ -37,12 +37,15 @@ pub struct Hub {
     pub server: Server,
     /// Its gRPC port.
     pub address: SocketAddr,
+    /// Its HTTP port, which has the metrics.
+    pub http: SocketAddr,
     folder: TempDir,
 }
 
 #[derive(Deserialize)]
 struct Ready {
     grpc: SocketAddr,
+    http: SocketAddr,
 }
 
 impl Hub {
@@ -67,7 +70,7 @@ impl Hub {
         };
         command.arg("--data-dir").arg(folder.path()).arg("--ready-file").arg(&ready_file);
         let (server, ready) = Server::start::<Ready>(&mut command, &ready_file).await?;
-        Ok(Self { server, address: ready.grpc, folder })
+        Ok(Self { server, address: ready.grpc, http: ready.http, folder })
     }
 
     /// A token for every role of a tenant.

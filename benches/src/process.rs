@@ -32,6 +32,22 @@ pub fn memory_kb(pid: u32) -> Result<f64> {
     status_kb(pid, "VmRSS:")
 }
 
+/// The most that a process has had resident since [`forget_peak`], in kB.
+///
+/// # Errors
+/// If there is no such process.
+pub fn peak_kb(pid: u32) -> Result<f64> {
+    status_kb(pid, "VmHWM:")
+}
+
+/// Has the kernel begin anew with [`peak_kb`] (`clear_refs` in proc(5)).
+///
+/// # Errors
+/// If there is no such process, or it belongs to another user.
+pub fn forget_peak(pid: u32) -> Result<()> {
+    Ok(std::fs::write(format!("/proc/{pid}/clear_refs"), "5")?)
+}
+
 fn status_kb(pid: u32, name: &str) -> Result<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix(name));

@@ -58,6 +58,22 @@ impl Server {
     pub fn memory_kb(&self) -> Result<f64> {
         process::memory_kb(self.child.id())
     }
+
+    /// The most that it has had resident since [`Server::forget_peak`], in kB.
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub fn peak_kb(&self) -> Result<f64> {
+        process::peak_kb(self.child.id())
+    }
+
+    /// Begins anew with [`Server::peak_kb`].
+    ///
+    /// # Errors
+    /// If it has ended.
+    pub fn forget_peak(&self) -> Result<()> {
+        process::forget_peak(self.child.id())
+    }
 }
 
 impl Drop for Server {
