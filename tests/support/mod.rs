@@ -8,6 +8,7 @@ mod calls;
 pub mod golden;
 mod http;
 mod hub;
+pub mod issuer;
 mod model;
 mod operator;
 mod process;
@@ -15,6 +16,7 @@ mod proxy;
 mod random;
 pub mod raw;
 mod sdk;
+pub mod signing;
 mod stream;
 
 #[cfg(feature = "aws")]

@@ -28,7 +28,7 @@ pub use error::{ConfigError, ConfigErrors};
 pub use flags::ServeArgs;
 pub use load::{Loaded, load};
 pub use settings::{
-    AuthSettings, AwsSettings, JwksLocation, LimitSettings, LogFormat, LogSettings, ParameterTier, Profile,
-    Settings, StringLists, TimeSettings,
+    AuthSettings, AwsSettings, IssuerSettings, JwksLocation, LimitSettings, LogFormat, LogSettings,
+    ParameterTier, Profile, Settings, StringLists, TimeSettings, TokenUse,
 };
 pub use source::Source;
