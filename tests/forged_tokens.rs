@@ -113,11 +113,13 @@ impl Idp {
         let n = self.rsa.jwk["n"].as_str().unwrap();
         let jwk = self.rsa.jwk.to_string();
         let raw = URL_SAFE_NO_PAD.decode(n).unwrap();
-        let pem = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(&raw));
+        let pem =
+            format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(&raw));
         for (alg, algorithm) in
             [("HS256", Algorithm::HS256), ("HS384", Algorithm::HS384), ("HS512", Algorithm::HS512)]
         {
-            for (what, secret) in [("n", n.as_bytes()), ("JWK", jwk.as_bytes()), ("DER", &raw), ("PEM", pem.as_bytes())]
+            for (what, secret) in
+                [("n", n.as_bytes()), ("JWK", jwk.as_bytes()), ("DER", &raw), ("PEM", pem.as_bytes())]
             {
                 let header = json!({ "alg": alg, "kid": "rsa" }).to_string();
                 let key = EncodingKey::from_secret(secret);
@@ -144,7 +146,11 @@ impl Idp {
             cases.push(case(&format!("{alg} of a P-384 key"), token, answer));
         }
         for alg in [json!("eddsa"), json!("ES256K"), json!(["EdDSA"]), json!(null), json!({ "EdDSA": 1 })] {
-            cases.push(case(&format!("alg {alg}"), self.headed(&json!({ "alg": alg, "kid": "edwards" })), NO_TOKEN));
+            cases.push(case(
+                &format!("alg {alg}"),
+                self.headed(&json!({ "alg": alg, "kid": "edwards" })),
+                NO_TOKEN,
+            ));
         }
         cases.push(case("no alg", self.headed(&json!({ "kid": "edwards" })), NO_TOKEN));
         let swapped = self.headed(&json!({ "alg": "EdDSA", "kid": "curve" }));
@@ -158,12 +164,15 @@ impl Idp {
             case("a stranger's RSA key under our kid", self.foreign_rsa.sign(&good()), SIGNATURE),
             case("no kid", self.headed(&json!({ "alg": "EdDSA" })), "no `kid`"),
         ];
-        for kid in ["../../../../dev/null", "' OR 1=1 --", "EDWARDS", "edwards ", "http://127.0.0.1/keys", "еdwards"] {
+        for kid in
+            ["../../../../dev/null", "' OR 1=1 --", "EDWARDS", "edwards ", "http://127.0.0.1/keys", "еdwards"]
+        {
             let token = self.headed(&json!({ "alg": "EdDSA", "kid": kid }));
             cases.push(case(&format!("kid {kid:?}"), token, "its issuer does not have"));
         }
         let long = "k".repeat(3_000);
-        for kid in [json!(""), json!("edwards\u{0}"), json!(7), json!(["edwards"]), json!(null), json!(long)] {
+        for kid in [json!(""), json!("edwards\u{0}"), json!(7), json!(["edwards"]), json!(null), json!(long)]
+        {
             let token = self.headed(&json!({ "alg": "EdDSA", "kid": kid }));
             let shown: String = kid.to_string().chars().take(20).collect();
             cases.push(case(&format!("kid {shown}"), token, "the `kid`"));
@@ -176,7 +185,11 @@ impl Idp {
         ];
         for (member, value) in own {
             let header = json!({ "alg": "EdDSA", "kid": "edwards", member: value });
-            cases.push(case(&format!("our signature and `{member}`"), self.headed(&header), "must not bring its own"));
+            cases.push(case(
+                &format!("our signature and `{member}`"),
+                self.headed(&header),
+                "must not bring its own",
+            ));
             let token =
                 self.foreign.seal(Algorithm::EdDSA, header.to_string().as_bytes(), good_text().as_bytes());
             cases.push(case(&format!("`{member}` of a stranger"), token, "must not bring its own"));
@@ -187,7 +200,8 @@ impl Idp {
     fn headers(&self) -> Vec<Case> {
         let header = json!({ "alg": "EdDSA", "kid": "edwards" });
         let mut cases = Vec::new();
-        for (member, value) in [("crit", json!(["exp"])), ("crit", json!([])), ("b64", json!(false)), ("zip", json!("DEF"))]
+        for (member, value) in
+            [("crit", json!(["exp"])), ("crit", json!([])), ("b64", json!(false)), ("zip", json!("DEF"))]
         {
             let token = self.headed(&with(&header, member, value));
             cases.push(case(&format!("`{member}`"), token, "sign without extensions"));
@@ -229,7 +243,7 @@ impl Idp {
             case("no signature", format!("{head}.{body}."), SIGNATURE),
             case("padding", format!("{token}=="), NO_TOKEN),
             case("a space within", format!("{head}. {body}.{seal}"), NO_TOKEN),
-            case("a tab behind", format!("{token}\tx"), "bearer"),
+            case("a tab behind", format!("{token}\tx"), NO_TOKEN),
             case("spare bits", format!("{head}.{body}.{spare}"), NO_TOKEN),
             case("standard base64", format!("{head}.{body}.+/{}", &seal[2..]), NO_TOKEN),
             case("half a signature", format!("{head}.{body}.{}", &seal[..43]), SIGNATURE),
@@ -270,14 +284,26 @@ impl Idp {
             case("ECDSA of no s", format!("{signed}.{}", part([r, &[0; 32]].concat())), SIGNATURE),
             case("ECDSA of the largest numbers", format!("{signed}.{}", part([0xff; 64])), SIGNATURE),
             case("ECDSA in DER", format!("{signed}.{}", part(der)), SIGNATURE),
-            case("ECDSA with more behind it", format!("{signed}.{}", part([&raw[..], &[0]].concat())), SIGNATURE),
-            case("RSA with a zero before it", format!("{rsa_signed}.{}", part([&[0], &rsa_raw[..]].concat())), SIGNATURE),
+            case(
+                "ECDSA with more behind it",
+                format!("{signed}.{}", part([&raw[..], &[0]].concat())),
+                SIGNATURE,
+            ),
+            case(
+                "RSA with a zero before it",
+                format!("{rsa_signed}.{}", part([&[0], &rsa_raw[..]].concat())),
+                SIGNATURE,
+            ),
             case("RSA of zeros", format!("{rsa_signed}.{}", part([0; 256])), SIGNATURE),
             case("RSA of one", format!("{rsa_signed}.{}", part([&[0; 255][..], &[1]].concat())), SIGNATURE),
-            case("Ed25519 of zeros", {
-                let token = self.says(&good());
-                format!("{}.{}", token.rsplit_once('.').unwrap().0, part([0; 64]))
-            }, SIGNATURE),
+            case(
+                "Ed25519 of zeros",
+                {
+                    let token = self.says(&good());
+                    format!("{}.{}", token.rsplit_once('.').unwrap().0, part([0; 64]))
+                },
+                SIGNATURE,
+            ),
         ]
     }
 
@@ -294,15 +320,28 @@ impl Idp {
         ] {
             cases.push(case(name, self.carries(format!("{{{first},{inner}")), NO_TOKEN));
         }
-        for issuer in [json!("https://evil.example"), json!(format!("{ISSUER}/")), json!("HTTPS://idp.example/pool"),
-            json!([ISSUER]), json!(null), json!(""), json!("confhub-dev")]
-        {
+        for issuer in [
+            json!("https://evil.example"),
+            json!(format!("{ISSUER}/")),
+            json!("HTTPS://idp.example/pool"),
+            json!([ISSUER]),
+            json!(null),
+            json!(""),
+            json!("confhub-dev"),
+        ] {
             let token = self.says(&with(&good(), "iss", issuer.clone()));
             cases.push(case(&format!("iss {issuer}"), token, "`iss`"));
         }
         cases.push(case("no iss", self.says(&without(&good(), "iss")), "`iss`"));
-        for audience in [json!("other"), json!([]), json!(["other"]), json!(7), json!(null), json!({ "confhub": 1 }), json!("CONFHUB")]
-        {
+        for audience in [
+            json!("other"),
+            json!([]),
+            json!(["other"]),
+            json!(7),
+            json!(null),
+            json!({ "confhub": 1 }),
+            json!("CONFHUB"),
+        ] {
             let token = self.says(&with(&good(), "aud", audience.clone()));
             cases.push(case(&format!("aud {audience}"), token, "`aud`"));
         }
@@ -329,18 +368,44 @@ impl Idp {
     fn tenants(&self) -> Vec<Case> {
         let mut cases = Vec::new();
         for tenant in [
-            json!(["acme"]), json!({ "id": "acme" }), json!(7), json!(true), json!(null), json!(""), json!("a#b"),
-            json!("a|b"), json!("a/b"), json!(".."), json!("../acme"), json!("acme\u{0}"), json!(" acme"),
-            json!("acme "), json!("acme\n"), json!("а\u{441}me"), json!("ａcme"), json!("ac\u{200d}me"),
-            json!("\u{202e}emca"), json!("acme\u{301}"), json!("acme*"), json!("%61cme"), json!("a".repeat(65)),
-            json!("a".repeat(4_000)), json!(HUB_TENANT),
+            json!(["acme"]),
+            json!({ "id": "acme" }),
+            json!(7),
+            json!(true),
+            json!(null),
+            json!(""),
+            json!("a#b"),
+            json!("a|b"),
+            json!("a/b"),
+            json!(".."),
+            json!("../acme"),
+            json!("acme\u{0}"),
+            json!(" acme"),
+            json!("acme "),
+            json!("acme\n"),
+            json!("а\u{441}me"),
+            json!("ａcme"),
+            json!("ac\u{200d}me"),
+            json!("\u{202e}emca"),
+            json!("acme\u{301}"),
+            json!("acme*"),
+            json!("%61cme"),
+            json!("a".repeat(65)),
+            json!("a".repeat(4_000)),
+            json!(HUB_TENANT),
         ] {
             let token = self.says(&with(&good(), "custom:tenantId", tenant.clone()));
             let shown: String = tenant.to_string().chars().take(20).collect();
             cases.push(case(&format!("tenant {shown:?}"), token, "`custom:tenantId`"));
         }
-        for other in ["Custom:tenantId", "custom:tenantid", "custom:TenantId", "tenantId", "custom:tenantId ", "сustom:tenantId"]
-        {
+        for other in [
+            "Custom:tenantId",
+            "custom:tenantid",
+            "custom:TenantId",
+            "tenantId",
+            "custom:tenantId ",
+            "сustom:tenantId",
+        ] {
             let token = self.says(&with(&without(&good(), "custom:tenantId"), other, json!("acme")));
             cases.push(case(&format!("the tenant as {other}"), token, "`custom:tenantId` is missing"));
         }
@@ -353,15 +418,28 @@ impl Idp {
             case("expired in 1970", self.says(&with(&good(), "exp", json!(0))), "expired"),
             case("no exp", self.says(&without(&good(), "exp")), "`exp` is missing"),
             case("exp in milliseconds", self.says(&with(&good(), "exp", json!(now() * 1_000))), "10 years"),
-            case("exp in a hundred years", self.says(&with(&good(), "exp", json!(now() + 3_155_760_000))), "10 years"),
+            case(
+                "exp in a hundred years",
+                self.says(&with(&good(), "exp", json!(now() + 3_155_760_000))),
+                "10 years",
+            ),
             case("nbf to come", self.says(&with(&good(), "nbf", json!(now() + 3_600))), "`nbf` is"),
             case("iat to come", self.says(&with(&good(), "iat", json!(now() + 3_600))), "`iat` is"),
         ];
         let later = (now() + 3_600).to_string();
-        for time in [json!(later), json!(-1), json!(1e300), json!(true), json!(null), json!([now() + 60]), json!(u64::MAX)] {
+        for time in [
+            json!(later),
+            json!(-1),
+            json!(1e300),
+            json!(true),
+            json!(null),
+            json!([now() + 60]),
+            json!(u64::MAX),
+        ] {
             for claim in ["exp", "nbf", "iat"] {
                 let token = self.says(&with(&good(), claim, time.clone()));
-                let answer = ["`exp`", "`nbf`", "`iat`"].into_iter().find(|text| text.contains(claim)).unwrap();
+                let answer =
+                    ["`exp`", "`nbf`", "`iat`"].into_iter().find(|text| text.contains(claim)).unwrap();
                 cases.push(case(&format!("{claim} {time}"), token, answer));
             }
         }
@@ -421,13 +499,18 @@ impl Idp {
             ("spaces in the payload", self.carries(format!(" {} ", good()))),
             ("an audience among others", self.says(&with(&good(), "aud", json!(["x", "confhub"])))),
             ("a client_id", {
-                let access = with(&with(&good(), "token_use", json!("access")), "client_id", json!("confhub"));
+                let access =
+                    with(&with(&good(), "token_use", json!("access")), "client_id", json!("confhub"));
                 self.says(&without(&access, "aud"))
             }),
-            ("a fraction of a second", self.carries(good_text().replace("\"exp\":", "\"exp\":0.5e0,\"_\":").replace(
-                "\"exp\":0.5e0",
-                &format!("\"exp\":{}.5", now() + 60),
-            ))),
+            (
+                "a fraction of a second",
+                self.carries(
+                    good_text()
+                        .replace("\"exp\":", "\"exp\":0.5e0,\"_\":")
+                        .replace("\"exp\":0.5e0", &format!("\"exp\":{}.5", now() + 60)),
+                ),
+            ),
             ("expired within the leeway", self.says(&with(&good(), "exp", json!(now() - 5)))),
             ("nine years", self.says(&with(&good(), "exp", json!(now() + 9 * 31_536_000)))),
             ("no roles", self.says(&without(&good(), "cognito:groups"))),
@@ -525,8 +608,9 @@ async fn a_token_anywhere_but_in_the_one_header_is_no_token() {
         metadata.append("authorization", value.clone());
     });
     assert!(twice.await.message().contains("2 `authorization` headers"));
-    let binary = tonic::metadata::MetadataValue::from_bytes(bearer.as_bytes());
-    let status = refusal(&client, |metadata| drop(metadata.insert_bin("authorization-bin", binary.clone()))).await;
+    let binary = MetadataValue::from_bytes(bearer.as_bytes());
+    let status =
+        refusal(&client, |metadata| drop(metadata.insert_bin("authorization-bin", binary.clone()))).await;
     assert!(status.message().contains("no token"), "{status}");
     for name in ["proxy-authorization", "x-authorization", "cookie", "access_token", "x-tenant"] {
         let status = refusal(&client, |metadata| drop(metadata.insert(name, value.clone()))).await;
@@ -534,7 +618,7 @@ async fn a_token_anywhere_but_in_the_one_header_is_no_token() {
         assert!(status.message().contains("no token"), "{name}: {status}");
     }
     let path = format!("confhub.v1.ConfigService/Get?access_token={}", &bearer[7..]);
-    let mut raw = crate::support::raw::Raw::connect(hub.addresses.grpc, "").await;
+    let raw = crate::support::raw::Raw::connect(hub.addresses.grpc, "").await;
     let answer = raw.call(&path, &[]).await;
     let outcome = answer.outcome().await;
     assert_eq!(outcome.status, "16", "{outcome:?}");

@@ -53,7 +53,8 @@ impl IssuerServer {
 
     /// What the document says from now on.
     pub fn say(&self, issuer: &str, jwks_uri: &str) {
-        let document = json!({ "issuer": issuer, "jwks_uri": jwks_uri, "response_types_supported": ["code"] });
+        let document =
+            json!({ "issuer": issuer, "jwks_uri": jwks_uri, "response_types_supported": ["code"] });
         self.set("/pool/.well-known/openid-configuration", document.to_string().into_bytes());
     }
 
@@ -86,7 +87,9 @@ impl Drop for IssuerServer {
 async fn serve(listener: TcpListener, pages: Pages, reads: Arc<AtomicUsize>) {
     while let Ok((mut socket, _)) = listener.accept().await {
         let mut request = Vec::new();
-        while !request.ends_with(b"\r\n\r\n") && socket.read_buf(&mut request).await.is_ok_and(|read| read > 0) {}
+        while !request.ends_with(b"\r\n\r\n")
+            && socket.read_buf(&mut request).await.is_ok_and(|read| read > 0)
+        {}
         let request = String::from_utf8_lossy(&request).into_owned();
         let path = request.split(' ').nth(1).unwrap_or_default();
         if path.ends_with("/keys") {
