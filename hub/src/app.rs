@@ -369,7 +369,7 @@ async fn close(mut sources: JoinSet<()>, writes: &RwLock<()>, backends: &Router)
 
 /// The tenant whose operators rule over all others.
 fn operators(auth: &AuthSettings) -> Option<TenantId> {
-    let default = || auth.issuer.is_none().then(|| TenantId::new(DEV_OPERATORS).ok()).flatten();
+    let default = || (!auth.has_issuer()).then(|| TenantId::new(DEV_OPERATORS).ok()).flatten();
     auth.operators.clone().or_else(default)
 }
 

@@ -141,6 +141,28 @@ pub const JWKS_WAITERS: usize = 1_000;
 /// its next call the signature check.
 pub const VERIFIED_TOKENS: usize = 10_000;
 
+/// Parts that the remembered tokens are held in, each under a lock of its own:
+/// calls on as many cores as hubs run on seldom meet.
+pub const VERIFIED_SHARDS: usize = 16;
+
+/// Most issuers whose tokens are accepted. Each has keys in memory and is asked
+/// for them again and again; more are a matter for one issuer that brokers them.
+pub const ISSUERS: usize = 32;
+
+/// Longest `kid` of a key or a token, in bytes; real ones have about forty.
+pub const KEY_ID_BYTES: usize = 256;
+
+/// Deepest nesting of arrays and objects in a token; real ones have three.
+pub const TOKEN_DEPTH: usize = 16;
+
+/// Farthest `exp` of a token: what is later is a time in milliseconds or a token
+/// for ever, and nobody means either.
+pub const TOKEN_LIFE: Duration = Duration::from_secs(10 * 365 * 24 * 3_600);
+
+/// RSA keys of fewer bits are refused (NIST SP 800-131A), and of more too, since
+/// checking their signatures costs too much.
+pub const RSA_BITS: std::ops::RangeInclusive<usize> = 2_048..=8_192;
+
 /// Longest `sub` of a token, in bytes: it stands in every history record.
 pub const SUBJECT_BYTES: usize = 256;
 

@@ -63,7 +63,8 @@ impl Hub {
     }
 
     fn run(app: App, folder: Arc<TempDir>, clock: Clock) -> Self {
-        let issuer = DevIssuer::open(folder.path()).unwrap();
+        // A hub with an issuer of its own makes none; then this one's tokens are refused.
+        let issuer = DevIssuer::open_or_create(folder.path()).unwrap();
         let addresses = app.addresses();
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(async move {

@@ -9,6 +9,7 @@ pub mod frames;
 pub mod golden;
 mod http;
 mod hub;
+pub mod issuer;
 mod model;
 mod operator;
 mod process;
@@ -16,6 +17,7 @@ mod proxy;
 mod random;
 pub mod raw;
 mod sdk;
+pub mod signing;
 mod stream;
 mod tls;
 

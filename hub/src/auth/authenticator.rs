@@ -1,27 +1,25 @@
 //! Who is calling: a request's headers -> [`Identity`].
 
-use super::claims::ClaimRules;
-use super::dev::{DEV_ISSUER, DevIssuer, DevIssuerError};
-use super::fetch::Place;
-use super::keyring::Keyring;
+use super::dev::{DevIssuer, DevIssuerError};
+use super::issuer::Issuers;
 use super::keys::Keys;
-use super::verified::Verified;
-use super::{AuthError, Identity, KeysError, token};
+use super::token::{self, Token};
+use super::verified::{Known, TokenHash, Verified};
+use super::{AuthError, Identity, KeysError};
 use crate::clock::Clock;
 use crate::config::AuthSettings;
 use crate::limits;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Knows the accepted issuer, and tells from a token who is calling. Cheap to clone.
+/// Knows the accepted issuers, and tells from a token who is calling. Cheap to clone.
 #[derive(Clone)]
 pub struct Authenticator {
     inner: Arc<Inner>,
 }
 
 struct Inner {
-    rules: ClaimRules,
-    keyring: Keyring,
+    issuers: Issuers,
     verified: Verified,
     dev_jwks: Option<serde_json::Value>,
     clock: Clock,
@@ -30,7 +28,7 @@ struct Inner {
 /// Why nobody could be authenticated from the start.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthStartError {
-    /// The issuer's keys could not be read.
+    /// The keys of no issuer could be read, or can never be.
     #[error("the keys of the issuer `{issuer}` are needed to start: {error}")]
     Keys {
         /// The issuer.
@@ -38,16 +36,13 @@ pub enum AuthStartError {
         /// Why not.
         error: KeysError,
     },
-    /// An issuer is set, but not where its keys are.
-    #[error("`auth.issuer` is `{0}`, but `auth.jwks` is not set: say where the issuer's keys are")]
-    NoJwks(String),
     /// The development issuer could not be opened.
     #[error(transparent)]
     Dev(#[from] DevIssuerError),
 }
 
 impl Authenticator {
-    /// Reads the keys of the configured issuer. Without one, opens or makes the
+    /// Reads the keys of the configured issuers. Without one, opens or makes the
     /// development issuer in `data_dir`, and says so loudly.
     ///
     /// # Errors
@@ -57,43 +52,23 @@ impl Authenticator {
         data_dir: &Path,
         clock: Clock,
     ) -> Result<Self, AuthStartError> {
-        let Some(issuer) = &settings.issuer else {
-            let dev = DevIssuer::open_or_create(data_dir)?;
-            tracing::warn!(
-                key = %DevIssuer::path(data_dir).display(),
-                "DEVELOPMENT TOKENS ARE ACCEPTED: whoever can read the key file can sign in as any tenant; \
-                 set `auth.issuer` and `auth.jwks` before anyone depends on this hub"
-            );
-            return Self::with_dev(&dev, settings, clock);
-        };
-        if settings.audience.is_empty() {
-            tracing::warn!(
-                issuer,
-                "the tokens of every client of the issuer are accepted, whatever they were issued for; \
-                 set `auth.audience` to the client that this hub belongs to"
-            );
+        if settings.has_issuer() {
+            return Ok(Self::new(Issuers::open(settings).await?, None, clock));
         }
-        let location = settings.jwks.as_ref().ok_or_else(|| AuthStartError::NoJwks(issuer.clone()))?;
-        let opened = match Place::new(location) {
-            Ok(place) => Keyring::open(place, settings.jwks_refresh).await,
-            Err(error) => Err(error),
-        };
-        let keyring = opened.map_err(|error| AuthStartError::Keys { issuer: issuer.clone(), error })?;
-        Ok(Self::new(ClaimRules::new(issuer, settings), keyring, None, clock))
-    }
-
-    /// Accepts the tokens of `dev`, whose claims have the default names.
-    fn with_dev(dev: &DevIssuer, settings: &AuthSettings, clock: Clock) -> Result<Self, AuthStartError> {
+        let dev = DevIssuer::open_or_create(data_dir)?;
+        tracing::warn!(
+            key = %DevIssuer::path(data_dir).display(),
+            "DEVELOPMENT TOKENS ARE ACCEPTED: whoever can read the key file can sign in as any tenant; \
+             set `auth.issuer` before anyone depends on this hub"
+        );
         let jwks = dev.jwks();
         let keys = Keys::parse(jwks.to_string().as_bytes()).map_err(DevIssuerError::Unusable)?;
-        let settings = AuthSettings { leeway: settings.leeway, ..AuthSettings::default() };
-        let rules = ClaimRules::new(DEV_ISSUER, &settings);
-        Ok(Self::new(rules, Keyring::fixed(keys), Some(jwks), clock))
+        Ok(Self::new(Issuers::development(keys, settings), Some(jwks), clock))
     }
 
-    fn new(rules: ClaimRules, keyring: Keyring, dev_jwks: Option<serde_json::Value>, clock: Clock) -> Self {
+    fn new(issuers: Issuers, dev_jwks: Option<serde_json::Value>, clock: Clock) -> Self {
         let verified = Verified::new(limits::VERIFIED_TOKENS);
-        Self { inner: Arc::new(Inner { rules, keyring, verified, dev_jwks, clock }) }
+        Self { inner: Arc::new(Inner { issuers, verified, dev_jwks, clock }) }
     }
 
     /// Who sends `headers`. A token of an unknown key makes it look for new keys,
@@ -102,20 +77,39 @@ impl Authenticator {
     /// # Errors
     /// Why the caller is refused.
     pub async fn authenticate(&self, headers: &http::HeaderMap) -> Result<Identity, AuthError> {
-        let inner = &*self.inner;
-        let token = token::bearer(headers)?;
-        let hash = Verified::hash(token);
-        if let Some(identity) = inner.verified.get(&hash, &inner.keyring.current()) {
-            inner.rules.check_expiry(identity.expires, (inner.clock)())?;
-            return Ok(identity);
+        let text = token::bearer(headers)?;
+        let hash = Verified::hash(text);
+        match self.remembered(&hash) {
+            Some(known) => known,
+            None => self.verify(text, hash).await,
         }
-        let keys = inner.keyring.with(&token::key_id(token)?).await;
+    }
+
+    /// The answer of a moment ago, if it still stands on the issuer's keys.
+    fn remembered(&self, hash: &TokenHash) -> Option<Result<Identity, AuthError>> {
+        let inner = &*self.inner;
+        let known = inner.verified.get(hash)?;
+        let issuer = inner.issuers.at(known.issuer)?;
+        if issuer.keyring.digest() != known.keys {
+            return None;
+        }
+        let fresh = issuer.rules.check_expiry(known.identity.expires, (inner.clock)());
+        Some(fresh.map(|()| known.identity))
+    }
+
+    async fn verify(&self, text: &str, hash: TokenHash) -> Result<Identity, AuthError> {
+        let inner = &*self.inner;
+        let token = Token::read(text)?;
+        let name = token.unverified_issuer().ok_or(AuthError::UnknownIssuer)?;
+        let (place, issuer) = inner.issuers.named(name).ok_or(AuthError::UnknownIssuer)?;
+        let keys = issuer.keyring.with(token.key_id()).await;
         if keys.are_given_up() {
             return Err(AuthError::NoKeys);
         }
-        let claims = token::verify(token, &keys)?;
-        let identity = inner.rules.identity(&claims, (inner.clock)())?;
-        inner.verified.insert(hash, identity.clone(), &keys);
+        let signed = token.verify(&keys)?;
+        let identity = issuer.rules.identity(&signed, (inner.clock)())?;
+        let known = Known { identity: identity.clone(), issuer: place, keys: keys.digest() };
+        inner.verified.insert(hash, known);
         Ok(identity)
     }
 
@@ -126,9 +120,9 @@ impl Authenticator {
         self.inner.dev_jwks.clone()
     }
 
-    /// Keeps the issuer's keys fresh for as long as it is polled; it never ends.
+    /// Keeps the issuers' keys fresh for as long as it is polled; it never ends.
     pub async fn refresh_keys(self) {
-        self.inner.keyring.refresh().await;
+        self.inner.issuers.refresh().await;
     }
 }
 

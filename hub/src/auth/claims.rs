@@ -4,54 +4,54 @@
 //! accepted issuer, for this hub, for this moment, and names a tenant. A claim
 //! of the wrong type is refused rather than read with good will.
 
+use super::claim_path::ClaimPath;
 use super::error::shown;
+use super::token::Signed;
 use super::{AuthError, ClaimFault, HUB_TENANT, Identity, Roles};
-use crate::config::AuthSettings;
+use crate::config::TokenUse;
 use crate::limits;
 use confhub_proto::{ServiceName, TenantId};
 use serde_json::{Map, Value};
 use std::time::{Duration, SystemTime};
 
-/// What tokens must claim, and where.
+/// What the tokens of one issuer must claim, and where.
 #[derive(Debug)]
 pub(super) struct ClaimRules {
     pub(super) issuer: String,
     /// Empty: any.
     pub(super) audience: Vec<String>,
-    pub(super) tenant: String,
-    pub(super) service: String,
-    pub(super) roles: String,
+    pub(super) token_use: TokenUse,
+    pub(super) tenant: TenantRule,
+    pub(super) service: ClaimPath,
+    pub(super) roles: ClaimPath,
     pub(super) leeway: Duration,
 }
 
-type Claims = Map<String, Value>;
+/// Which tenant an issuer's tokens are of.
+#[derive(Debug)]
+pub(super) enum TenantRule {
+    /// All of this one, whatever they claim.
+    Fixed(TenantId),
+    /// The one that they claim, save those that are another issuer's own.
+    Claimed { at: ClaimPath, not: Vec<TenantId> },
+}
+
+pub(super) type Claims = Map<String, Value>;
 
 impl ClaimRules {
-    pub(super) fn new(issuer: &str, settings: &AuthSettings) -> Self {
-        Self {
-            issuer: issuer.to_owned(),
-            audience: settings.audience.clone(),
-            tenant: settings.tenant_claim.clone(),
-            service: settings.service_claim.clone(),
-            roles: settings.roles_claim.clone(),
-            leeway: settings.leeway,
-        }
-    }
-
     /// Reads the identity, or says which claim stands in the way.
-    pub(super) fn identity(&self, claims: &Claims, now: SystemTime) -> Result<Identity, AuthError> {
+    pub(super) fn identity(&self, token: &Signed, now: SystemTime) -> Result<Identity, AuthError> {
+        let claims = &token.claims;
         self.check_issuer(claims)?;
-        self.check_audience(claims)?;
+        self.check_audience(token)?;
         let expires = self.check_times(claims, now)?;
-        let tenant = required(claims, &self.tenant)?;
-        if tenant == HUB_TENANT {
-            return Err(value(&self.tenant, tenant, "a tenant other than the hub itself".to_owned()));
-        }
-        let tenant = TenantId::new(tenant).map_err(|error| fault(&self.tenant, ClaimFault::Name(error)))?;
-        let service = match optional(claims, &self.service)? {
+        let tenant = self.tenant.of(claims)?;
+        let service = match self.service.find(claims)? {
             None => None,
-            Some(name) => {
-                Some(ServiceName::new(name).map_err(|error| fault(&self.service, ClaimFault::Name(error)))?)
+            Some(given) => {
+                let name = self.service.as_str();
+                let text = string(name, given)?;
+                Some(ServiceName::new(text).map_err(|error| fault(name, ClaimFault::Name(error)))?)
             }
         };
         let roles = self.roles(claims)?;
@@ -76,31 +76,56 @@ impl ClaimRules {
 
     /// An ID token says for whom it is in `aud`, an access token in `client_id`;
     /// a token that does not say which it is, in the first of the two it has.
-    fn check_audience(&self, claims: &Claims) -> Result<(), AuthError> {
-        let claim = match optional(claims, "token_use")? {
+    fn check_audience(&self, token: &Signed) -> Result<(), AuthError> {
+        let claims = &token.claims;
+        let token_use = optional(claims, "token_use")?;
+        self.check_use(token_use, token.is_access_token)?;
+        let claim = match token_use {
             Some("id") => "aud",
             Some("access") => "client_id",
             Some(other) => return Err(value("token_use", other, "`id` or `access`".to_owned())),
             None if claims.contains_key("aud") => "aud",
             None => "client_id",
         };
-        if self.audience.is_empty() {
-            return Ok(());
-        }
         let given = match claims.get(claim) {
+            None if self.audience.is_empty() => return Ok(()),
             None => return Err(fault(claim, ClaimFault::Missing)),
             Some(given) => strings(claim, given, false)?,
         };
-        if given.iter().any(|one| self.audience.iter().any(|accepted| accepted == one)) {
+        if self.audience.is_empty() || given.iter().any(|one| self.audience.iter().any(|ours| ours == one)) {
             return Ok(());
         }
         let expected = format!("one of `{}`", self.audience.join("`, `"));
         Err(value(claim, &given.join(" "), expected))
     }
 
+    /// Cognito says in `token_use` what a token is for, others in the header's `typ`.
+    fn check_use(&self, token_use: Option<&str>, is_access_token: bool) -> Result<(), AuthError> {
+        let wanted = match self.token_use {
+            TokenUse::Any => return Ok(()),
+            TokenUse::Id => "id",
+            TokenUse::Access => "access",
+        };
+        match token_use {
+            Some(given) if given == wanted && (!is_access_token || wanted == "access") => Ok(()),
+            None if is_access_token && wanted == "access" => Ok(()),
+            None => Err(fault("token_use", ClaimFault::Missing)),
+            Some(given) => Err(value("token_use", given, format!("`{wanted}`"))),
+        }
+    }
+
     fn check_times(&self, claims: &Claims, now: SystemTime) -> Result<SystemTime, AuthError> {
         let expires = time(claims, "exp")?.ok_or_else(|| fault("exp", ClaimFault::Missing))?;
         self.check_expiry(expires, now)?;
+        if expires.duration_since(now).is_ok_and(|ahead| ahead > limits::TOKEN_LIFE) {
+            let years = limits::TOKEN_LIFE.as_secs() / (365 * 24 * 3_600);
+            let expected = format!("a time in seconds since 1970, at most {years} years ahead");
+            return Err(value(
+                "exp",
+                &claims.get("exp").map(ToString::to_string).unwrap_or_default(),
+                expected,
+            ));
+        }
         for claim in ["nbf", "iat"] {
             if let Some(from) = time(claims, claim)?
                 && let Ok(ahead) = from.duration_since(now)
@@ -113,10 +138,30 @@ impl ClaimRules {
     }
 
     fn roles(&self, claims: &Claims) -> Result<Roles, AuthError> {
-        match claims.get(&self.roles) {
+        match self.roles.find(claims)? {
             None => Ok(Roles::from_names([])),
-            Some(roles) => Ok(Roles::from_names(strings(&self.roles, roles, true)?)),
+            Some(roles) => Ok(Roles::from_names(strings(self.roles.as_str(), roles, true)?)),
         }
+    }
+}
+
+impl TenantRule {
+    fn of(&self, claims: &Claims) -> Result<TenantId, AuthError> {
+        let (path, not) = match self {
+            Self::Fixed(tenant) => return Ok(tenant.clone()),
+            Self::Claimed { at, not } => (at, not),
+        };
+        let at = path.as_str();
+        let given = path.find(claims)?.ok_or_else(|| fault(at, ClaimFault::Missing))?;
+        let name = string(at, given)?;
+        if name == HUB_TENANT {
+            return Err(value(at, name, "a tenant other than the hub itself".to_owned()));
+        }
+        let tenant = TenantId::new(name).map_err(|error| fault(at, ClaimFault::Name(error)))?;
+        if not.contains(&tenant) {
+            return Err(value(at, name, "a tenant that is not another issuer's own".to_owned()));
+        }
+        Ok(tenant)
     }
 }
 
@@ -135,11 +180,11 @@ fn required<'a>(claims: &'a Claims, claim: &str) -> Result<&'a str, AuthError> {
 }
 
 fn optional<'a>(claims: &'a Claims, claim: &str) -> Result<Option<&'a str>, AuthError> {
-    match claims.get(claim) {
-        None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
-        Some(other) => Err(kind(claim, other, "a string")),
-    }
+    claims.get(claim).map(|given| string(claim, given)).transpose()
+}
+
+fn string<'a>(claim: &str, given: &'a Value) -> Result<&'a str, AuthError> {
+    given.as_str().ok_or_else(|| kind(claim, given, "a string"))
 }
 
 /// An array of strings, or one string, which `split` takes apart at spaces.
@@ -175,7 +220,7 @@ fn value(claim: &str, found: &str, expected: String) -> AuthError {
     fault(claim, ClaimFault::Value { found: shown(found), expected })
 }
 
-fn kind(claim: &str, found: &Value, expected: &'static str) -> AuthError {
+pub(super) fn kind(claim: &str, found: &Value, expected: &'static str) -> AuthError {
     let found = match found {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",

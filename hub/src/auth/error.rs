@@ -41,15 +41,41 @@ pub enum AuthError {
     /// Signed in a way that is not accepted.
     #[error("the token is signed with {0:?}; accepted are RS256, ES256 and EdDSA")]
     Algorithm(Algorithm),
-    /// The header demands an extension that this hub does not know.
-    #[error("the token's header has a `crit` extension, which this hub does not know")]
-    Critical,
+    /// The header changes what the token's parts mean.
+    #[error("the token's header has `{member}`, which this hub does not know: sign without extensions")]
+    Extension {
+        /// The header's member.
+        member: &'static str,
+    },
+    /// The header brings a key along.
+    #[error(
+        "the token's header has `{member}`: the keys of the issuer are known here, and a token must not bring its own"
+    )]
+    OwnKey {
+        /// The header's member.
+        member: &'static str,
+    },
+    /// The header says that it is another kind of token.
+    #[error("the `typ` of the token's header is none of `JWT` and `at+jwt`: send an ID or an access token")]
+    Type,
+    /// The header's `kid` is not what one can be.
+    #[error(
+        "the `kid` of the token's header is no text of 1 to {} bytes without control characters",
+        crate::limits::KEY_ID_BYTES
+    )]
+    KeyId,
+    /// No accepted issuer has issued it. Who it says did is not repeated: nobody
+    /// has signed for that.
+    #[error(
+        "the `iss` of the token is no issuer that this hub accepts: get a token from an issuer that it is set to"
+    )]
+    UnknownIssuer,
     /// The header names no key.
     #[error("the token's header has no `kid`: the issuer must name the key that it signed with")]
     NoKeyId,
     /// The issuer has no such key.
     #[error(
-        "the token is signed with the key `{kid}`, which the accepted issuer does not have: get a token from the issuer that this hub is set to"
+        "the token is signed with the key `{kid}`, which its issuer does not have: get a new token there"
     )]
     UnknownKey {
         /// The key's name.
@@ -57,7 +83,7 @@ pub enum AuthError {
     },
     /// Nobody knows the issuer's keys: it could not be asked for too long.
     #[error(
-        "no token can be verified now, since the issuer's keys could not be read for {} h: try again later",
+        "no token of this issuer can be verified now, since its keys could not be read, at the hub's start or for {} h since: try again later",
         crate::limits::JWKS_GRACE.as_secs() / 3_600
     )]
     NoKeys,
@@ -196,6 +222,14 @@ pub enum KeysError {
         /// What went wrong.
         reason: String,
     },
+    /// What the issuer publishes about itself cannot be used.
+    #[error("`{url}` does not say where the issuer's keys are: {reason}")]
+    Discovery {
+        /// The document's location.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The answer is no key set.
     #[error("`{place}` has no JSON Web Key Set: {reason}")]
     Set {
@@ -224,10 +258,12 @@ impl AuthError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Missing => "missing",
-            Self::Repeated(_) | Self::NotBearer | Self::Malformed | Self::Critical => "malformed",
+            Self::Repeated(_) | Self::NotBearer | Self::Malformed => "malformed",
+            Self::Extension { .. } | Self::OwnKey { .. } | Self::Type => "header",
             Self::TooLarge { .. } => "too_large",
+            Self::UnknownIssuer => "issuer",
             Self::Algorithm(_) | Self::KeyAlgorithm { .. } => "algorithm",
-            Self::NoKeyId | Self::UnknownKey { .. } => "unknown_key",
+            Self::NoKeyId | Self::KeyId | Self::UnknownKey { .. } => "unknown_key",
             Self::NoKeys => "no_keys",
             Self::Signature => "signature",
             Self::Claim { .. } => "claim",

@@ -1,10 +1,11 @@
-//! Reads the text of a key set from a file or a URL, within bounds.
+//! Reads the text of a key set within bounds: from a file, from a URL, or from
+//! where its issuer says that it is.
 //!
 //! `https` is verified against the system's roots; plain `http` is for loopback
 //! alone, since whoever can change the answer can sign in as anyone.
 //! Redirects are not followed.
 
-use super::KeysError;
+use super::{KeysError, discovery};
 use crate::config::JwksLocation;
 use crate::limits;
 use bytes::Bytes;
@@ -49,17 +50,32 @@ impl tower::Service<Name> for Here {
 /// Where a key set is read from.
 pub(super) enum Place {
     File(PathBuf),
-    Url { uri: Uri, client: Box<HttpClient> },
+    Url {
+        uri: Uri,
+        client: Box<HttpClient>,
+    },
+    /// Where the issuer's document says, which is read each time too.
+    Discovered {
+        issuer: String,
+        document: Uri,
+        client: Box<HttpClient>,
+    },
 }
 
 impl Place {
-    pub(super) fn new(location: &JwksLocation) -> Result<Self, KeysError> {
-        match location {
-            JwksLocation::File(path) => Ok(Self::File(path.clone())),
-            JwksLocation::Url(url) => {
-                let uri = check_url(url)
-                    .map_err(|reason| KeysError::Url { url: crate::url::shown(url), reason })?;
+    /// The place that is set, or else the one that `issuer` publishes.
+    pub(super) fn new(issuer: &str, set: Option<&JwksLocation>) -> Result<Self, KeysError> {
+        let refused = |url: &str, reason| KeysError::Url { url: crate::url::shown(url), reason };
+        match set {
+            Some(JwksLocation::File(path)) => Ok(Self::File(path.clone())),
+            Some(JwksLocation::Url(url)) => {
+                let uri = check_url(url).map_err(|reason| refused(url, reason))?;
                 Ok(Self::Url { client: Box::new(HttpClient::new(&uri)?), uri })
+            }
+            None => {
+                let document = discovery::document_of(issuer).map_err(|reason| refused(issuer, reason))?;
+                let client = Box::new(HttpClient::new(&document)?);
+                Ok(Self::Discovered { issuer: issuer.to_owned(), document, client })
             }
         }
     }
@@ -68,7 +84,7 @@ impl Place {
     pub(super) fn name(&self) -> String {
         match self {
             Self::File(path) => path.display().to_string(),
-            Self::Url { uri, .. } => uri.to_string(),
+            Self::Url { uri, .. } | Self::Discovered { document: uri, .. } => uri.to_string(),
         }
     }
 
@@ -79,15 +95,27 @@ impl Place {
                 let text = read_file(path.clone()).await;
                 text.map_err(|error| KeysError::File { path: path.display().to_string(), error })
             }
-            Self::Url { uri, client } => {
-                let answer = tokio::time::timeout(limits::JWKS_TIMEOUT, client.get(uri)).await;
-                let seconds = limits::JWKS_TIMEOUT.as_secs();
-                answer
-                    .unwrap_or_else(|_| Err(format!("no complete answer within {seconds} s")))
-                    .map_err(|reason| KeysError::Get { url: uri.to_string(), reason })
+            Self::Url { uri, client } => in_time(uri, client.get(uri)).await,
+            Self::Discovered { issuer, document, client } => {
+                let text = in_time(document, client.get(document)).await?;
+                let uri = discovery::keys_of(issuer, &text)
+                    .map_err(|reason| KeysError::Discovery { url: document.to_string(), reason })?;
+                if uri.scheme() == document.scheme() {
+                    return in_time(&uri, client.get(&uri)).await;
+                }
+                in_time(&uri, HttpClient::new(&uri)?.get(&uri)).await
             }
         }
     }
+}
+
+/// What `get` gives of `uri`, if it does so in time.
+async fn in_time(uri: &Uri, get: impl Future<Output = Result<Bytes, String>>) -> Result<Bytes, KeysError> {
+    let seconds = limits::JWKS_TIMEOUT.as_secs();
+    let answer = tokio::time::timeout(limits::JWKS_TIMEOUT, get).await;
+    answer
+        .unwrap_or_else(|_| Err(format!("no complete answer within {seconds} s")))
+        .map_err(|reason| KeysError::Get { url: uri.to_string(), reason })
 }
 
 /// Whether `url` may be a key set's address: `https`, or `http` on loopback.
@@ -165,7 +193,7 @@ mod tests {
     async fn a_file_that_is_missing_or_too_large_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("keys.json");
-        let place = Place::new(&JwksLocation::File(path.clone())).unwrap();
+        let place = Place::new("issuer", Some(&JwksLocation::File(path.clone()))).unwrap();
         assert!(place.read().await.unwrap_err().to_string().contains("keys.json"));
         std::fs::write(&path, vec![b' '; limits::JWKS_BYTES + 1]).unwrap();
         assert!(place.read().await.unwrap_err().to_string().contains("more than"));
@@ -177,7 +205,8 @@ mod tests {
         let resolve = |name: &str| Here.call(name.parse().unwrap());
         assert!(resolve("localhost").await.unwrap().all(|address| address.ip().is_loopback()));
         assert!(resolve("192.0.2.1").await.is_err());
-        let place = Place::new(&JwksLocation::Url("http://localhost:1/jwks".to_owned())).unwrap();
+        let place =
+            Place::new("issuer", Some(&JwksLocation::Url("http://localhost:1/jwks".to_owned()))).unwrap();
         let error = place.read().await.unwrap_err().to_string();
         assert!(error.contains("refused"), "{error}");
     }
@@ -185,7 +214,7 @@ mod tests {
     #[tokio::test]
     async fn https_is_set_up_and_a_closed_port_is_named() {
         // A machine without root certificates says so instead.
-        match Place::new(&JwksLocation::Url("https://127.0.0.1:1/jwks".to_owned())) {
+        match Place::new("issuer", Some(&JwksLocation::Url("https://127.0.0.1:1/jwks".to_owned()))) {
             Ok(place) => {
                 let error = place.read().await.unwrap_err().to_string();
                 assert!(error.contains("https://127.0.0.1:1/jwks"), "{error}");

@@ -17,6 +17,10 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::Instant;
 
+/// Longest wait for an answer: two reads, the one that may be under way and the
+/// one that is asked for, each of the issuer's document and of its keys.
+const WAIT: Duration = limits::JWKS_TIMEOUT.saturating_mul(4);
+
 pub(super) struct Keyring {
     keys: ArcSwap<Keys>,
     renewal: Option<Renewal>,
@@ -40,13 +44,8 @@ impl Keyring {
         Self { keys: ArcSwap::from_pointee(keys), renewal: None }
     }
 
-    /// Reads the keys for the first time.
-    pub(super) async fn open(place: Place, interval: Duration) -> Result<Self, KeysError> {
-        let keys = read(&place).await?;
-        if keys.len() == 0 {
-            return Err(KeysError::Set { place: place.name(), reason: "it has no keys".to_owned() });
-        }
-        tracing::info!(place = place.name(), keys = keys.len(), "the issuer's keys are loaded");
+    /// Keys that are read from `place`. There are none before [`Self::first_read`].
+    pub(super) fn new(place: Place, interval: Duration) -> Self {
         let renewal = Renewal {
             place,
             interval,
@@ -54,12 +53,30 @@ impl Keyring {
             answered: watch::Sender::new(0),
             waiting: Semaphore::new(limits::JWKS_WAITERS),
         };
-        Ok(Self { keys: ArcSwap::from_pointee(keys), renewal: Some(renewal) })
+        Self { keys: ArcSwap::from_pointee(Keys::given_up()), renewal: Some(renewal) }
+    }
+
+    /// Reads the keys for the first time. If that fails, [`Self::refresh`] tries
+    /// it again.
+    pub(super) async fn first_read(&self) -> Result<(), KeysError> {
+        let Some(Renewal { place, .. }) = &self.renewal else { return Ok(()) };
+        let keys = read(place).await?;
+        if keys.len() == 0 {
+            return Err(KeysError::Set { place: place.name(), reason: "it has no keys".to_owned() });
+        }
+        tracing::info!(place = place.name(), keys = keys.len(), "the issuer's keys are loaded");
+        self.keys.store(Arc::new(keys));
+        Ok(())
     }
 
     /// The keys as they are.
     pub(super) fn current(&self) -> Arc<Keys> {
         self.keys.load_full()
+    }
+
+    /// Tells the keys as they are from others ([`Keys::digest`]).
+    pub(super) fn digest(&self) -> [u8; 32] {
+        self.keys.load().digest()
     }
 
     /// The keys, after a look for `kid` at their source if it is not among them.
@@ -72,15 +89,16 @@ impl Keyring {
         let Ok(_place) = renewal.waiting.try_acquire() else { return keys };
         let mut answered = renewal.answered.subscribe();
         renewal.wanted.notify_one();
-        // Two reads: the one that may be under way, and ours.
-        let _ = tokio::time::timeout(limits::JWKS_TIMEOUT * 2, answered.changed()).await;
+        let _ = tokio::time::timeout(WAIT, answered.changed()).await;
         self.current()
     }
 
     /// Keeps the keys fresh, for as long as it is polled.
     pub(super) async fn refresh(&self) {
         let Some(renewal) = &self.renewal else { return std::future::pending().await };
-        let mut due = Instant::now() + renewal.interval;
+        let retry = renewal.interval.min(limits::JWKS_RETRY);
+        let first = if self.current().are_given_up() { retry } else { renewal.interval };
+        let mut due = Instant::now() + first;
         let mut last_asked: Option<Instant> = None;
         let mut last_good = Instant::now();
         loop {
@@ -99,10 +117,10 @@ impl Keyring {
             if good {
                 last_good = Instant::now();
             } else if last_good.elapsed() >= renewal.interval + limits::JWKS_GRACE {
-                self.give_up();
+                self.give_up(&renewal.place);
             }
             renewal.answer();
-            let wait = if good { renewal.interval } else { renewal.interval.min(limits::JWKS_RETRY) };
+            let wait = if good { renewal.interval } else { retry };
             due = Instant::now() + wait;
         }
     }
@@ -126,10 +144,14 @@ impl Keyring {
         }
     }
 
-    fn give_up(&self) {
+    fn give_up(&self, place: &Place) {
         if !self.current().are_given_up() {
             let grace_s = limits::JWKS_GRACE.as_secs();
-            tracing::error!(grace_s, "the issuer's keys could not be read for too long: nobody can sign in");
+            tracing::error!(
+                place = place.name(),
+                grace_s,
+                "an issuer's keys could not be read for too long: its tokens are refused"
+            );
             self.keys.store(Arc::new(Keys::given_up()));
         }
     }
@@ -152,6 +174,12 @@ mod tests {
     use crate::auth::testing::{SigningKey, jwks};
     use crate::config::JwksLocation;
 
+    async fn opened(place: Place, interval: Duration) -> Keyring {
+        let keyring = Keyring::new(place, interval);
+        keyring.first_read().await.unwrap();
+        keyring
+    }
+
     /// Waits until `kid` is there (or is not), and gives how long it took.
     async fn wait_for(keyring: &Keyring, kid: &str) -> Duration {
         let start = Instant::now();
@@ -168,9 +196,9 @@ mod tests {
         let path = folder.path().join("jwks.json");
         let write = |kid| std::fs::write(&path, jwks(&[SigningKey::ed25519(kid)])).unwrap();
         write("first");
-        let place = Place::new(&JwksLocation::File(path.clone())).unwrap();
+        let place = Place::new("issuer", Some(&JwksLocation::File(path.clone()))).unwrap();
         let interval = Duration::from_secs(300);
-        let keyring = Arc::new(Keyring::open(place, interval).await.unwrap());
+        let keyring = Arc::new(opened(place, interval).await);
         let owner = Arc::clone(&keyring);
         let task = tokio::spawn(async move { owner.refresh().await });
 
@@ -188,13 +216,28 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn keys_that_were_not_there_at_the_start_come_soon_after_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("jwks.json");
+        let place = Place::new("issuer", Some(&JwksLocation::File(path.clone()))).unwrap();
+        let keyring = Arc::new(Keyring::new(place, Duration::from_secs(3_600)));
+        assert!(keyring.first_read().await.is_err());
+        assert!(keyring.current().are_given_up());
+        let owner = Arc::clone(&keyring);
+        let task = tokio::spawn(async move { owner.refresh().await });
+        std::fs::write(&path, jwks(&[SigningKey::ed25519("first")])).unwrap();
+        assert!(wait_for(&keyring, "first").await <= limits::JWKS_RETRY + Duration::from_secs(1));
+        task.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn strangers_can_cause_a_read_again_after_a_while() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("jwks.json");
         let write = |kid| std::fs::write(&path, jwks(&[SigningKey::ed25519(kid)])).unwrap();
         write("first");
-        let place = Place::new(&JwksLocation::File(path.clone())).unwrap();
-        let keyring = Arc::new(Keyring::open(place, Duration::from_secs(3_600)).await.unwrap());
+        let place = Place::new("issuer", Some(&JwksLocation::File(path.clone()))).unwrap();
+        let keyring = Arc::new(opened(place, Duration::from_secs(3_600)).await);
         let owner = Arc::clone(&keyring);
         let task = tokio::spawn(async move { owner.refresh().await });
 
@@ -212,11 +255,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("jwks.json");
         std::fs::write(&path, jwks(&[SigningKey::ed25519("first")])).unwrap();
-        let place = Place::new(&JwksLocation::File(path)).unwrap();
-        let keyring = Keyring::open(place, Duration::from_secs(300)).await.unwrap();
+        let place = Place::new("issuer", Some(&JwksLocation::File(path))).unwrap();
+        let keyring = opened(place, Duration::from_secs(300)).await;
         let start = Instant::now();
         assert!(keyring.with("other").await.get("other").is_none());
-        assert_eq!(start.elapsed(), limits::JWKS_TIMEOUT * 2);
+        assert_eq!(start.elapsed(), WAIT);
     }
 
     #[tokio::test(start_paused = true)]
@@ -224,8 +267,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("jwks.json");
         std::fs::write(&path, jwks(&[SigningKey::ed25519("first")])).unwrap();
-        let place = Place::new(&JwksLocation::File(path)).unwrap();
-        let keyring = Arc::new(Keyring::open(place, Duration::from_secs(300)).await.unwrap());
+        let place = Place::new("issuer", Some(&JwksLocation::File(path))).unwrap();
+        let keyring = Arc::new(opened(place, Duration::from_secs(300)).await);
         let start = Instant::now();
         let mut waiters = tokio::task::JoinSet::new();
         for _ in 0..limits::JWKS_WAITERS {
@@ -239,6 +282,6 @@ mod tests {
         assert_eq!(start.elapsed(), Duration::ZERO);
         waiters.join_all().await;
         keyring.with("other").await;
-        assert_eq!(start.elapsed(), limits::JWKS_TIMEOUT * 4, "the places are free again");
+        assert_eq!(start.elapsed(), WAIT * 2, "the places are free again");
     }
 }

@@ -6,7 +6,10 @@
 //! key is none: that issuer has withdrawn them all.
 
 use super::error::shown;
+use super::token::is_key_id;
 use crate::limits;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use std::collections::HashMap;
@@ -84,18 +87,33 @@ impl Keys {
     pub(super) fn same_as(&self, other: &Self) -> bool {
         self.digest == other.digest
     }
+
+    /// The same for sets that were read from the same text, and for no others.
+    pub(super) fn digest(&self) -> [u8; 32] {
+        self.digest
+    }
 }
 
 fn usable(value: serde_json::Value) -> Result<(String, VerifyingKey), String> {
     let jwk: Jwk = serde_json::from_value(value).map_err(|error| error.to_string())?;
     let kid = jwk.common.key_id.clone().filter(|kid| !kid.is_empty()).ok_or("it has no `kid`")?;
+    if !is_key_id(&kid) {
+        return Err(format!("its `kid` is longer than {} bytes or holds controls", limits::KEY_ID_BYTES));
+    }
     let other_use = jwk.common.public_key_use.as_ref().is_some_and(|r#use| *r#use != PublicKeyUse::Signature);
     let operations = jwk.common.key_operations.as_ref();
     if other_use || operations.is_some_and(|all| !all.contains(&KeyOperations::Verify)) {
         return Err("it is not for signatures".to_owned());
     }
     let algorithm = match &jwk.algorithm {
-        AlgorithmParameters::RSA(_) => Algorithm::RS256,
+        AlgorithmParameters::RSA(key) => {
+            let bits = bits(&key.n).ok_or("its `n` is no number")?;
+            if !limits::RSA_BITS.contains(&bits) {
+                let (min, max) = (limits::RSA_BITS.start(), limits::RSA_BITS.end());
+                return Err(format!("it is an RSA key of {bits} bits; accepted are {min} to {max}"));
+            }
+            Algorithm::RS256
+        }
         AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => Algorithm::ES256,
         AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => Algorithm::EdDSA,
         _ => return Err("it is neither RSA, P-256 nor Ed25519".to_owned()),
@@ -107,6 +125,14 @@ fn usable(value: serde_json::Value) -> Result<(String, VerifyingKey), String> {
     }
     let key = DecodingKey::from_jwk(&jwk).map_err(|error| error.to_string())?;
     Ok((kid, VerifyingKey { algorithm, key }))
+}
+
+/// How many bits the number has that `text` is in base64url.
+fn bits(text: &str) -> Option<usize> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+    let first = bytes.get(zeros)?;
+    Some((bytes.len() - zeros) * 8 - usize::try_from(first.leading_zeros()).ok()?)
 }
 
 #[cfg(test)]
@@ -150,12 +176,39 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_says_two_things_is_passed_over() {
+        let with = |jwk: &serde_json::Value, member: &str, value: &str| {
+            let mut jwk = jwk.clone();
+            jwk[member] = value.into();
+            serde_json::json!({ "keys": [jwk] }).to_string()
+        };
+        let (rsa, curve) = (SigningKey::rsa("r").jwk, SigningKey::p256("e").jwk);
+        assert!(Keys::parse(with(&curve, "alg", "ES256").as_bytes()).is_ok());
+        for text in [
+            with(&rsa, "alg", "ES256"),
+            with(&rsa, "alg", "PS256"),
+            with(&rsa, "alg", "RS512"),
+            with(&curve, "alg", "RS256"),
+            with(&curve, "alg", "HS256"),
+            with(&curve, "crv", "P-384"),
+            with(&rsa, "use", "enc"),
+            with(&rsa, "use", "other"),
+            with(&rsa, "kid", "a\u{0}b"),
+            with(&rsa, "kid", &"k".repeat(257)),
+        ] {
+            let error = Keys::parse(text.as_bytes()).unwrap_err();
+            assert!(error.contains("none of its keys can be used"), "{text}: {error}");
+        }
+    }
+
+    #[test]
     fn what_is_no_set_is_an_error_that_says_why() {
         for (text, part) in [
             ("", "EOF"),
             ("7", "invalid type"),
             (r#"{"keys":[{"kty":"oct","k":"AAAA","kid":"s"}]}"#, "neither RSA"),
             (r#"{"keys":[{"kty":"OKP","crv":"Ed25519","x":"AAAA"}]}"#, "no `kid`"),
+            (r#"{"keys":[{"kty":"RSA","n":"AAEB","e":"AQAB","kid":"r"}]}"#, "RSA key of 9 bits"),
         ] {
             let error = Keys::parse(text.as_bytes()).unwrap_err();
             assert!(error.contains(part), "{text}: {error}");

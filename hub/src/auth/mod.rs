@@ -5,7 +5,7 @@
 //! [`Authenticator`] who is calling, and puts the [`Identity`] into the
 //! request's extensions, or answers with the status that an [`AuthError`] means.
 //!
-//! Keys come from the configured issuer, or from the development issuer that
+//! Keys come from the configured issuers, or from the development issuer that
 //! the embedded default makes for itself ([`DevIssuer`]).
 
 mod layer;
@@ -15,10 +15,15 @@ mod authenticator;
 mod error;
 mod identity;
 
+mod claim_path;
 mod claims;
+mod strict;
 mod token;
 mod verified;
 
+mod issuer;
+
+mod discovery;
 mod fetch;
 mod keyring;
 mod keys;
@@ -26,11 +31,14 @@ mod keys;
 mod dev;
 
 #[cfg(test)]
+#[path = "../../../tests/support/signing.rs"]
 mod testing;
 
 pub use access::Access;
 pub use authenticator::{AuthStartError, Authenticator};
+pub use claim_path::check_claim_name;
 pub use dev::{DEV_ISSUER, DevClaims, DevIssuer, DevIssuerError};
+pub use discovery::document_of as discovery_document;
 pub(crate) use error::refused_status;
 pub use error::{AuthError, ClaimFault, KeysError};
 pub use fetch::check_url as check_jwks_url;

@@ -1,14 +1,31 @@
 //! A request's headers -> a token whose signature is good.
+//!
+//! Read strictly, and before the signature is looked at: what is not exactly
+//! three parts of canonical base64url, the first two of them JSON objects with
+//! one meaning each, is no token. Nothing that a token brings along is followed.
 
-use super::AuthError;
 use super::error::shown;
 use super::keys::Keys;
-use jsonwebtoken::{Algorithm, Header, Validation};
+use super::{AuthError, strict};
+use crate::limits;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::Algorithm;
 use serde_json::{Map, Value};
 
 /// The algorithms that are accepted. All are asymmetric: a hub that can verify
 /// a token cannot make one.
 const ACCEPTED: [Algorithm; 3] = [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA];
+
+/// Header members by which a token brings the key that it wants to be verified
+/// with (RFC 7515, section 4.1). None is followed. A token that has one is
+/// refused though its signature may be good: it asks to be trusted on its own
+/// word, and whatever stands behind the hub may be less careful.
+const OWN_KEYS: [&str; 4] = ["jwk", "jku", "x5u", "x5c"];
+
+/// Header members that change what the token's parts mean: RFC 7515 `crit`,
+/// RFC 7797 `b64`, RFC 7516 `zip`.
+const EXTENSIONS: [&str; 3] = ["crit", "b64", "zip"];
 
 /// The bearer token in `headers`.
 pub(super) fn bearer(headers: &http::HeaderMap) -> Result<&str, AuthError> {
@@ -28,42 +45,107 @@ pub(super) fn bearer(headers: &http::HeaderMap) -> Result<&str, AuthError> {
     }
 }
 
-/// The name of the key that `token` says it is signed with.
-pub(super) fn key_id(token: &str) -> Result<String, AuthError> {
-    let header = header(token)?;
-    header.kid.filter(|kid| !kid.is_empty()).ok_or(AuthError::NoKeyId)
+/// A token that can be read. Nothing in it is true yet.
+pub(super) struct Token<'a> {
+    algorithm: Algorithm,
+    key_id: String,
+    is_access_token: bool,
+    claims: Map<String, Value>,
+    /// What is signed: the first two parts with their dot.
+    signed: &'a str,
+    signature: &'a str,
 }
 
-/// Checks the signature of `token`, and gives what it claims.
-pub(super) fn verify(token: &str, keys: &Keys) -> Result<Map<String, Value>, AuthError> {
-    let header = header(token)?;
-    let kid = header.kid.unwrap_or_default();
-    let key = keys.get(&kid).ok_or_else(|| AuthError::UnknownKey { kid: shown(&kid) })?;
-    // The key decides the algorithm, never the token.
-    if header.alg != key.algorithm {
-        return Err(AuthError::KeyAlgorithm { token: header.alg, key: key.algorithm });
-    }
-    let mut validation = Validation::new(key.algorithm);
-    // Times, issuer and audience are checked in `claims`, by the hub's own clock.
-    validation.required_spec_claims.clear();
-    validation.validate_exp = false;
-    validation.validate_aud = false;
-    let decoded = jsonwebtoken::decode(token, &key.key, &validation);
-    decoded.map(|data| data.claims).map_err(|error| match error.kind() {
-        jsonwebtoken::errors::ErrorKind::InvalidSignature => AuthError::Signature,
-        _ => AuthError::Malformed,
-    })
+/// What a token with a good signature says.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Signed {
+    /// What it claims.
+    pub(super) claims: Map<String, Value>,
+    /// Whether its `typ` says that it is an access token (RFC 9068).
+    pub(super) is_access_token: bool,
 }
 
-fn header(token: &str) -> Result<Header, AuthError> {
-    let header = jsonwebtoken::decode_header(token).map_err(|_| AuthError::Malformed)?;
-    if !ACCEPTED.contains(&header.alg) {
-        return Err(AuthError::Algorithm(header.alg));
+impl<'a> Token<'a> {
+    /// Reads a token.
+    pub(super) fn read(text: &'a str) -> Result<Self, AuthError> {
+        let (signed, signature) = text.rsplit_once('.').ok_or(AuthError::Malformed)?;
+        let (header, payload) = signed.split_once('.').ok_or(AuthError::Malformed)?;
+        // Decoding refuses a further dot, padding, and bits that mean nothing.
+        let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| AuthError::Malformed);
+        let header = strict::object(&decode(header)?).ok_or(AuthError::Malformed)?;
+        let claims = strict::object(&decode(payload)?).ok_or(AuthError::Malformed)?;
+        decode(signature)?;
+        let algorithm = algorithm(&header)?;
+        let key_id = key_id(&header)?;
+        check_extras(&header)?;
+        let is_access_token = is_access_token(&header)?;
+        Ok(Self { algorithm, key_id, is_access_token, claims, signed, signature })
     }
-    if header.crit.is_some() {
-        return Err(AuthError::Critical);
+
+    /// The name of the key that it says it is signed with.
+    pub(super) fn key_id(&self) -> &str {
+        &self.key_id
     }
-    Ok(header)
+
+    /// Who it says issued it: good for choosing the keys to check that with, and
+    /// for nothing else.
+    pub(super) fn unverified_issuer(&self) -> Option<&str> {
+        self.claims.get("iss")?.as_str()
+    }
+
+    /// Checks the signature, and gives what it claims.
+    pub(super) fn verify(self, keys: &Keys) -> Result<Signed, AuthError> {
+        let key = keys.get(&self.key_id).ok_or_else(|| AuthError::UnknownKey { kid: shown(&self.key_id) })?;
+        // The key decides the algorithm, never the token.
+        if self.algorithm != key.algorithm {
+            return Err(AuthError::KeyAlgorithm { token: self.algorithm, key: key.algorithm });
+        }
+        match jsonwebtoken::crypto::verify(self.signature, self.signed.as_bytes(), &key.key, key.algorithm) {
+            Ok(true) => Ok(Signed { claims: self.claims, is_access_token: self.is_access_token }),
+            Ok(false) | Err(_) => Err(AuthError::Signature),
+        }
+    }
+}
+
+type Header = Map<String, Value>;
+
+fn algorithm(header: &Header) -> Result<Algorithm, AuthError> {
+    let name = header.get("alg").and_then(Value::as_str).ok_or(AuthError::Malformed)?;
+    let algorithm: Algorithm = name.parse().map_err(|_| AuthError::Malformed)?;
+    if ACCEPTED.contains(&algorithm) { Ok(algorithm) } else { Err(AuthError::Algorithm(algorithm)) }
+}
+
+fn key_id(header: &Header) -> Result<String, AuthError> {
+    match header.get("kid") {
+        None => Err(AuthError::NoKeyId),
+        Some(Value::String(kid)) if is_key_id(kid) => Ok(kid.clone()),
+        Some(_) => Err(AuthError::KeyId),
+    }
+}
+
+/// Whether a key can have this name.
+pub(super) fn is_key_id(kid: &str) -> bool {
+    (1..=limits::KEY_ID_BYTES).contains(&kid.len()) && !kid.chars().any(char::is_control)
+}
+
+fn check_extras(header: &Header) -> Result<(), AuthError> {
+    let find = |all: &[&'static str]| all.iter().copied().find(|name| header.contains_key(*name));
+    if let Some(member) = find(&EXTENSIONS) {
+        return Err(AuthError::Extension { member });
+    }
+    find(&OWN_KEYS).map_or(Ok(()), |member| Err(AuthError::OwnKey { member }))
+}
+
+/// Whether it is an access token by its `typ`; one that is neither that nor any
+/// JSON Web Token at all is something else than who calls: a logout token, say.
+fn is_access_token(header: &Header) -> Result<bool, AuthError> {
+    let Some(typ) = header.get("typ") else { return Ok(false) };
+    let typ = typ.as_str().ok_or(AuthError::Type)?.to_ascii_lowercase();
+    match typ.strip_prefix("application/").unwrap_or(&typ) {
+        "jwt" => Ok(false),
+        "at+jwt" => Ok(true),
+        _ => Err(AuthError::Type),
+    }
 }
 
 #[cfg(test)]
@@ -78,6 +160,10 @@ mod tests {
             headers.append("authorization", value.parse().unwrap());
         }
         headers
+    }
+
+    fn verify(token: &str, keys: &Keys) -> Result<Map<String, Value>, AuthError> {
+        Token::read(token)?.verify(keys).map(|signed| signed.claims)
     }
 
     #[test]
@@ -99,7 +185,7 @@ mod tests {
         let keys = Keys::parse(&jwks(&signers)).unwrap();
         for signer in &signers {
             let token = signer.sign(&json!({ "sub": "me" }));
-            assert_eq!(key_id(&token).unwrap(), signer.kid);
+            assert_eq!(Token::read(&token).unwrap().key_id(), signer.kid);
             assert_eq!(verify(&token, &keys).unwrap()["sub"], "me");
             // One changed claim, and the signature is wrong.
             let parts: Vec<_> = token.split('.').collect();
@@ -120,22 +206,38 @@ mod tests {
     }
 
     #[test]
-    fn no_signature_and_a_shared_secret_are_refused() {
-        let signer = SigningKey::rsa("k");
-        let keys = Keys::parse(&jwks(std::slice::from_ref(&signer))).unwrap();
-        let claims = encode_part(&json!({ "sub": "me" }));
-        for alg in ["none", "None", "NONE", ""] {
-            let header = encode_part(&json!({ "alg": alg, "kid": "k" }));
-            assert_eq!(verify(&format!("{header}.{claims}."), &keys), Err(AuthError::Malformed), "{alg}");
+    fn what_a_header_may_not_say_is_refused_by_its_name() {
+        let read = |change: Value| {
+            let mut header = json!({ "alg": "EdDSA", "kid": "k" });
+            header.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+            Token::read(&format!("{}.e30.", encode_part(&header))).map(|token| token.is_access_token)
+        };
+        for (typ, access) in [
+            ("JWT", false),
+            ("jwt", false),
+            ("application/JWT", false),
+            ("at+jwt", true),
+            ("Application/AT+JWT", true),
+        ] {
+            assert_eq!(read(json!({ "typ": typ })), Ok(access), "{typ}");
         }
-        // The public key is public: whoever signs with it as a secret signs nothing.
-        for secret in [signer.jwk["n"].as_str().unwrap().as_bytes(), &jwks(std::slice::from_ref(&signer))] {
-            let mut header = Header::new(Algorithm::HS256);
-            header.kid = Some("k".to_owned());
-            let key = jsonwebtoken::EncodingKey::from_secret(secret);
-            let token = jsonwebtoken::encode(&header, &json!({ "sub": "me" }), &key).unwrap();
-            assert_eq!(verify(&token, &keys), Err(AuthError::Algorithm(Algorithm::HS256)));
+        for typ in [json!("logout+jwt"), json!(""), json!("JOSE"), json!(7), json!(null)] {
+            assert_eq!(read(json!({ "typ": typ })), Err(AuthError::Type), "{typ}");
         }
+        for member in OWN_KEYS {
+            assert_eq!(read(json!({ member: null })), Err(AuthError::OwnKey { member }));
+        }
+        for member in EXTENSIONS {
+            assert_eq!(read(json!({ member: ["exp"] })), Err(AuthError::Extension { member }));
+        }
+        for kid in [json!(""), json!(7), json!(["k"]), json!(null), json!("a\u{0}"), json!("k".repeat(257))] {
+            assert_eq!(read(json!({ "kid": kid })), Err(AuthError::KeyId), "{kid}");
+        }
+        for alg in [json!("none"), json!("NONE"), json!(""), json!("eddsa"), json!(["EdDSA"]), json!(null)] {
+            assert_eq!(read(json!({ "alg": alg })), Err(AuthError::Malformed), "{alg}");
+        }
+        assert_eq!(read(json!({ "alg": "HS256" })), Err(AuthError::Algorithm(Algorithm::HS256)));
+        assert!(read(json!({ "x5t": "thumbprint", "anything": 1 })).is_ok(), "what changes nothing");
     }
 
     #[test]
@@ -144,9 +246,12 @@ mod tests {
         for text in ["", "a", "a.b", "a.b.c", "a.b.c.d", "..", "e30.e30.e30"] {
             assert_eq!(verify(text, &keys), Err(AuthError::Malformed), "{text}");
         }
-        let header = encode_part(&json!({ "alg": "EdDSA", "kid": "k", "crit": ["exp"] }));
-        assert_eq!(verify(&format!("{header}.e30.e30"), &keys), Err(AuthError::Critical));
         let header = encode_part(&json!({ "alg": "EdDSA" }));
-        assert_eq!(key_id(&format!("{header}.e30.e30")), Err(AuthError::NoKeyId));
+        assert_eq!(verify(&format!("{header}.e30.e30"), &keys), Err(AuthError::NoKeyId));
+        let header = encode_part(&json!({ "alg": "EdDSA", "kid": "k" }));
+        for payload in ["e30=", "e31", "e30 ", " e30", "e3 0", "e30\n", "", "Ww", "e30.e30"] {
+            let token = format!("{header}.{payload}.e30");
+            assert_eq!(verify(&token, &keys), Err(AuthError::Malformed), "{payload:?}");
+        }
     }
 }

@@ -2,72 +2,81 @@
 //! one spares the signature check.
 //!
 //! Held by the token's hash, never by the token. An answer is good only as long
-//! as the keys that gave it are the accepted ones, and the asker checks the
-//! expiry itself.
+//! as the keys that gave it are its issuer's accepted ones; the asker looks at
+//! that, and at the expiry.
 
 use super::Identity;
-use super::keys::Keys;
+use crate::limits::VERIFIED_SHARDS;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
+/// Parts by the hash's first byte. A part's lock is held for a look into a map:
+/// less than the hash of the token took.
 pub(super) struct Verified {
-    most: usize,
-    generations: Mutex<Generations>,
+    shards: Vec<Mutex<Generations>>,
+    most_in_shard: usize,
 }
 
 /// The hash of a token.
 pub(super) type TokenHash = [u8; 32];
 
+/// Who a token was from, and what that stands on.
+#[derive(Debug, Clone)]
+pub(super) struct Known {
+    pub(super) identity: Identity,
+    /// Which issuer's it is, by its place among them.
+    pub(super) issuer: usize,
+    /// The issuer's keys of then ([`super::keys::Keys::digest`]).
+    pub(super) keys: [u8; 32],
+}
+
 /// Two halves: when the young one is full, the old one is forgotten and the
 /// young one becomes old. What is asked for moves back to the young one.
 #[derive(Default)]
 struct Generations {
-    keys: Option<Arc<Keys>>,
-    young: HashMap<TokenHash, Identity>,
-    old: HashMap<TokenHash, Identity>,
+    young: HashMap<TokenHash, Known>,
+    old: HashMap<TokenHash, Known>,
 }
 
 impl Verified {
     /// Remembers at most `most` tokens.
     pub(super) fn new(most: usize) -> Self {
-        Self { most, generations: Mutex::default() }
+        let shards = (0..VERIFIED_SHARDS).map(|_| Mutex::default()).collect();
+        Self { shards, most_in_shard: most / VERIFIED_SHARDS }
     }
 
     pub(super) fn hash(token: &str) -> TokenHash {
         *blake3::hash(token.as_bytes()).as_bytes()
     }
 
-    pub(super) fn get(&self, hash: &TokenHash, keys: &Arc<Keys>) -> Option<Identity> {
-        let mut generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
-        generations.follow(keys);
-        if let Some(identity) = generations.young.get(hash) {
-            return Some(identity.clone());
+    pub(super) fn get(&self, hash: &TokenHash) -> Option<Known> {
+        let mut generations = self.shard(hash)?.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = generations.young.get(hash) {
+            return Some(known.clone());
         }
-        let identity = generations.old.remove(hash)?;
-        generations.insert(*hash, identity.clone(), self.most);
-        Some(identity)
+        let known = generations.old.remove(hash)?;
+        generations.insert(*hash, known.clone(), self.most_in_shard);
+        Some(known)
     }
 
-    pub(super) fn insert(&self, hash: TokenHash, identity: Identity, keys: &Arc<Keys>) {
-        let mut generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
-        generations.follow(keys);
-        generations.insert(hash, identity, self.most);
+    pub(super) fn insert(&self, hash: TokenHash, known: Known) {
+        if let Some(shard) = self.shard(&hash) {
+            let mut generations = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            generations.insert(hash, known, self.most_in_shard);
+        }
+    }
+
+    fn shard(&self, hash: &TokenHash) -> Option<&Mutex<Generations>> {
+        self.shards.get(usize::from(hash[0]) % VERIFIED_SHARDS)
     }
 }
 
 impl Generations {
-    /// Forgets everything if the keys are other ones.
-    fn follow(&mut self, keys: &Arc<Keys>) {
-        if !self.keys.as_ref().is_some_and(|known| Arc::ptr_eq(known, keys)) {
-            *self = Self { keys: Some(Arc::clone(keys)), ..Self::default() };
-        }
-    }
-
-    fn insert(&mut self, hash: TokenHash, identity: Identity, most: usize) {
+    fn insert(&mut self, hash: TokenHash, known: Known, most: usize) {
         if self.young.len() >= most / 2 {
             self.old = std::mem::take(&mut self.young);
         }
-        self.young.insert(hash, identity);
+        self.young.insert(hash, known);
     }
 }
 
@@ -75,14 +84,9 @@ impl Generations {
 mod tests {
     use super::*;
     use crate::auth::Roles;
-    use crate::auth::testing::{SigningKey, jwks};
 
-    fn keys() -> Arc<Keys> {
-        Arc::new(Keys::parse(&jwks(&[SigningKey::ed25519("k")])).unwrap())
-    }
-
-    fn identity() -> Identity {
-        Identity {
+    fn known() -> Known {
+        let identity = Identity {
             tenant: "t".parse().unwrap(),
             service: None,
             subject: "s".into(),
@@ -90,30 +94,25 @@ mod tests {
             issued: None,
             roles: Roles::default(),
             expires: std::time::UNIX_EPOCH,
-        }
+        };
+        Known { identity, issuer: 0, keys: [0; 32] }
     }
 
     #[test]
     fn what_is_used_stays_and_the_number_is_bounded() {
-        let (verified, keys) = (Verified::new(100), keys());
+        let verified = Verified::new(1_000);
         let used = Verified::hash("used");
-        verified.insert(used, identity(), &keys);
-        for n in 0..1_000 {
-            verified.insert(Verified::hash(&n.to_string()), identity(), &keys);
-            assert!(verified.get(&used, &keys).is_some(), "{n}");
-            let generations = verified.generations.lock().unwrap();
-            assert!(generations.young.len() + generations.old.len() <= 100);
+        verified.insert(used, known());
+        for n in 0..10_000 {
+            verified.insert(Verified::hash(&n.to_string()), known());
+            assert!(verified.get(&used).is_some(), "{n}");
         }
-        assert!(verified.get(&Verified::hash("0"), &keys).is_none());
-    }
-
-    #[test]
-    fn other_keys_forget_everything() {
-        let (verified, before, after) = (Verified::new(100), keys(), keys());
-        let hash = Verified::hash("token");
-        verified.insert(hash, identity(), &before);
-        assert!(verified.get(&hash, &before).is_some());
-        assert!(verified.get(&hash, &after).is_none());
-        assert!(verified.get(&hash, &before).is_none());
+        let held = verified.shards.iter().map(|shard| {
+            let generations = shard.lock().unwrap();
+            generations.young.len() + generations.old.len()
+        });
+        let held: Vec<_> = held.collect();
+        assert!(held.iter().sum::<usize>() <= 1_000 && held.iter().all(|held| *held > 0), "{held:?}");
+        assert!(verified.get(&Verified::hash("0")).is_none());
     }
 }

@@ -4,6 +4,7 @@ mod aws;
 
 use super::error::{ConfigError, did_you_mean};
 use super::{Loaded, Source};
+use crate::limits;
 
 /// Adds the mistakes between settings to `errors`.
 pub(super) fn across(loaded: &Loaded, backends: &[&str], errors: &mut Vec<ConfigError>) {
@@ -32,22 +33,16 @@ type Found = (&'static [&'static str], String);
 
 fn issuer(loaded: &Loaded, found: &mut Vec<Found>) {
     let auth = &loaded.settings.auth;
-    match (&auth.issuer, &auth.jwks) {
-        (Some(issuer), None) => found.push((
-            &["auth.issuer", "auth.jwks"],
-            format!("is `{issuer}`, but `auth.jwks` is not set: say where the issuer's keys are"),
-        )),
-        (None, Some(_)) => found.push((
-            &["auth.jwks", "auth.issuer"],
-            "is set, but `auth.issuer` is not: say whose tokens are accepted".to_owned(),
-        )),
-        _ => {}
+    if auth.issuer.is_none() && auth.jwks.is_some() {
+        let problem = "is set, but `auth.issuer` is not: say whose tokens are accepted".to_owned();
+        found.push((&["auth.jwks", "auth.issuer"], problem));
     }
-    if auth.issuer.is_some() {
+    issuers(auth, found);
+    if auth.has_issuer() {
         if auth.development {
             found.push((
-                &["auth.development", "auth.issuer"],
-                "is true, but `auth.issuer` is set: development tokens are not accepted beside its own"
+                &["auth.development", "auth.issuer", "auth.issuers"],
+                "is true, but an issuer is set (`auth.issuer` or `auth.issuers`): development tokens are not accepted beside its own"
                     .to_owned(),
             ));
         }
@@ -59,13 +54,14 @@ fn issuer(loaded: &Loaded, found: &mut Vec<Found>) {
             &["listen", "auth.issuer", "auth.development"],
             format!(
                 "`{listen}` is beyond this machine, and without `auth.issuer` development tokens are \
-                 accepted there: set `auth.issuer` and `auth.jwks`, or say that you mean it with \
+                 accepted there: set `auth.issuer`, or say that you mean it with \
                  `auth.development = true`"
             ),
         ));
     }
     let defaults = super::AuthSettings::default();
-    let only_with_issuer: [(&'static [&'static str], bool); 5] = [
+    let only_with_issuer: [(&'static [&'static str], bool); 6] = [
+        (&["auth.token-use", "auth.issuer"], auth.token_use != defaults.token_use),
         (&["auth.audience", "auth.issuer"], auth.audience != defaults.audience),
         (&["auth.tenant-claim", "auth.issuer"], auth.tenant_claim != defaults.tenant_claim),
         (&["auth.service-claim", "auth.issuer"], auth.service_claim != defaults.service_claim),
@@ -78,6 +74,34 @@ fn issuer(loaded: &Loaded, found: &mut Vec<Found>) {
             "has no effect without `auth.issuer`: development tokens have one key and the default claims"
                 .to_owned(),
         ));
+    }
+}
+
+/// Each issuer is there once, and its keys are somewhere.
+fn issuers(auth: &super::AuthSettings, found: &mut Vec<Found>) {
+    let all = auth.accepted();
+    for (index, issuer) in all.iter().enumerate() {
+        let name = &issuer.issuer;
+        let first = auth.issuer.is_some() && index == 0;
+        if all.iter().take(index).any(|other| other.issuer == *name) {
+            let problem = format!("has `{name}`, which is `auth.issuer` too: name it once");
+            found.push((&["auth.issuers", "auth.issuer"], problem));
+        }
+        let Err(reason) = crate::auth::discovery_document(name) else { continue };
+        if issuer.jwks.is_some() {
+            continue;
+        }
+        let of: &'static [&'static str] =
+            if first { &["auth.issuer", "auth.jwks"] } else { &["auth.issuers"] };
+        let (verb, key) = if first { ("is", "`auth.jwks`") } else { ("has", "its `jwks`") };
+        found.push((
+            of,
+            format!("{verb} `{name}`, whose keys cannot be discovered ({reason}), and {key} is not set: say where they are"),
+        ));
+    }
+    if all.len() > limits::ISSUERS {
+        let problem = format!("is the {}th issuer; at most {} are accepted", all.len(), limits::ISSUERS);
+        found.push((&["auth.issuers"], problem));
     }
 }
 

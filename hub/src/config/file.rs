@@ -65,7 +65,7 @@ impl Reader<'_> {
             let at = key.span().start;
             if let Some(setting) = find(&name) {
                 let source = self.source(at);
-                self.given.push(Given { setting: setting.name(), raw: raw(value.get_ref()), source });
+                self.given.push(Given { setting: setting.name(), raw: Raw::of(value.get_ref()), source });
             } else if is_group(&name) {
                 match value.get_ref() {
                     DeValue::Table(inner) => self.table(&name, inner),
@@ -97,28 +97,4 @@ impl Reader<'_> {
 
 fn is_group(name: &str) -> bool {
     TABLE.iter().any(|setting| setting.name().strip_prefix(name).is_some_and(|rest| rest.starts_with('.')))
-}
-
-fn raw(value: &DeValue<'_>) -> Raw {
-    let text = |value: &DeValue<'_>| value.as_str().map(str::to_owned);
-    match value {
-        DeValue::String(text) => Raw::Text(text.to_string()),
-        DeValue::Integer(number) if number.radix() == 10 => Raw::Text(number.as_str().to_owned()),
-        DeValue::Boolean(value) => Raw::Bool(*value),
-        DeValue::Array(items) => {
-            let items: Option<Vec<_>> = items.iter().map(|item| text(item.get_ref())).collect();
-            items.map_or(Raw::Other("an array of something else than strings"), Raw::List)
-        }
-        DeValue::Table(rows) => {
-            // In the order of the file, not of the alphabet.
-            let mut rows: Vec<_> = rows.iter().collect();
-            rows.sort_by_key(|(key, _)| key.span().start);
-            let rows = rows
-                .into_iter()
-                .map(|(key, value)| Some((key.get_ref().to_string(), text(value.get_ref())?)));
-            let rows: Option<Vec<_>> = rows.collect();
-            rows.map_or(Raw::Other("a table of something else than strings"), Raw::Table)
-        }
-        other => Raw::Other(other.type_str()),
-    }
 }

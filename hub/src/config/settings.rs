@@ -47,12 +47,17 @@ pub struct AuthSettings {
     /// Accept development tokens beyond this machine, where `listen` may be reached
     /// by others. On loopback they need no leave.
     pub development: bool,
-    /// Where the issuer's keys are. Needed if `issuer` is set; apart from it,
-    /// since emulators sign with the public issuer's name.
+    /// Where the issuer's keys are; `None`: where its own document says. Apart from
+    /// the issuer, since emulators sign with the public issuer's name.
     pub jwks: Option<JwksLocation>,
     /// Accepted `aud` (ID token) or `client_id` (access token); empty: any.
     pub audience: Vec<String>,
-    /// Claim with the tenant. Default: Cognito's `custom:tenantId`.
+    /// Accepted kind of tokens.
+    pub token_use: TokenUse,
+    /// Further issuers.
+    pub issuers: Vec<IssuerSettings>,
+    /// Claim with the tenant. Default: Cognito's `custom:tenantId`. Like the other
+    /// claims a name, or from `/` on a JSON Pointer (RFC 6901).
     pub tenant_claim: String,
     /// Claim with the service. Default: `custom:service`.
     pub service_claim: String,
@@ -113,6 +118,75 @@ pub enum ClientCertificates {
     /// Whoever has one needs a good one; others are served too. For the time in which
     /// clients are given theirs.
     Optional,
+}
+
+/// One issuer's own settings. What is `None` is as [`AuthSettings`] has it, save
+/// that `jwks` has no such fallback: keys are one issuer's alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssuerSettings {
+    /// The `iss` of its tokens.
+    pub issuer: String,
+    /// Where its keys are; `None`: where its own document says.
+    pub jwks: Option<JwksLocation>,
+    /// Accepted `aud` or `client_id`.
+    pub audience: Option<Vec<String>>,
+    /// Claim with the tenant.
+    pub tenant_claim: Option<String>,
+    /// Claim with the service.
+    pub service_claim: Option<String>,
+    /// Claim with the roles.
+    pub roles_claim: Option<String>,
+    /// The tenant that all its tokens are of, whatever they claim. No other
+    /// issuer's token can be of it.
+    pub tenant: Option<TenantId>,
+    /// Accepted kind of tokens.
+    pub token_use: Option<TokenUse>,
+}
+
+/// What tokens are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenUse {
+    /// Anything that authenticates.
+    Any,
+    /// To say who somebody is: `token_use` is `id`.
+    Id,
+    /// To call something: `token_use` is `access`, or `typ` is `at+jwt` (RFC 9068).
+    Access,
+}
+
+impl IssuerSettings {
+    /// An issuer that is as [`AuthSettings`] has it for all.
+    #[must_use]
+    pub fn new(issuer: &str) -> Self {
+        Self {
+            issuer: issuer.to_owned(),
+            jwks: None,
+            audience: None,
+            tenant_claim: None,
+            service_claim: None,
+            roles_claim: None,
+            tenant: None,
+            token_use: None,
+        }
+    }
+}
+
+impl AuthSettings {
+    /// Whether any issuer is set: then development tokens are not accepted.
+    #[must_use]
+    pub fn has_issuer(&self) -> bool {
+        self.issuer.is_some() || !self.issuers.is_empty()
+    }
+
+    /// All issuers that are set: `issuer` with its `jwks`, then the further ones.
+    #[must_use]
+    pub fn accepted(&self) -> Vec<IssuerSettings> {
+        let first = self.issuer.as_deref().map(|issuer| {
+            let jwks = self.jwks.clone();
+            IssuerSettings { jwks, ..IssuerSettings::new(issuer) }
+        });
+        first.into_iter().chain(self.issuers.iter().cloned()).collect()
+    }
 }
 
 /// Where truth is.
@@ -341,6 +415,8 @@ impl Default for AuthSettings {
             development: false,
             jwks: None,
             audience: Vec::new(),
+            token_use: TokenUse::Any,
+            issuers: Vec::new(),
             tenant_claim: "custom:tenantId".to_owned(),
             service_claim: "custom:service".to_owned(),
             roles_claim: "cognito:groups".to_owned(),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use toml::de::{DeTable, DeValue};
 
 /// Where the value of a setting comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,8 +56,59 @@ pub(super) enum Raw {
     List(Vec<String>),
     /// A file's table of strings.
     Table(Vec<(String, String)>),
+    /// A file's table of tables.
+    Tables(Vec<(String, Vec<(String, Self)>)>),
     /// Something that no setting takes.
     Other(&'static str),
+}
+
+impl Raw {
+    /// What a file has.
+    pub(super) fn of(value: &DeValue<'_>) -> Self {
+        let text = |value: &DeValue<'_>| value.as_str().map(str::to_owned);
+        match value {
+            DeValue::String(text) => Self::Text(text.to_string()),
+            DeValue::Integer(number) if number.radix() == 10 => Self::Text(number.as_str().to_owned()),
+            DeValue::Boolean(value) => Self::Bool(*value),
+            DeValue::Array(items) => {
+                let items: Option<Vec<_>> = items.iter().map(|item| text(item.get_ref())).collect();
+                items.map_or(Self::Other("an array of something else than strings"), Self::List)
+            }
+            DeValue::Table(table) => {
+                let rows = in_order(table);
+                let texts = rows.iter().map(|(key, value)| Some(((*key).to_owned(), text(value)?)));
+                if let Some(texts) = texts.collect::<Option<_>>() {
+                    return Self::Table(texts);
+                }
+                let own = |(key, value): &(&str, &DeValue<'_>)| match value {
+                    DeValue::Table(inner) => {
+                        let rows = in_order(inner).into_iter();
+                        Some((
+                            (*key).to_owned(),
+                            rows.map(|(key, value)| (key.to_owned(), Self::of(value))).collect(),
+                        ))
+                    }
+                    _ => None,
+                };
+                let tables: Option<_> = rows.iter().map(own).collect();
+                tables.map_or(Self::Other("a table of something else than strings"), Self::Tables)
+            }
+            other => Self::Other(other.type_str()),
+        }
+    }
+
+    /// What a text in TOML has, as a flag or a variable gives it.
+    pub(super) fn of_toml(text: &str) -> Result<Self, String> {
+        let value = DeValue::parse(text).map_err(|error| error.message().replace('\n', "; "))?;
+        Ok(Self::of(value.get_ref()))
+    }
+}
+
+/// The rows in the order of the file, not of the alphabet.
+fn in_order<'a>(table: &'a DeTable<'_>) -> Vec<(&'a str, &'a DeValue<'a>)> {
+    let mut rows: Vec<_> = table.iter().collect();
+    rows.sort_by_key(|(key, _)| key.span().start);
+    rows.into_iter().map(|(key, value)| (key.get_ref().as_ref(), value.get_ref())).collect()
 }
 
 impl fmt::Display for Raw {
@@ -70,6 +122,9 @@ impl fmt::Display for Raw {
             Self::Table(rows) => {
                 let rows: Vec<_> = rows.iter().map(|(name, value)| format!("{name}={value}")).collect();
                 rows.join(",")
+            }
+            Self::Tables(tables) => {
+                tables.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(",")
             }
             Self::Other(kind) => return write!(f, "{kind}"),
         };

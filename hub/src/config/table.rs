@@ -5,8 +5,8 @@
 //! the help texts and `--print-config` are all read off it.
 
 use super::form::{
-    Address, Audit, Choice, Count, Filter, Form, Location, OptionalPath, OptionalTenant, OptionalText, Path,
-    Routes, Size, Span, Switch, Text, Words,
+    Address, Audit, Choice, ClaimName, Count, Filter, Form, Issuers, Location, OptionalPath, OptionalTenant,
+    OptionalText, Path, Routes, Size, Span, Switch, TOKEN_USE, Text, Words,
 };
 use super::source::Raw;
 use super::{
@@ -121,14 +121,14 @@ pub(super) static TABLE: &[&'static dyn Setting] = &[
     row!("auth.development", None, Switch,
         "Accept development tokens although `listen` is beyond this machine", auth.development),
     row!("auth.jwks", Some("jwks"), Location,
-        "Where the issuer's keys are: its JSON Web Key Set", auth.jwks),
+        "Where the issuer's keys are: its JSON Web Key Set; none: where the issuer's own document says", auth.jwks),
     row!("auth.audience", Some("audience"), Words,
         "Accepted `aud` (ID token) or `client_id` (access token); none: any", auth.audience),
-    row!("auth.tenant-claim", None, Text,
-        "Claim with the tenant", auth.tenant_claim),
-    row!("auth.service-claim", None, Text,
-        "Claim with the service", auth.service_claim),
-    row!("auth.roles-claim", None, Text,
+    row!("auth.tenant-claim", None, ClaimName,
+        "Claim with the tenant; from `/` on a JSON Pointer into the token", auth.tenant_claim),
+    row!("auth.service-claim", None, ClaimName,
+        "Claim with the service; from `/` on a JSON Pointer into the token", auth.service_claim),
+    row!("auth.roles-claim", None, ClaimName,
         "Claim with the roles: an array of strings, or words", auth.roles_claim),
     row!("auth.operators", None, OptionalTenant,
         "Tenant whose operators say which tenants are served, and whose revokers may revoke any token; \
@@ -140,6 +140,10 @@ pub(super) static TABLE: &[&'static dyn Setting] = &[
         Choice(&[("any", WithoutService::Any), ("shared", WithoutService::Shared)]),
         "What a token without a service may see: any service of its tenant, or shared entries alone \
          (unless it may write)", auth.without_service),
+    row!("auth.token-use", None, TOKEN_USE,
+        "Accepted kind of tokens, by `token_use` or `typ`", auth.token_use),
+    row!("auth.issuers", None, Issuers,
+        "Further issuers, each with settings of its own; what one leaves out is as `auth` has it", auth.issuers),
     row!("auth.leeway", None, span(0, 10 * MINUTE),
         "Clock difference that is forgiven in `exp`, `nbf` and `iat`", auth.leeway),
     row!("auth.jwks-refresh", None, span(1_000, DAY),

@@ -75,7 +75,8 @@ impl Token {
         let mut args = ServeArgs::default();
         args.config.clone_from(&self.config);
         let settings = config::load(&args, std::env::vars_os(), &backend::names())?.settings;
-        if let Some(issuer) = settings.auth.issuer {
+        if let Some(issuer) = settings.auth.accepted().first() {
+            let issuer = &issuer.issuer;
             return Err(CliError::Failed(format!(
                 "the hub trusts the issuer {issuer}, so it would refuse a development token: get one there"
             )));

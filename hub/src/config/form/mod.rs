@@ -2,6 +2,7 @@
 //! described to whoever got it wrong.
 
 mod choice;
+mod issuers;
 mod log;
 mod measure;
 mod place;
@@ -11,6 +12,7 @@ mod text;
 use super::source::Raw;
 
 pub(super) use choice::Choice;
+pub(super) use issuers::{ClaimName, Issuers, TOKEN_USE};
 pub(super) use log::Filter;
 pub(super) use measure::{Count, Size, Span};
 pub(super) use place::{Address, Location, Routes};

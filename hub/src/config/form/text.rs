@@ -57,6 +57,9 @@ impl Form for OptionalTenant {
 
     fn parse(&self, raw: &Raw) -> Result<Option<TenantId>, Option<String>> {
         let name = OptionalText.parse(raw)?;
+        if name.as_deref() == Some(crate::auth::HUB_TENANT) {
+            return Err(Some("no token can be of the hub itself".to_owned()));
+        }
         name.map(|name| TenantId::new(&name)).transpose().map_err(|error| Some(error.to_string()))
     }
 

@@ -126,6 +126,8 @@ fn values_outside_their_bounds_are_refused() {
         ("limits.value-bytes = '513KiB'", "to 512KiB"),
         ("data-dir = ''", "a path"),
         ("auth.tenant-claim = ''", "a text"),
+        ("auth.tenant-claim = '/a~b'", "JSON Pointer"),
+        ("auth.token-use = 'refresh'", "`any`"),
     ] {
         assert_one(&mistakes(text), &[part]);
     }
@@ -133,12 +135,14 @@ fn values_outside_their_bounds_are_refused() {
 
 #[test]
 fn mistakes_between_settings_are_found() {
-    assert_one(&mistakes("auth.issuer = 'https://i'"), &["auth.issuer (file", "`auth.jwks` is not set"]);
+    assert_one(&mistakes("auth.issuer = 'i'"), &["auth.issuer (file", "`auth.jwks` is not set"]);
+    assert_one(&mistakes("auth.issuer = 'http://i'"), &["auth.issuer (file", "loopback"]);
+    assert_one(&mistakes("auth.token-use = 'id'"), &["auth.token-use", "no effect without"]);
     assert_one(&mistakes("auth.jwks = 'keys.json'"), &["auth.jwks (file", "`auth.issuer` is not"]);
     assert_one(&mistakes("auth.audience = ['a']"), &["auth.audience", "no effect without `auth.issuer`"]);
     assert_one(&mistakes("auth.jwks-refresh = '1m'"), &["auth.jwks-refresh", "no effect without"]);
     let both = "auth.issuer = 'i'\nauth.jwks = 'keys.json'\nauth.development = true";
-    assert_one(&mistakes(both), &["auth.development", "`auth.issuer` is set"]);
+    assert_one(&mistakes(both), &["auth.development", "an issuer is set"]);
     assert_one(&mistakes("http = '127.0.0.1:7600'"), &["http (", "different ports"]);
     assert_one(&mistakes("limits.tenant-bytes = 10"), &["limits.tenant-bytes", "limits.value-bytes"]);
     assert_one(&mistakes("[backends]\nx_ = 'embeded'"), &["backends", "did you mean `embedded`?"]);
@@ -272,4 +276,55 @@ fn the_printed_file_names_each_setting_and_its_source() {
     for setting in TABLE {
         assert!(printed.contains(setting.help()), "{}", setting.name());
     }
+}
+
+#[test]
+fn issuers_come_as_tables_or_as_toml_in_one_line() {
+    let file = "[auth.issuers.'https://a']\naudience = ['x', 'y']\ntenant = 'acme'\n\
+                [auth.issuers.b]\njwks = 'keys.json'\ntenant-claim = '/app/tenant'\ntoken-use = 'access'\n";
+    let line = "{ 'https://a' = { audience = ['x', 'y'], tenant = 'acme' }, \
+                b = { jwks = 'keys.json', tenant-claim = '/app/tenant', token-use = 'access' } }";
+    let by_env = load(&flags(&[]), env(&[("CONFHUB_AUTH_ISSUERS", line)]), &BACKENDS).unwrap();
+    let by_flag = load(&flags(&["--set", &format!("auth.issuers={line}")]), env(&[]), &BACKENDS).unwrap();
+    for loaded in [load_file(file).unwrap(), by_env, by_flag] {
+        let issuers = loaded.settings.auth.accepted();
+        assert_eq!(issuers.len(), 2);
+        assert_eq!(issuers[0].issuer, "https://a");
+        assert_eq!(issuers[0].tenant.as_ref().unwrap().as_str(), "acme");
+        assert_eq!(issuers[0].audience.as_ref().unwrap(), &["x", "y"]);
+        assert_eq!(issuers[0].roles_claim, None);
+        assert_eq!(issuers[1].jwks, Some(JwksLocation::File("keys.json".into())));
+        assert_eq!(issuers[1].tenant_claim.as_deref(), Some("/app/tenant"));
+        assert_eq!(issuers[1].token_use, Some(crate::config::TokenUse::Access));
+        let again = load_file(&loaded.to_toml()).unwrap();
+        assert_eq!(again.settings.auth.issuers, loaded.settings.auth.issuers);
+    }
+}
+
+#[test]
+fn a_wrong_issuer_is_named_with_its_place_and_its_key() {
+    for (text, parts) in [
+        ("x.audience = 7", ["in `x`: `audience` is", "an array of texts"]),
+        ("x.audiense = 'a'", ["in `x`: there is no `audiense`", "expected is"]),
+        ("x.jwks = 'http://idp.example/k'", ["in `x`: `jwks`", "loopback"]),
+        ("x.tenant = 'a/b'", ["in `x`: `tenant` is `a/b`", "tenant"]),
+        ("x.tenant = 'confhub.hub'", ["in `x`: `tenant`", "the hub itself"]),
+        ("x.token-use = 'refresh'", ["in `x`: `token-use`", "`access`"]),
+        ("x.tenant-claim = '/~'", ["in `x`: `tenant-claim`", "JSON Pointer"]),
+        ("x = { jwks = 'k', tenant = 'a', tenant-claim = 'b' }", ["in `x`", "no effect"]),
+        ("'' = { jwks = 'k' }", ["auth.issuers", "empty name"]),
+        ("x = 'y'", ["auth.issuers", "a table of issuers"]),
+        ("x = { jwks = '' }", ["has `x`", "its `jwks` is not set"]),
+        ("'http://far.example' = {}", ["has `http://far.example`", "loopback"]),
+    ] {
+        let wrong = mistakes(&format!("\n[auth.issuers]\n{text}\n"));
+        assert_one(&wrong, &parts);
+        assert_one(&wrong, &["line 2"]);
+    }
+    let twice = "auth.issuer = 'https://i'\nauth.issuers = { 'https://i' = {} }";
+    assert_one(&mistakes(twice), &["auth.issuers (file", "name it once"]);
+    let many: String = (0..33).map(|n| format!("i{n} = {{ jwks = 'k' }}\n")).collect();
+    assert_one(&mistakes(&format!("[auth.issuers]\n{many}")), &["they are 33; at most 32"]);
+    let error = load(&flags(&["--set", "auth.issuers={ a = "]), env(&[]), &BACKENDS).unwrap_err().to_string();
+    assert!(error.contains("flag --set"), "{error}");
 }
