@@ -304,7 +304,7 @@ fn issuers_come_as_tables_or_as_toml_in_one_line() {
 #[test]
 fn a_wrong_issuer_is_named_with_its_place_and_its_key() {
     for (text, parts) in [
-        ("x.audience = 7", ["in `x`: `audience` is", "an array of texts"]),
+        ("x.audience = true", ["in `x`: `audience` is", "an array of texts"]),
         ("x.audiense = 'a'", ["in `x`: there is no `audiense`", "expected is"]),
         ("x.jwks = 'http://idp.example/k'", ["in `x`: `jwks`", "loopback"]),
         ("x.tenant = 'a/b'", ["in `x`: `tenant` is `a/b`", "tenant"]),
