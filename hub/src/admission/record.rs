@@ -84,6 +84,20 @@ pub struct Revocation {
 }
 
 impl Revocation {
+    /// Which tokens it names, and why they are revoked, in words.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let which = match &self.which {
+            Which::All => "all tokens".to_owned(),
+            Which::Subject(subject) => format!("subject {subject}"),
+            Which::Token(id) => format!("token {id}"),
+        };
+        let before = self.issued_before.map(|before| format!(" issued before {before}"));
+        let reason = Some(&self.reason).filter(|reason| !reason.is_empty());
+        let reason = reason.map(|reason| format!(": {reason}"));
+        [which, before.unwrap_or_default(), reason.unwrap_or_default()].concat()
+    }
+
     /// Names a revocation of these tokens.
     #[must_use]
     pub fn id(scope: &Scope, which: &Which) -> String {

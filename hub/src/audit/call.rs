@@ -38,6 +38,8 @@ pub struct Act {
     pub key: String,
     /// What is done, in a word.
     pub action: &'static str,
+    /// What it names and why, in words, if its key does not tell.
+    pub names: String,
     /// The version: written, revealed or restored.
     pub version: Option<u64>,
 }
@@ -47,7 +49,7 @@ impl Act {
     #[must_use]
     pub fn on(address: &Address, action: &'static str, version: Option<u64>) -> Self {
         let service = address.service.as_ref().map_or_else(String::new, ToString::to_string);
-        Self { service, key: address.key.to_string(), action, version }
+        Self { service, key: address.key.to_string(), action, version, ..Self::default() }
     }
 }
 

@@ -56,6 +56,8 @@ struct Change<'a> {
     service: &'a str,
     key: &'a str,
     action: &'static str,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    names: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<u64>,
 }
@@ -108,10 +110,12 @@ fn fields<'a>(
     word: &'static str,
 ) -> Line<'a> {
     let caller = known.caller.as_ref();
-    let changes = acts.iter().map(|Act { service, key, action, version }| Change {
+    let changes = acts.iter().map(|Act { service, key, action, names, version }| Change {
         service,
         key,
         action,
+        // A subject and a reason, each of them bounded before.
+        names: names.chars().take(2 * TEXT_CHARS).collect(),
         version: *version,
     });
     Line {

@@ -7,7 +7,7 @@ use crate::app::StartError;
 use crate::auth::DevIssuerError;
 use crate::config::ConfigErrors;
 use confhub_client::Closed;
-use confhub_proto::{ContentError, NameError};
+use confhub_proto::{ContentError, NameError, wire};
 use std::io;
 use std::path::PathBuf;
 
@@ -255,9 +255,11 @@ impl CliError {
             ),
             Self::Hub { status, .. } => match status.code() {
                 Code::Unauthenticated => Some(GET_A_TOKEN),
+                // Whoever is not let in needs no other role.
+                Code::PermissionDenied if status.metadata().contains_key(wire::REASON_METADATA) => None,
                 Code::PermissionDenied => Some(
-                    "the token lacks the right; for a development hub: \
-                     `confhub token --tenant … --role writer --role secret-reader`",
+                    "`confhub status` shows what the token grants; for a development hub, `confhub token --help` \
+                     has the roles",
                 ),
                 Code::Unimplemented => {
                     Some("is the endpoint the gRPC port of a hub, and of a version that fits?")

@@ -43,9 +43,11 @@ impl AccessService for Edge {
         if scope == Scope::AllTenants && (before.is_none() || which != Which::All) {
             return Err(invalid("`all_tenants` takes `issued_before`, and neither `subject` nor `token_id`"));
         }
+        self.check_way_back(&scope, &which, asked.issued_before)?;
         let revocation = Revocation::new(which, before, reason(asked.reason)?, &caller.subject);
         let id = Revocation::id(&scope, &revocation.which);
-        caller.call.about(vec![on(id, "revoke")]);
+        let names = revocation.words();
+        caller.call.about(vec![Act { names, ..on(id, "revoke") }]);
         let book = self.book();
         let shown = scope.clone();
         let (id, revocation) =
@@ -103,7 +105,8 @@ impl AccessService for Edge {
             return Err(Status::failed_precondition("the operators' own tenant is always served"));
         }
         let action = if state == TenantState::Active { "activate" } else { "suspend" };
-        caller.call.about(vec![on(tenant.to_string(), action)]);
+        let names = asked.reason.clone();
+        caller.call.about(vec![Act { names, ..on(tenant.to_string(), action) }]);
         let record = TenantRecord::new(state, reason(asked.reason)?, &caller.subject);
         let book = self.book();
         self.carried(&caller, async move { book.set_tenant(&tenant, &record).await }).await?;
@@ -156,6 +159,33 @@ impl Edge {
             return Ok(());
         }
         Err(Status::permission_denied("this takes a token of the operators' tenant (`auth.operators`)"))
+    }
+
+    /// Refuses what would cut off every operator for good: a new token would not help
+    /// them, and nobody else could lift it.
+    fn check_way_back(
+        &self,
+        scope: &Scope,
+        which: &Which,
+        before: Option<prost_types::Timestamp>,
+    ) -> Result<(), Status> {
+        let operators = match scope {
+            Scope::AllTenants => true,
+            Scope::Tenant(tenant) => self.operators.as_ref() == Some(tenant),
+        };
+        if !operators || *which != Which::All {
+            return Ok(());
+        }
+        let before = before.and_then(|before| SystemTime::try_from(before).ok());
+        // Clocks differ a little.
+        let latest = (self.clock)() + Duration::from_secs(60);
+        if before.is_some_and(|before| before <= latest) {
+            return Ok(());
+        }
+        Err(Status::failed_precondition(
+            "this would cut off all operators of the hub for good: give an `issued_before` that is not in the \
+             future, so that tokens issued after it are good",
+        ))
     }
 
     /// A tenant that the caller rules over because it is an operator of the hub.
@@ -222,11 +252,12 @@ fn name(field: &str, text: String) -> Result<String, Status> {
 }
 
 fn reason(text: String) -> Result<String, Status> {
-    if text.len() > REASON_BYTES || text.chars().any(char::is_control) {
-        return Err(invalid(format!(
-            "`reason` has {} bytes; at most {REASON_BYTES} without control characters are allowed",
-            text.len()
-        )));
+    if text.len() > REASON_BYTES {
+        let bytes = text.len();
+        return Err(invalid(format!("`reason` has {bytes} bytes; at most {REASON_BYTES} are allowed")));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(invalid("`reason` has control characters, such as a line break: give it in one line"));
     }
     Ok(text)
 }

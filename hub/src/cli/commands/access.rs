@@ -14,8 +14,9 @@ use std::time::SystemTime;
 /// Revoke tokens: their calls are refused, and their streams end
 ///
 /// Every hub acts on it within a second or so of the write, and goes on to after a restart.
-/// Without a choice all tokens of the tenant are meant. A token that was issued in the very
-/// second of --issued-before counts as issued before it.
+/// A token that was issued in the very
+/// second of --issued-before counts as issued before it. Of two moments for the same tokens the
+/// later counts.
 #[derive(Debug, Args)]
 #[command(
     verbatim_doc_comment,
@@ -24,7 +25,7 @@ Examples:
   confhub revoke --subject alice --reason 'left the company'
   confhub revoke --token-id 1f0c9e7c --reason 'printed in a log'
   confhub revoke --issued-before now --reason 'laptop stolen'
-  confhub revoke --tenant acme                    # as an operator of the hub
+  confhub revoke --all --tenant acme              # as an operator of the hub
   confhub revoke --all-tenants --issued-before now
 
 Needs the role `revoker`. --tenant and --all-tenants take a token of the operators' tenant
@@ -33,6 +34,9 @@ JSON: {\"id\", \"tenant\" (null: all), \"subject\", \"token_id\", \"issued_befor
 \"reason\", \"author\", \"modified_at\"}."
 )]
 pub(crate) struct Revoke {
+    /// All tokens of the tenant, whenever issued
+    #[arg(long, conflicts_with_all = ["subject", "token_id", "issued_before"])]
+    all: bool,
     /// Those of this subject (`sub`)
     #[arg(long, conflicts_with = "token_id", value_name = "SUB")]
     subject: Option<String>,
@@ -109,7 +113,7 @@ pub(crate) struct Revocations {
 
 /// Say which tenants are served
 ///
-/// A hub serves every tenant that its issuer names, or (`auth.unknown-tenants = \"refuse\"`) those
+/// A hub serves every tenant that its issuer names, or (`auth.unknown-tenants = refuse`) those
 /// alone that are active here. A suspended one is refused, and its streams end.
 #[derive(Debug, Args)]
 #[command(
@@ -257,6 +261,11 @@ fn moment(text: &str) -> Result<SystemTime, String> {
 impl Revoke {
     pub(crate) async fn run(self, out: Out<'_>) -> Result<Exit, CliError> {
         use wire::revoke_request::Which;
+        if !self.all && self.subject.is_none() && self.token_id.is_none() && self.issued_before.is_none() {
+            return Err(CliError::Usage(
+                "say which tokens: --subject, --token-id, --issued-before, or --all".to_owned(),
+            ));
+        }
         let hub = Hub::connect(&self.hub).await?;
         let which = self.subject.map(Which::Subject).or(self.token_id.map(Which::TokenId));
         let request = wire::RevokeRequest {
