@@ -71,6 +71,62 @@ fn in_files(folder: &Path, texts: &[&str]) -> Vec<String> {
     found
 }
 
+/// Waits until a hub has this many connections, and returns its metrics.
+async fn until_connections(hub: &HubProcess, count: usize) -> String {
+    let wanted = format!("confhub_connections {count}");
+    let mut looks = interval(Duration::from_millis(20));
+    let reached = async {
+        loop {
+            looks.tick().await;
+            let (_, text) = crate::support::http_get(hub.http, "/metrics").await.unwrap();
+            if text.lines().any(|line| line == wanted) {
+                return text;
+            }
+        }
+    };
+    soon("the connections of others to be closed", reached).await
+}
+
+#[tokio::test]
+async fn a_revealed_secret_is_gone_with_its_call_though_the_connection_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let hub = HubProcess::start_by(command(), folder.path(), &[]).await;
+    // Short ones, and long ones that take several frames: each is one text over and
+    // over, so that any piece of it is seen.
+    let marks: Vec<_> = (0..4).map(|_| format!("{:032x}", fastrand::u128(..))).collect();
+    let secrets: Vec<_> = marks.iter().zip([1, 10, 250, 1_900]).map(|(mark, n)| mark.repeat(n)).collect();
+    let plain = format!("plain-{:032x}", fastrand::u128(..));
+    {
+        let writer = hub.caller("acme").await;
+        for (index, value) in secrets.iter().enumerate() {
+            let key = format!("tenant_config_{index}");
+            writer.put_content(&key, secret(value)).await.unwrap();
+        }
+    }
+    let reader = hub.caller("acme").await;
+    until_connections(&hub, 1).await;
+    reader.put("tenant_config_plain", &plain).await.unwrap();
+    let texts: Vec<_> = marks.iter().map(String::as_str).chain([plain.as_str()]).collect();
+    for index in [3, 2, 1, 0, 3] {
+        let revealed = reader.reveal("", &format!("tenant_config_{index}")).await.unwrap();
+        assert_eq!(revealed.value, secrets[index]);
+    }
+    // The answer is read before its last buffers are let go of.
+    let gone = async {
+        let mut looks = interval(Duration::from_millis(50));
+        loop {
+            looks.tick().await;
+            let found = in_memory(hub.id(), &texts);
+            assert!(found.contains(plain.as_str()), "what is no secret is in memory");
+            if found.len() == 1 {
+                return;
+            }
+        }
+    };
+    soon("the secrets to be gone from memory", gone).await;
+    drop(reader);
+}
+
 #[tokio::test]
 async fn planted_secrets_are_in_no_core_dump_log_frame_or_file() {
     // Made up here, so that no other test and no binary has them.
@@ -111,17 +167,7 @@ async fn planted_secrets_are_in_no_core_dump_log_frame_or_file() {
         client.close().await;
     }
     // Connections have buffers; those of all who have left are gone.
-    let mut looks = interval(Duration::from_millis(20));
-    let idle = async {
-        loop {
-            looks.tick().await;
-            let (_, text) = crate::support::http_get(hub.http, "/metrics").await.unwrap();
-            if text.lines().any(|line| line == "confhub_connections 0") {
-                return text;
-            }
-        }
-    };
-    let metrics = soon("all connections to be closed", idle).await;
+    let metrics = until_connections(&hub, 0).await;
 
     let secrets = [first.as_str(), &second, &third, &refused];
     let mut texts = secrets.to_vec();

@@ -87,7 +87,7 @@ pub(crate) enum CliError {
         timeout_ms: u128,
     },
     /// The hub refused.
-    #[error("{call}: {}", said(status))]
+    #[error("{call}: {}{}", said(status), named(status))]
     Hub {
         /// What was asked.
         call: String,
@@ -160,6 +160,14 @@ fn labels(known: &[String]) -> String {
     match known {
         [] => "no version has a label".to_owned(),
         known => format!("there are `{}`", known.join("`, `")),
+    }
+}
+
+/// What the hub calls the call in its logs, unless it has said so already.
+fn named(status: &tonic::Status) -> String {
+    match status.metadata().get("x-request-id").and_then(|id| id.to_str().ok()) {
+        Some(id) if !status.message().contains(id) => format!(" (request {id})"),
+        _ => String::new(),
     }
 }
 
