@@ -34,6 +34,8 @@ mod joining;
 mod population;
 mod reads;
 mod resume;
+mod sdk_credentials;
+mod sdk_moves;
 mod sdk_pool;
 mod sdk_reads;
 mod sdk_reconnect;

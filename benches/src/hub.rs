@@ -78,6 +78,23 @@ impl Hub {
         token(self.folder.path(), tenant)
     }
 
+    /// Tokens like [`Self::token`], one of each subject, all issued at `now` and
+    /// valid for `ttl`.
+    ///
+    /// # Errors
+    /// If the tenant's name is none.
+    pub fn tokens(
+        &self,
+        tenant: &str,
+        subjects: impl IntoIterator<Item = String>,
+        now: SystemTime,
+        ttl: Duration,
+    ) -> Result<Vec<String>> {
+        let issuer = DevIssuer::open(self.folder.path())?;
+        let mint = |subject: String| Ok(issuer.mint(&claims(tenant, &subject, ttl)?, now)?);
+        subjects.into_iter().map(mint).collect()
+    }
+
     /// A connection for single calls.
     ///
     /// # Errors
@@ -93,14 +110,19 @@ impl Hub {
 /// # Errors
 /// If there is no hub, or the tenant's name is none.
 pub fn token(data_dir: &Path, tenant: &str) -> Result<String> {
-    let claims = DevClaims {
+    let issuer = DevIssuer::open(data_dir)?;
+    Ok(issuer.mint(&claims(tenant, "bench", Duration::from_secs(24 * 3_600))?, SystemTime::now())?)
+}
+
+/// What a token for every role of a tenant says.
+fn claims(tenant: &str, subject: &str, ttl: Duration) -> Result<DevClaims> {
+    Ok(DevClaims {
         tenant: TenantId::new(tenant)?,
         service: None,
         roles: Role::ALL.to_vec(),
-        subject: "bench".to_owned(),
-        ttl: Duration::from_secs(24 * 3_600),
-    };
-    Ok(DevIssuer::open(data_dir)?.mint(&claims, SystemTime::now())?)
+        subject: subject.to_owned(),
+        ttl,
+    })
 }
 
 /// Calls in the name of a tenant.

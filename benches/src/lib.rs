@@ -3,11 +3,16 @@
 //!
 //! `README.md` beside this crate has the commands and the figures. The programs
 //! are `micro` (what one read and one update cost in a process), `load` (what a
-//! delivery costs a hub) and `aws` (what the hub does on AWS's protocols). A ratio of two things measured in one run, in turn,
-//! survives a busy machine; a figure alone does not.
+//! delivery costs a hub), `guard` (what attackers and neighbours can do to it)
+//! and `aws` (what the hub does on AWS's protocols). A ratio of two things
+//! measured in one run, in turn, survives a busy machine; a figure alone does not.
 
+pub mod connection;
 pub mod hub;
 pub mod input;
+pub mod latency;
+pub mod messages;
+pub mod place;
 pub mod process;
 pub mod server;
 pub mod summary;

@@ -29,10 +29,24 @@ pub fn cpu_time(pid: u32) -> Result<Duration> {
 /// # Errors
 /// If there is no such process.
 pub fn memory_kb(pid: u32) -> Result<f64> {
+    status_kb(pid, "VmRSS:")
+}
+
+fn status_kb(pid: u32, name: &str) -> Result<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kb = line.and_then(|line| line.split_whitespace().next()).ok_or("`status` has no `VmRSS`")?;
-    Ok(kb.parse()?)
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
+    let kb = line.and_then(|line| line.split_whitespace().next());
+    Ok(kb.ok_or_else(|| format!("`status` has no `{name}`"))?.parse()?)
+}
+
+/// Lets this thread, and those that it starts from now on, take only what others
+/// leave of the core.
+///
+/// # Errors
+/// If the system refuses.
+pub fn step_back() -> Result<()> {
+    // On Linux "this process" is this thread.
+    Ok(rustix::process::setpriority_process(None::<Pid>, 19)?)
 }
 
 /// Two different cores that this process may use, for who serves and who asks;

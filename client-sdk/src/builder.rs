@@ -1,11 +1,12 @@
 //! From what a program asks for to a connected client.
 
 use crate::budget::Budget;
-use crate::credentials::{Credentials, DynTokenSource};
+use crate::credentials::{Credentials, SharedTokens};
 use crate::endpoint::{DynDialer, Endpoint, Endpoints, Pem, Sharing, Tls, open_any};
 use crate::start::{Plan, start};
 use crate::view::View;
 use crate::{Client, ConfigError, Dialer, Error, TcpDialer, TokenSource, limits};
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -112,22 +113,48 @@ impl Builder {
     /// A token that never changes. Good for tests and tools; it will expire. If
     /// it is refused, [`connect`](Self::connect) says so at once.
     pub fn token(mut self, token: impl Into<String>) -> Self {
-        self.credentials = Some(Credentials::Fixed(token.into()));
+        self.credentials = Some(Credentials::fixed(token.into()));
         self
     }
 
-    /// A file with the token, read anew for each connection, and before the
-    /// token of the present one expires.
-    pub fn token_file(mut self, path: impl Into<PathBuf>) -> Self {
-        self.credentials = Some(Credentials::File(path.into()));
-        self
+    /// A file with the token. It is looked at every two seconds at most, when a
+    /// connection needs a token and when the present one is about to expire, so that
+    /// a new one is used once it is there. Until a file that cannot be read is whole
+    /// again, the token read before is used.
+    pub fn token_file(self, path: impl Into<PathBuf>) -> Self {
+        self.shared_tokens(&SharedTokens::file(path))
     }
 
-    /// A source that is asked for a token for each connection, and before the
-    /// token of the present one expires.
-    pub fn token_source(mut self, source: impl TokenSource) -> Self {
-        let source: Arc<dyn DynTokenSource> = Arc::new(source);
-        self.credentials = Some(Credentials::Source(source));
+    /// A command that prints the token: as such, or as a JSON object with it in
+    /// `token`, `access_token` or `id_token` (the first of them that is there) and
+    /// perhaps its life in seconds in `expires_in`. It is run with no shell and no
+    /// input, when a token is needed and before one expires. It may take ten seconds
+    /// and print 8 KiB; then it is killed, as it is when nobody waits for it any
+    /// more. What it says on its standard error gets into the error if it fails, cut
+    /// short: it must not print a token there.
+    ///
+    /// ```
+    /// # use confhub_client::Client;
+    /// let args = ["auth", "print-identity-token"];
+    /// let builder = Client::builder().token_command("gcloud", args);
+    /// ```
+    pub fn token_command<A: AsRef<OsStr>>(
+        self,
+        program: impl AsRef<OsStr>,
+        args: impl IntoIterator<Item = A>,
+    ) -> Self {
+        self.shared_tokens(&SharedTokens::command(program, args))
+    }
+
+    /// A source of the program's own, which is asked when a token is needed, and
+    /// before one expires.
+    pub fn token_source(self, source: impl TokenSource) -> Self {
+        self.shared_tokens(&SharedTokens::new(source))
+    }
+
+    /// A source that other clients have too, and that they ask together.
+    pub fn shared_tokens(mut self, tokens: &SharedTokens) -> Self {
+        self.credentials = Some(Credentials::of(tokens.clone()));
         self
     }
 

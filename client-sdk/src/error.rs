@@ -6,6 +6,7 @@
 //! unreachable hub is no error at all: reads go on and the
 //! [status](crate::Status) says so.
 
+use crate::FailureKind;
 use confhub_proto::{Key, NameError, TenantId};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,6 +29,8 @@ pub enum Error {
         endpoints: String,
         /// How the last attempt ended.
         last: String,
+        /// The same for programs; `None`: it has not ended yet.
+        kind: Option<FailureKind>,
     },
     /// No address takes a connection: see `Builder::channel`.
     #[error("no hub answers at {endpoints}: {last}")]
@@ -97,8 +100,19 @@ pub enum ConfigError {
     #[error("no tokio runtime here: call `.build` inside one")]
     NoRuntime,
     /// No token, no file with one and no source of one.
-    #[error("no token: call `.token`, `.token_file` or `.token_source`; for a pool, `.tokens`")]
+    #[error(
+        "no token: call `.token`, `.token_file`, `.token_command` or `.token_source`; for a pool, `.tokens`"
+    )]
     NoToken,
+    /// What an issuer would be asked with is missing or cannot be sent.
+    #[error("{what} {reason}")]
+    #[non_exhaustive]
+    Login {
+        /// What.
+        what: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// An endpoint that is not one.
     #[error("endpoint `{endpoint}` {reason}")]
     #[non_exhaustive]

@@ -64,6 +64,10 @@
 //! - **A start without a hub**, with [`Builder::disk`]: from the last good state
 //!   on disk, if it is whole and this tenant's. [`Status::Stale`] says how old it
 //!   is.
+//! - **One request for a token**, however many clients of a source ([`SharedTokens`])
+//!   want one or were refused the same one, and none before a pause that grows while
+//!   the source fails. Tokens come from files, commands and sources of your own, with
+//!   the cargo feature `oauth2` also from an issuer.
 //! - **Your code cannot break it.** It calls token sources, dialers and parsers
 //!   under no lock, and their panics are failures of an attempt or of a value.
 //! - **Fixed cost.** One task per client, and one connection, or a place on one
@@ -135,12 +139,14 @@ pub use confhub_proto::{
     Bytes, Content, ContentError, Cursor, CursorError, Entry, EntryError, Key, NameError, ServiceName,
     TenantId,
 };
-pub use credentials::{TokenError, TokenRequest, TokenSource};
+#[cfg(feature = "oauth2")]
+pub use credentials::oauth2;
+pub use credentials::{Issued, SharedTokens, TokenError, TokenRequest, TokenSource};
 pub use endpoint::{Dialer, TcpDialer, explain};
 pub use error::{Closed, ConfigError, Error, ValueError};
 pub use follow::{ChangeStream, Changes, Loaded, Typed, Watch};
 pub use pool::{Pool, PoolBuilder, PoolStats, TenantError, TenantState, TenantStatus, TenantTokens};
 pub use snapshot::Snapshot;
 pub use stats::Stats;
-pub use status::{Status, StatusWatch};
+pub use status::{Failure, FailureKind, Status, StatusWatch};
 pub use value::parse;

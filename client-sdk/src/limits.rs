@@ -23,6 +23,7 @@ pub(crate) const DIAL_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long a hub that has asked for a client certificate may take to say whether it
 /// takes it, or to speak first. Beyond this the connection is used as it is.
+#[cfg(feature = "tls")]
 pub(crate) const VERDICT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long a hub may take from the request to its Welcome. Well below
@@ -38,11 +39,73 @@ pub(crate) const SPREAD: Duration = Duration::from_millis(250);
 /// How long an address is left alone that was silent or broke the protocol.
 pub(crate) const DISTRUST: Duration = Duration::from_secs(3);
 
-/// Pause between two requests for a token newer than the one about to expire.
-pub(crate) const RENEW_INTERVAL: Duration = Duration::from_secs(2);
+/// Renewals that a client asks for within any `RENEWALS_WITHIN`, whatever hubs
+/// refuse or announce: whoever issues tokens must not pay for a hub whose clock is
+/// wrong. Enough for tokens that live as little as a few seconds.
+pub(crate) const RENEWALS: usize = 30;
+
+/// See `RENEWALS`. A stream that lived longer says nothing of the next token.
+pub(crate) const RENEWALS_WITHIN: Duration = Duration::from_secs(60);
+
+/// How long a hub that has withdrawn the right to listen may take to say why.
+pub(crate) const LAST_WORD_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long a source may take to hand out a token.
 pub(crate) const TOKEN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Least pause after a request to a source that brought a token: no client has a
+/// reason to have two in a second.
+pub(crate) const TOKEN_LEAST_PAUSE: Duration = Duration::from_secs(1);
+
+/// First and longest pause between two requests while they fail, whoever asks: a
+/// sidecar that is about to start is found soon, an issuer that is down is left
+/// alone. These pauses, too, are drawn from the upper half of their bounds.
+pub(crate) const TOKEN_PAUSE: std::ops::RangeInclusive<Duration> =
+    Duration::from_millis(100)..=Duration::from_secs(30);
+
+/// A pause with no more than this left is waited for; else who asks is told how the
+/// last request ended.
+pub(crate) const TOKEN_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Longest pause while a source answers, but with the token that is about to expire:
+/// some have a newer one only seconds before.
+pub(crate) const TOKEN_SAME_PAUSE: Duration = Duration::from_secs(2);
+
+/// The share of a token's remaining life after which it is renewed, drawn at random
+/// so that a fleet that started together does not ask together.
+pub(crate) const TOKEN_SHARE: std::ops::RangeInclusive<f64> = 0.7..=0.9;
+
+/// A token with less than this to live is not renewed ahead: the hub's goodbye is
+/// early enough, and a clock that is wrong must not make requests without end.
+pub(crate) const TOKEN_SHORT: Duration = Duration::from_secs(5);
+
+/// How long a token is handed out that does not say how long it lives, before the
+/// source is asked again.
+pub(crate) const TOKEN_UNKNOWN_LIFE: Duration = Duration::from_secs(60);
+
+/// No token is taken to live longer; a clock cannot count much further.
+pub(crate) const TOKEN_LONGEST_LIFE: Duration = Duration::from_secs(30 * 24 * 3_600);
+
+/// How often a token file is looked at: it is small and local.
+pub(crate) const TOKEN_FILE_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Least pause between two looks, however many clients were refused its token.
+pub(crate) const TOKEN_FILE_PAUSE: Duration = Duration::from_millis(250);
+
+/// Most output of a token command, in bytes: the longest token and what JSON adds.
+pub(crate) const TOKEN_OUTPUT_BYTES: usize = 8 * 1024;
+
+/// Most of what a command or an issuer says that gets into an error, in characters.
+pub(crate) const TOKEN_WORDS: usize = 200;
+
+/// Most that an issuer's answer may have, in bytes: three tokens and some words.
+#[cfg(feature = "oauth2")]
+pub(crate) const TOKEN_ANSWER_BYTES: usize = 64 * 1024;
+
+/// Most addresses of an issuer's name that are tried for one request, so that one
+/// that hangs does not take all of `TOKEN_TIMEOUT`.
+#[cfg(feature = "oauth2")]
+pub(crate) const TOKEN_ADDRESSES: usize = 3;
 
 /// Largest file with certificates or a key, in bytes: a bundle of all public CAs has
 /// a quarter of it.

@@ -8,7 +8,7 @@ use crate::disk::DiskWriter;
 use crate::endpoint::Endpoints;
 use crate::store::{Lease, Store};
 use crate::view::View;
-use crate::worker::{Place, Saved, Worker};
+use crate::worker::{Place, Saved, Tokens, Worker};
 use crate::{Client, Error, Status};
 use confhub_proto::TenantId;
 use std::future::pending;
@@ -50,14 +50,12 @@ pub(crate) async fn start(plan: Plan) -> Result<Client, Error> {
         disk: plan.disk.as_ref().map(writer),
         saved: plan.disk.map(|path| Saved { path, found }),
         view: plan.view,
-        credentials: plan.credentials,
+        tokens: Tokens::new(plan.credentials),
         endpoints: plan.endpoints,
         store: Arc::clone(&store),
         place: Place { max_bytes: plan.max_state_bytes, expected: plan.tenant, ..Place::default() },
         backoff: Backoff::new(),
         rng: plan.rng,
-        next_token: None,
-        renew_token: false,
     };
     tokio::spawn(worker.run(stopped));
     let lease = Arc::new(Lease { store: Arc::clone(&store), stop });
@@ -79,14 +77,12 @@ pub(crate) async fn start(plan: Plan) -> Result<Client, Error> {
         store.fall_back();
     }
     match store.status() {
-        Status::Starting => {
-            let last = store.last_failure().map(|last| (*last).clone());
-            Err(Error::Timeout {
-                after: plan.connect_timeout,
-                endpoints: plan.shown_endpoints,
-                last: last.unwrap_or_else(|| "it has not ended yet".to_owned()),
-            })
-        }
+        Status::Starting { last } => Err(Error::Timeout {
+            after: plan.connect_timeout,
+            endpoints: plan.shown_endpoints,
+            kind: last.as_ref().map(|last| last.kind),
+            last: last.map_or_else(|| "it has not ended yet".to_owned(), |last| last.reason.to_string()),
+        }),
         Status::Closed { reason } => Err(reason.into()),
         _ => Ok(Client::new(lease)),
     }
@@ -95,5 +91,5 @@ pub(crate) async fn start(plan: Plan) -> Result<Client, Error> {
 /// Waits until there is a state, or there will never be one.
 async fn first_state(store: &Store) {
     // The store has the sender, so there is no error.
-    let _ = store.watch_status().wait_for(|status| *status != Status::Starting).await;
+    let _ = store.watch_status().wait_for(|status| !status.is_starting()).await;
 }

@@ -12,8 +12,14 @@ pub struct Stats {
     pub resets: u64,
     /// Attempts to open a stream.
     pub attempts: u64,
-    /// Streams opened after the first one.
+    /// Streams opened after the first one, `moves` included.
     pub reconnects: u64,
+    /// Streams that took over from one that was about to end, while it was still
+    /// open: the client was ready all along.
+    pub moves: u64,
+    /// Streams that were to take over and did not. The old one was then read to
+    /// its end, and followed by an ordinary reconnect.
+    pub failed_moves: u64,
     /// Times that the state differed from the hub's and was asked for anew.
     pub healed: u64,
     /// Updates that a reader of changes got together with an earlier one,
@@ -34,6 +40,8 @@ pub(crate) struct Counters {
     pub(crate) resets: Counter,
     pub(crate) attempts: Counter,
     pub(crate) streams: Counter,
+    pub(crate) moves: Counter,
+    pub(crate) failed_moves: Counter,
     pub(crate) healed: Counter,
     pub(crate) merged: Counter,
     pub(crate) rejected_values: Counter,
@@ -62,6 +70,8 @@ impl Counters {
             resets: self.resets.get(),
             attempts: self.attempts.get(),
             reconnects: self.streams.get().saturating_sub(1),
+            moves: self.moves.get(),
+            failed_moves: self.failed_moves.get(),
             healed: self.healed.get(),
             merged: self.merged.get(),
             rejected_values: self.rejected_values.get(),

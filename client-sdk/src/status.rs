@@ -12,7 +12,11 @@ use tokio::time::Instant;
 #[non_exhaustive]
 pub enum Status {
     /// No state yet.
-    Starting,
+    #[non_exhaustive]
+    Starting {
+        /// How the last attempt ended, if one has.
+        last: Option<Failure>,
+    },
     /// Connected, and the state is the hub's.
     #[non_exhaustive]
     Ready {
@@ -25,6 +29,8 @@ pub enum Status {
     Stale {
         /// Since when.
         since: Instant,
+        /// Why, for programs.
+        kind: FailureKind,
         /// Why, for people.
         reason: Arc<str>,
         /// The state is the one that was found on disk at the start, and a hub
@@ -39,7 +45,55 @@ pub enum Status {
     },
 }
 
+/// How an attempt to be ready ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Failure {
+    /// For programs.
+    pub kind: FailureKind,
+    /// For people.
+    pub reason: Arc<str>,
+}
+
+/// Why a client is not ready: whom to ask about it. The client goes on trying in
+/// all of these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FailureKind {
+    /// No hub was reached: names, the network, certificates, or a hub that is gone
+    /// or has not answered yet.
+    Unreachable,
+    /// The stream was open, and nothing came on it for several heartbeats.
+    Silent,
+    /// The program's source of tokens has none.
+    Token,
+    /// The hub does not take the token or the request.
+    Refused,
+    /// The hub knows the caller and does not serve its tenant: it is suspended, or
+    /// not among those that the hub serves.
+    NotServed,
+    /// The hub takes no more for now: its limits are reached, it is starting,
+    /// shutting down or has asked to be left alone.
+    Limited,
+    /// What the hub sent makes no sense, or led to another state than the hub's.
+    Protocol,
+    /// The state is larger than the program allows: see
+    /// [`Builder::max_state_bytes`](crate::Builder::max_state_bytes) and
+    /// [`PoolBuilder::max_bytes`](crate::PoolBuilder::max_bytes).
+    TooLarge,
+    /// The token names another tenant or service than the state's.
+    Identity,
+    /// Any other end of a stream.
+    Other,
+}
+
 impl Status {
+    /// Whether there is no state yet.
+    #[must_use]
+    pub fn is_starting(&self) -> bool {
+        matches!(self, Self::Starting { .. })
+    }
+
     /// Whether the state is the hub's.
     #[must_use]
     pub fn is_ready(&self) -> bool {
@@ -62,7 +116,8 @@ impl Status {
 impl std::fmt::Display for Status {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Starting => f.write_str("starting"),
+            Self::Starting { last: None } => f.write_str("starting"),
+            Self::Starting { last: Some(last) } => write!(f, "starting: {}", last.reason),
             Self::Ready { .. } => f.write_str("ready"),
             Self::Stale { reason, from_disk, .. } => {
                 let origin = if from_disk.is_some() { " (from disk)" } else { "" };
@@ -122,7 +177,7 @@ mod tests {
 
     #[test]
     fn what_is_waited_with_runs_under_no_lock() {
-        let sender = watch::Sender::new(Status::Starting);
+        let sender = watch::Sender::new(Status::Starting { last: None });
         let mut status = StatusWatch::new(sender.subscribe());
         let (done, end) = sync_channel(1);
         std::thread::spawn(move || {
@@ -130,6 +185,6 @@ mod tests {
             let accept = |_: &Status| !sender.send_if_modified(|_| false);
             done.send(runtime.block_on(status.wait_for(accept)))
         });
-        assert_eq!(end.recv_timeout(Duration::from_secs(10)), Ok(Ok(Status::Starting)));
+        assert_eq!(end.recv_timeout(Duration::from_secs(10)), Ok(Ok(Status::Starting { last: None })));
     }
 }

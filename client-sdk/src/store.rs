@@ -7,7 +7,7 @@
 use crate::budget::{OverBudget, Share};
 use crate::follow::Followers;
 use crate::stats::Counters;
-use crate::{Closed, Status};
+use crate::{Closed, Failure, FailureKind, Status};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use confhub_proto::{Entry, Key, State};
 use std::sync::Arc;
@@ -21,7 +21,6 @@ pub(crate) struct Store {
     prefixes: Vec<String>,
     state: ArcSwap<State>,
     status: watch::Sender<Status>,
-    last_failure: ArcSwapOption<String>,
     /// When a hub published the state that was found on disk.
     saved: ArcSwapOption<SystemTime>,
     /// What the state takes, for as long as anybody can read it.
@@ -43,8 +42,7 @@ impl Store {
         Self {
             prefixes,
             state: ArcSwap::default(),
-            status: watch::Sender::new(Status::Starting),
-            last_failure: ArcSwapOption::empty(),
+            status: watch::Sender::new(Status::Starting { last: None }),
             saved: ArcSwapOption::empty(),
             share,
             followers: Followers::default(),
@@ -101,7 +99,7 @@ impl Store {
         let mut forgotten = false;
         // Under the lock of the status, as `fall_back` is.
         self.change_status(|status| {
-            forgotten = *status == Status::Starting && self.saved.swap(None).is_some();
+            forgotten = status.is_starting() && self.saved.swap(None).is_some();
             None
         });
         if forgotten {
@@ -115,12 +113,14 @@ impl Store {
     /// hub was not faster after all.
     pub(crate) fn fall_back(&self) {
         self.change_status(|status| {
-            let hub_time = *self.saved.load_full().filter(|_| *status == Status::Starting)?;
-            let last = self.last_failure();
-            let reason: Arc<str> =
-                last.map_or("the hub has not answered yet".into(), |last| last.as_str().into());
+            let Status::Starting { last } = status else { return None };
+            let hub_time = *self.saved.load_full()?;
+            let Failure { kind, reason } = last.clone().unwrap_or_else(|| Failure {
+                kind: FailureKind::Unreachable,
+                reason: "the hub has not answered yet".into(),
+            });
             tracing::warn!(%reason, "no hub: starting from the last good state on disk");
-            Some(Status::Stale { since: Instant::now(), reason, from_disk: Some(hub_time) })
+            Some(Status::Stale { since: Instant::now(), kind, reason, from_disk: Some(hub_time) })
         });
     }
 
@@ -163,13 +163,22 @@ impl Store {
         self.followers.close();
     }
 
-    /// Why the last attempt failed, for the error of a `connect` that gives up.
-    pub(crate) fn last_failure(&self) -> Option<Arc<String>> {
-        self.last_failure.load_full()
-    }
-
-    pub(crate) fn set_last_failure(&self, failure: &str) {
-        self.last_failure.store(Some(Arc::new(failure.to_owned())));
+    /// Says that the state is not known to be the hub's, and why.
+    pub(crate) fn failed(&self, kind: FailureKind, why: &str) {
+        let failure = Failure { kind, reason: why.into() };
+        self.change_status(|status| {
+            let (since, from_disk) = match status {
+                Status::Starting { last: Some(last) } if *last == failure => return None,
+                Status::Starting { .. } => return Some(Status::Starting { last: Some(failure) }),
+                Status::Ready { .. } => (Instant::now(), None),
+                Status::Stale { kind, reason, .. } if *kind == failure.kind && **reason == *why => {
+                    return None;
+                }
+                Status::Stale { since, from_disk, .. } => (*since, *from_disk),
+                Status::Closed { .. } => return None,
+            };
+            Some(Status::Stale { since, kind, reason: failure.reason, from_disk })
+        });
     }
 }
 

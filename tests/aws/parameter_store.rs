@@ -48,7 +48,9 @@ async fn a_tenant_that_is_far_too_large_is_not_read_to_its_end() {
     let before = aws.proxy.calls("AmazonSSM.GetParametersByPath");
     let error = caller.list_parts(&[]).await.unwrap_err();
     assert!(error.message().contains("4 times"), "{error}");
-    assert_eq!(aws.proxy.calls("AmazonSSM.GetParametersByPath"), before + 1, "of three pages");
+    // One more may be the hub's, of its own records, once its source is up.
+    let calls = aws.proxy.calls("AmazonSSM.GetParametersByPath") - before;
+    assert!(calls <= 2, "{calls} of three pages");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use super::soon;
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedWriteHalf;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::task::JoinHandle;
 
 pub const DATA: u8 = 0;
@@ -13,16 +13,33 @@ pub const PRIORITY: u8 = 2;
 pub const RESET: u8 = 3;
 pub const SETTINGS: u8 = 4;
 pub const PING: u8 = 6;
+const GOAWAY: u8 = 7;
 pub const WINDOW_UPDATE: u8 = 8;
 pub const CONTINUATION: u8 = 9;
 
 pub const END_STREAM: u8 = 1;
 pub const END_HEADERS: u8 = 4;
 
-/// A connection, whose answers are read and thrown away.
+/// `ENHANCE_YOUR_CALM` (RFC 9113, 7): the peer asks for too much.
+pub const CALM: u32 = 11;
+
+/// What came from the hub before it closed the connection.
+#[derive(Debug, Default)]
+pub struct Answers {
+    /// Why it says that it goes away.
+    pub goaway: Option<u32>,
+    /// Blocks of headers whose beginning is `:status: 431`, new to the table.
+    pub too_large: usize,
+}
+
+/// `:status: 431` as HPACK has it when it is new (RFC 7541, 6.2.1): number 8 of the
+/// table, and three figures in Huffman's code.
+const TOO_LARGE: [u8; 5] = [0x48, 0x83, 0x69, 0x90, 0xff];
+
+/// A connection, whose answers are read and, but for [`Answers`], thrown away.
 pub struct Frames {
     writer: OwnedWriteHalf,
-    closed: JoinHandle<()>,
+    closed: JoinHandle<Answers>,
 }
 
 impl Frames {
@@ -36,12 +53,8 @@ impl Frames {
 
     /// Connects, and says nothing.
     pub async fn silent(address: SocketAddr) -> Self {
-        let (mut reader, writer) = TcpStream::connect(address).await.unwrap().into_split();
-        let closed = tokio::spawn(async move {
-            let mut buffer = [0; 4_096];
-            while reader.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
-        });
-        Self { writer, closed }
+        let (reader, writer) = TcpStream::connect(address).await.unwrap().into_split();
+        Self { writer, closed: tokio::spawn(answers(reader)) }
     }
 
     /// Writes bytes; whether the hub still takes them.
@@ -69,8 +82,14 @@ impl Frames {
     }
 
     /// Waits until the hub has closed the connection.
-    pub async fn until_closed(&mut self) {
-        soon("the hub to close the connection", &mut self.closed).await.unwrap();
+    pub async fn until_closed(&mut self) -> Answers {
+        soon("the hub to close the connection", &mut self.closed).await.unwrap()
+    }
+
+    /// Says that no more will come, and waits until the hub has closed the connection.
+    pub async fn finish(&mut self) -> Answers {
+        let _ = self.writer.shutdown().await;
+        self.until_closed().await
     }
 }
 
@@ -78,6 +97,23 @@ impl Drop for Frames {
     fn drop(&mut self) {
         self.closed.abort();
     }
+}
+
+async fn answers(mut reader: OwnedReadHalf) -> Answers {
+    let mut answers = Answers::default();
+    let mut head = [0; 9];
+    while reader.read_exact(&mut head).await.is_ok() {
+        let mut payload = vec![0; u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize];
+        if reader.read_exact(&mut payload).await.is_err() {
+            break;
+        }
+        match head[3] {
+            GOAWAY => answers.goaway = Some(u32::from_be_bytes(payload[4..8].try_into().unwrap())),
+            HEADERS if payload.starts_with(&TOO_LARGE) => answers.too_large += 1,
+            _ => {}
+        }
+    }
+    answers
 }
 
 /// One frame.

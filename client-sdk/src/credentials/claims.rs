@@ -12,6 +12,7 @@ use super::Token;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Which claims of a token name its tenant and its service, as JSON pointers
 /// (RFC 6901), and who issued it.
@@ -55,6 +56,12 @@ impl Marks {
             (asked_for || !self.service.is_empty()) && self.service.iter().all(named)
         })
     }
+}
+
+/// When a token says that it expires (`exp`, RFC 7519 section 4.1.4).
+pub(super) fn expires(token: &Token) -> Option<SystemTime> {
+    let seconds = payload(token.as_str())?.get("exp")?.as_f64()?;
+    UNIX_EPOCH.checked_add(Duration::try_from_secs_f64(seconds).ok()?)
 }
 
 fn issuer(payload: &Value) -> &str {
@@ -145,6 +152,17 @@ mod tests {
         assert!(!marks.name_service(&ad, "cart", false) && !marks.name_service(&ad, "cart", true));
         assert!(!marks.name_service(&none, "cart", false) && marks.name_service(&none, "cart", true));
         assert!(Marks::of(&token(&json!({"x": ""})), "acme", "").service.is_empty());
+    }
+
+    #[test]
+    fn a_token_says_when_it_expires_or_nothing() {
+        let at = |exp: Value| expires(&token(&json!({"exp": exp})));
+        assert_eq!(at(json!(1_000)), UNIX_EPOCH.checked_add(Duration::from_secs(1_000)));
+        assert_eq!(at(json!(1_000.5)), UNIX_EPOCH.checked_add(Duration::from_millis(1_000_500)));
+        for bad in [json!(-1), json!("1000"), json!(1e300), json!(null)] {
+            assert_eq!(at(bad.clone()), None, "{bad}");
+        }
+        assert_eq!(expires(&Token::new("opaque").unwrap()), None);
     }
 
     #[test]

@@ -1,23 +1,32 @@
 //! Where tokens come from.
 //!
 //! A token is asked for once an address has taken the connection, and again
-//! before it expires, so one that is rotated on disk or renewed by a library is
-//! picked up in time. No token is ever logged or shown by `{:?}`.
+//! before it expires. Behind every source stands one piece ([`SharedTokens`]) that
+//! keeps what it handed out, so that any number of clients ask it once; it also
+//! decides when a source is asked again. No token is ever logged or shown by
+//! `{:?}`.
 
+mod answer;
 mod claims;
+mod command;
+mod file;
+#[cfg(feature = "oauth2")]
+pub mod oauth2;
+mod shared;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use claims::Marks;
+pub use shared::SharedTokens;
 
-use crate::limits;
 use confhub_proto::limits::TOKEN_BYTES;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use std::fmt;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::path::PathBuf;
-use std::sync::Arc;
-use tokio::io::AsyncReadExt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 use tonic::metadata::{Ascii, MetadataValue};
 
 /// A source of tokens, for programs whose tokens come from a library or a
@@ -37,12 +46,53 @@ use tonic::metadata::{Ascii, MetadataValue};
 ///     }
 /// }
 /// ```
+///
+/// It is never asked twice at the same time, and not again before a pause that grows
+/// while it fails, however many clients want a token: see [`SharedTokens`].
 pub trait TokenSource: Send + Sync + 'static {
     /// A token that is valid now.
     ///
     /// # Errors
     /// If there is none now; the client tries again after a pause.
     fn token(&self, request: TokenRequest) -> impl Future<Output = Result<String, TokenError>> + Send;
+
+    /// The same, with how long the token lives, for sources that are told so. By
+    /// default that is what the token's own `exp` says.
+    ///
+    /// # Errors
+    /// As [`token`](Self::token).
+    fn issue(&self, request: TokenRequest) -> impl Future<Output = Result<Issued, TokenError>> + Send {
+        async { self.token(request).await.map(Issued::new) }
+    }
+}
+
+/// A token as a [`TokenSource`] hands it out.
+#[derive(Clone)]
+pub struct Issued {
+    token: String,
+    lives: Option<Duration>,
+}
+
+impl Issued {
+    /// A token that says itself how long it lives, or does not say it at all.
+    #[must_use]
+    pub fn new(token: String) -> Self {
+        Self { token, lives: None }
+    }
+
+    /// How long it lives from now on, as the issuer says (`expires_in`, RFC 6749
+    /// section 5.1). The token's own `exp` wins if that is earlier.
+    #[must_use]
+    pub fn lives(self, lives: Duration) -> Self {
+        Self { lives: Some(lives), ..self }
+    }
+}
+
+/// A token is shown to nobody.
+impl fmt::Debug for Issued {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Issued").field("lives", &self.lives).finish_non_exhaustive()
+    }
 }
 
 /// What is asked of a [`TokenSource`].
@@ -111,94 +161,108 @@ impl fmt::Debug for Token {
     }
 }
 
-/// What the builder was given.
+/// Where one client has its tokens from, and which it had last.
 #[derive(Clone)]
-pub(crate) enum Credentials {
+pub(crate) struct Credentials {
+    kind: Kind,
+    /// What was handed to this client last: what `renew` is about. Other clients of
+    /// the same source may have had a newer one since.
+    last: Arc<Mutex<Option<Token>>>,
+}
+
+#[derive(Clone)]
+enum Kind {
     Fixed(String),
-    File(PathBuf),
-    Source(Arc<dyn DynTokenSource>),
+    Shared(SharedTokens),
 }
 
 impl Credentials {
-    /// A token, within a bound.
+    /// A token that never changes.
+    pub(crate) fn fixed(token: String) -> Self {
+        Self { kind: Kind::Fixed(token), last: Arc::default() }
+    }
+
+    /// A client's part of a source.
+    pub(crate) fn of(tokens: SharedTokens) -> Self {
+        Self { kind: Kind::Shared(tokens), last: Arc::default() }
+    }
+
+    /// A token, within a bound; with `renew` another one than the last, if there is.
     pub(crate) async fn token(&self, renew: bool) -> Result<Token, TokenError> {
-        let token = async {
-            match self {
-                Self::Fixed(token) => Ok(token.clone()),
-                Self::File(path) => read(path).await.map_err(|error| {
-                    TokenError::new(format!("cannot read the token file `{}`: {error}", path.display()))
-                }),
-                Self::Source(source) => source.dyn_token(renew).await,
-            }
+        let tokens = match &self.kind {
+            Kind::Fixed(token) => return Token::new(token),
+            Kind::Shared(tokens) => tokens,
         };
-        let token = tokio::time::timeout(limits::TOKEN_TIMEOUT, token).await;
-        let limit = limits::TOKEN_TIMEOUT;
-        Token::new(&token.map_err(|_| TokenError::new(format!("the source took over {limit:?}")))??)
+        let refused = if renew { self.last().clone() } else { None };
+        let token = tokens.get(refused.as_ref()).await?;
+        *self.last() = Some(token.clone());
+        Ok(token)
     }
 
     /// Waits for a token other than `old`, which is about to expire.
     pub(crate) async fn newer_than(self, old: Token) -> Token {
-        loop {
-            match self.token(true).await {
-                Ok(token) if token != old => return token,
-                Ok(_) => tracing::debug!("the token is about to expire, and there is no newer one yet"),
-                Err(error) => tracing::warn!(%error, "the token is about to expire"),
+        match &self.kind {
+            Kind::Fixed(_) => std::future::pending().await,
+            Kind::Shared(tokens) => {
+                let token = tokens.newer_than(&old).await;
+                *self.last() = Some(token.clone());
+                token
             }
-            tokio::time::sleep(limits::RENEW_INTERVAL).await;
         }
+    }
+
+    /// Waits until the source has another token than `old` of itself: a file that
+    /// was replaced, one that another client was given, one that is renewed at a
+    /// share of its life. Nobody is asked more often for it.
+    #[cfg_attr(not(test), allow(dead_code, reason = "streams move over when the hub announces the end"))]
+    pub(crate) async fn rotated(self, old: Token) -> Token {
+        match &self.kind {
+            Kind::Fixed(_) => std::future::pending().await,
+            Kind::Shared(tokens) => {
+                let token = tokens.rotated(&old).await;
+                *self.last() = Some(token.clone());
+                token
+            }
+        }
+    }
+
+    /// When a token says that it expires.
+    #[cfg_attr(not(test), allow(dead_code, reason = "streams move over when the hub announces the end"))]
+    pub(crate) fn expires(token: &Token) -> Option<SystemTime> {
+        claims::expires(token)
     }
 
     /// Whether there will never be another token.
     pub(crate) fn are_fixed(&self) -> bool {
-        matches!(self, Self::Fixed(_))
+        matches!(self.kind, Kind::Fixed(_))
+    }
+
+    fn last(&self) -> std::sync::MutexGuard<'_, Option<Token>> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Reads a token file, but no more of it than a token can have.
-async fn read(path: &PathBuf) -> std::io::Result<String> {
-    let most = u64::try_from(TOKEN_BYTES).unwrap_or(u64::MAX).saturating_add(2);
-    let mut token = String::new();
-    tokio::fs::File::open(path).await?.take(most).read_to_string(&mut token).await?;
-    Ok(token)
+/// How often a source may be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    /// It costs somebody something: rarely, and more so while it fails.
+    Careful,
+    /// It is a look at a local file.
+    Cheap,
 }
 
-/// [`TokenSource`] behind a pointer.
-pub(crate) trait DynTokenSource: Send + Sync {
-    fn dyn_token(&self, renew: bool) -> BoxFuture<'_, Result<String, TokenError>>;
+/// [`TokenSource`] behind a pointer, and the sources of this crate.
+trait DynTokenSource: Send + Sync {
+    fn dyn_token(&self, renew: bool) -> BoxFuture<'_, Result<Issued, TokenError>>;
+
+    fn pace(&self) -> Pace {
+        Pace::Careful
+    }
 }
 
 impl<S: TokenSource> DynTokenSource for S {
-    fn dyn_token(&self, renew: bool) -> BoxFuture<'_, Result<String, TokenError>> {
-        let token = AssertUnwindSafe(async move { self.token(TokenRequest { renew }).await }).catch_unwind();
+    fn dyn_token(&self, renew: bool) -> BoxFuture<'_, Result<Issued, TokenError>> {
+        let token = AssertUnwindSafe(async move { self.issue(TokenRequest { renew }).await }).catch_unwind();
         token.map(|token| token.unwrap_or_else(|_| Err(TokenError::new("the source panicked")))).boxed()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_file_is_read_each_time_and_its_newline_is_no_part_of_the_token() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let credentials = Credentials::File(file.path().to_owned());
-        for token in ["one", "two", &"t".repeat(LONGEST)] {
-            std::fs::write(file.path(), format!("{token}\n")).unwrap();
-            let read = credentials.token(false).await.unwrap();
-            assert!(read.as_str() == token && read.header().unwrap().len() <= TOKEN_BYTES);
-        }
-        std::fs::write(file.path(), "t".repeat(LONGEST + 1)).unwrap();
-        assert!(credentials.token(false).await.is_err());
-        let missing = Credentials::File("/nonexistent/token".into());
-        assert!(missing.token(false).await.unwrap_err().to_string().contains("/nonexistent/token"));
-    }
-
-    #[test]
-    fn a_token_is_never_shown() {
-        let token = Token::new("s3cret").unwrap();
-        assert!(!format!("{token:?} {:?}", token.header().unwrap()).contains("s3cret"));
-        for bad in ["", " ", "a b", "a\u{e9}", "a\nb"] {
-            assert!(Token::new(bad).is_err(), "{bad:?}");
-        }
     }
 }

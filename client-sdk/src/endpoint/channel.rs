@@ -89,4 +89,7 @@ pub(super) fn settings(uri: &Uri) -> Endpoint {
         .initial_stream_window_size(limits::WINDOW_BYTES)
         .http2_keep_alive_interval(limits::PING_INTERVAL)
         .keep_alive_timeout(limits::PING_TIMEOUT)
+        // A connection of a pool that waits for its next stream must be known to be
+        // there. One ping in `PING_INTERVAL` is far below what hubs allow.
+        .keep_alive_while_idle(true)
 }

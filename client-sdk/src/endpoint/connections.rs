@@ -248,6 +248,13 @@ impl Connection {
         self.place.of.change(&self.place.line, |seat| seat.good_from = until);
     }
 
+    /// Says that its streams have reached their age: new ones go to another
+    /// connection if they can, and so, behind a balancer, to a hub that came later.
+    pub(crate) fn retire(&self) {
+        let now = Instant::now();
+        self.place.of.change(&self.place.line, |seat| seat.good_until = seat.good_until.min(now));
+    }
+
     /// Says that a stream was silent for so long. If all else on this connection
     /// was silent too, it is dead, and its other streams need not wait to find out.
     pub(crate) fn cut_if_silent(&self, patience: Duration) {

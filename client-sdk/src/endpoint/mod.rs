@@ -8,6 +8,8 @@
 mod channel;
 mod connections;
 mod dialer;
+#[cfg(feature = "oauth2")]
+mod issuer;
 mod link;
 #[cfg(feature = "tls")]
 mod secure;
@@ -22,6 +24,8 @@ pub(crate) use channel::open_any;
 pub(crate) use connections::{Connection, Connections, Sharing};
 pub(crate) use dialer::DynDialer;
 pub use dialer::{Dialer, TcpDialer};
+#[cfg(feature = "oauth2")]
+pub use issuer::Issuer;
 pub(crate) use tls::{Pem, Tls};
 pub(crate) use url::Endpoint;
 pub(crate) use words::chain;

@@ -65,6 +65,23 @@ impl Secured {
         Ok(Self { config: Arc::new(config), name })
     }
 
+    /// The same for a server that is no hub and speaks HTTP/1.1.
+    #[cfg(feature = "oauth2")]
+    pub(super) fn for_http1(mut self) -> Self {
+        Arc::make_mut(&mut self.config).alpn_protocols = vec![b"http/1.1".to_vec()];
+        self
+    }
+
+    /// Connects to such a server.
+    ///
+    /// # Errors
+    /// If either end refuses the other.
+    #[cfg(feature = "oauth2")]
+    pub(super) async fn connect(&self, io: Box<dyn Io>) -> io::Result<Box<dyn Io>> {
+        let stream = TlsConnector::from(Arc::clone(&self.config)).connect(self.name.clone(), io).await?;
+        Ok(Box::new(stream))
+    }
+
     /// Verifies who is there, and shows who is here.
     ///
     /// In TLS 1.3 a server says last what it thinks of a client's certificate, after

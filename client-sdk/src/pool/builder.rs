@@ -1,11 +1,11 @@
 //! From what a program asks for to a pool.
 
 use super::table::Rules;
-use super::tokens::{Issue, issue};
+use super::tokens::{Issue, issue, issue_shared};
 use super::{Pool, Settings, TenantTokens};
 use crate::budget::Budget;
 use crate::endpoint::Sharing;
-use crate::{Builder, Client, ConfigError, limits};
+use crate::{Builder, Client, ConfigError, SharedTokens, TenantId, limits};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -75,6 +75,17 @@ impl PoolBuilder {
     /// What gives each tenant's token.
     pub fn tokens(mut self, tokens: impl TenantTokens) -> Self {
         self.tokens = Some(issue(tokens));
+        self
+    }
+
+    /// Which source has each tenant's token, in place of [`tokens`](Self::tokens): a
+    /// file or a command per tenant, or one that other clients have too. It is called
+    /// each time that a tenant is opened, and should not block.
+    pub fn shared_tokens(
+        mut self,
+        tokens: impl Fn(&TenantId) -> SharedTokens + Send + Sync + 'static,
+    ) -> Self {
+        self.tokens = Some(issue_shared(tokens));
         self
     }
 

@@ -1,7 +1,7 @@
 //! Each tenant's token, from the program.
 
-use crate::credentials::{Credentials, DynTokenSource};
-use crate::{TenantId, TokenError, TokenRequest, TokenSource};
+use crate::credentials::Credentials;
+use crate::{SharedTokens, TenantId, TokenError, TokenRequest, TokenSource};
 use std::future::Future;
 use std::sync::Arc;
 
@@ -64,7 +64,11 @@ pub(super) type Issue = Arc<dyn Fn(TenantId) -> Credentials + Send + Sync>;
 pub(super) fn issue(tokens: impl TenantTokens) -> Issue {
     let tokens = Arc::new(tokens);
     Arc::new(move |tenant| {
-        let source: Arc<dyn DynTokenSource> = Arc::new(OfTenant { tokens: Arc::clone(&tokens), tenant });
-        Credentials::Source(source)
+        Credentials::of(SharedTokens::new(OfTenant { tokens: Arc::clone(&tokens), tenant }))
     })
+}
+
+/// The same of sources that others have too.
+pub(super) fn issue_shared(tokens: impl Fn(&TenantId) -> SharedTokens + Send + Sync + 'static) -> Issue {
+    Arc::new(move |tenant| Credentials::of(tokens(&tenant)))
 }

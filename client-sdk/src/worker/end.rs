@@ -1,10 +1,11 @@
 //! How streams end, and what follows from it. The one place that knows what a
 //! status code means to a client.
 
+use super::session::reason_of;
 use crate::budget::OverBudget;
 use crate::credentials;
 use crate::endpoint::{Connection, chain};
-use crate::{Closed, limits};
+use crate::{Closed, FailureKind, limits};
 use confhub_proto::frame::FrameError;
 use confhub_proto::{TenantId, retry, wire};
 use std::error::Error;
@@ -67,9 +68,9 @@ pub(super) enum End {
     /// The same, but the state was that on disk, which nobody has seen yet.
     #[error("the state on disk is another tenant's or service's; the hub is asked for all of it")]
     ForeignFile,
-    /// The token was about to expire, and there is a newer one.
-    #[error("there is a newer token")]
-    Renewed,
+    /// The stream was to take over from one that brought newer entries.
+    #[error("the hub is behind the state that is held")]
+    Behind,
 }
 
 /// How things stood when an attempt ended.
@@ -114,7 +115,7 @@ impl End {
             // Somebody makes room meanwhile, if there is anybody to go.
             Self::OverBudget(_) => Verdict::Again,
             Self::Silent(_) | Self::Protocol(_) | Self::Frame(_) => Verdict::Elsewhere(limits::DISTRUST),
-            Self::Token(_) | Self::Diverged | Self::ForeignFile | Self::Renewed => Verdict::Again,
+            Self::Token(_) | Self::Diverged | Self::ForeignFile | Self::Behind => Verdict::Again,
         }
     }
 
@@ -140,7 +141,45 @@ impl End {
     /// Whether the stream ended as agreed. Until the next attempt fails, nothing
     /// is wrong.
     pub(super) fn is_planned(&self) -> bool {
-        matches!(self, Self::Goodbye(..) | Self::Renewed)
+        matches!(self, Self::Goodbye(..))
+    }
+
+    /// Whether the hub does not take the token.
+    pub(super) fn is_refused_token(&self) -> bool {
+        matches!(self, Self::Status(status) if status.code() == Code::Unauthenticated)
+    }
+
+    /// Whether the token is not one for this client, or its owner is not let in.
+    pub(super) fn is_about_identity(&self) -> bool {
+        match self {
+            Self::Status(status) => status.code() == Code::PermissionDenied,
+            Self::OtherTenant { .. } | Self::Moved => true,
+            _ => false,
+        }
+    }
+
+    /// What it means for whoever looks at the status.
+    pub(super) fn kind(&self) -> FailureKind {
+        match self {
+            Self::Unreachable(_) | Self::Broken(_) => FailureKind::Unreachable,
+            Self::Token(_) => FailureKind::Token,
+            Self::Status(status) => match status.code() {
+                Code::PermissionDenied if Refusal::of(status) == Refusal::NotServed => FailureKind::NotServed,
+                Code::PermissionDenied
+                | Code::Unauthenticated
+                | Code::InvalidArgument
+                | Code::Unimplemented => FailureKind::Refused,
+                Code::Unavailable | Code::ResourceExhausted => FailureKind::Limited,
+                _ => FailureKind::Other,
+            },
+            Self::Goodbye(..) | Self::Behind => FailureKind::Limited,
+            Self::Silent(_) => FailureKind::Silent,
+            Self::TooLarge { .. } | Self::OverBudget(_) | Self::Frame(FrameError::TooLarge { .. }) => {
+                FailureKind::TooLarge
+            }
+            Self::Protocol(_) | Self::Frame(_) | Self::Diverged => FailureKind::Protocol,
+            Self::OtherTenant { .. } | Self::Moved | Self::ForeignFile => FailureKind::Identity,
+        }
     }
 }
 
@@ -155,21 +194,45 @@ impl From<tonic::Status> for End {
     }
 }
 
+/// Why a hub does not let a caller in, in the hub's own word beside the status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Refusal {
+    /// The token is revoked, and no other will come from the same hand.
+    Revoked,
+    /// The tenant is not served for now: operators may change that at any time.
+    NotServed,
+    /// No reason, or one that this version does not know.
+    Unsaid,
+}
+
+impl Refusal {
+    fn of(status: &tonic::Status) -> Self {
+        match reason_of(status) {
+            Some("revoked") => Self::Revoked,
+            Some("suspended" | "unknown-tenant") => Self::NotServed,
+            _ => Self::Unsaid,
+        }
+    }
+}
+
 /// A client that a program relies on is not closed by these codes alone: a proxy
 /// that is set up wrongly for a minute sends them too.
 fn after(status: &tonic::Status, standing: Standing) -> Verdict {
     let Standing { starting, opened, token_is_fixed } = standing;
+    let denied = || Verdict::Close(Closed::Denied(status.message().into()));
     match status.code() {
-        Code::PermissionDenied if starting || opened => {
-            Verdict::Close(Closed::Denied(status.message().into()))
-        }
+        Code::PermissionDenied => match Refusal::of(status) {
+            Refusal::Revoked => Verdict::Close(Closed::Revoked),
+            Refusal::NotServed if !starting => Verdict::MuchLater,
+            Refusal::NotServed => denied(),
+            Refusal::Unsaid if starting || opened => denied(),
+            Refusal::Unsaid => Verdict::MuchLater,
+        },
         Code::InvalidArgument | Code::Unimplemented if starting => {
             Verdict::Close(Closed::Refused(format!("{:?}: {}", status.code(), status.message()).into()))
         }
-        Code::PermissionDenied | Code::InvalidArgument | Code::Unimplemented => Verdict::MuchLater,
-        Code::Unauthenticated if starting && token_is_fixed => {
-            Verdict::Close(Closed::Denied(status.message().into()))
-        }
+        Code::InvalidArgument | Code::Unimplemented => Verdict::MuchLater,
+        Code::Unauthenticated if starting && token_is_fixed => denied(),
         Code::Unauthenticated => Verdict::NewToken,
         // This hub cannot serve now; another one may.
         Code::Unavailable | Code::ResourceExhausted => match retry::delay(status) {
@@ -241,5 +304,32 @@ mod tests {
         let welcomed = Standing { opened: true, ..Standing::default() };
         let denied = End::from(Status::permission_denied("x"));
         assert_eq!(denied.verdict(welcomed), Verdict::Close(Closed::Denied("x".into())));
+    }
+
+    #[test]
+    fn the_hubs_reason_decides_and_a_tenant_that_is_not_served_may_be_again() {
+        let at_start = Standing { starting: true, ..Standing::default() };
+        let welcomed = Standing { opened: true, ..Standing::default() };
+        for (reason, verdicts, kind) in [
+            (
+                "revoked",
+                [Verdict::Close(Closed::Revoked), Verdict::Close(Closed::Revoked)],
+                FailureKind::Refused,
+            ),
+            ("suspended", [Verdict::MuchLater, Verdict::MuchLater], FailureKind::NotServed),
+            ("unknown-tenant", [Verdict::MuchLater, Verdict::MuchLater], FailureKind::NotServed),
+            (
+                "of-a-later-version",
+                [Verdict::MuchLater, Verdict::Close(Closed::Denied("x".into()))],
+                FailureKind::Refused,
+            ),
+        ] {
+            let mut status = Status::permission_denied("x");
+            status.metadata_mut().insert(wire::REASON_METADATA, reason.parse().unwrap());
+            let end = End::from(status);
+            assert_eq!([end.verdict(Standing::default()), end.verdict(welcomed)], verdicts, "{reason}");
+            assert!(matches!(end.verdict(at_start), Verdict::Close(_)), "{reason}");
+            assert_eq!(end.kind(), kind, "{reason}");
+        }
     }
 }

@@ -7,30 +7,32 @@
 //! to what it publishes, and when the last handle is dropped it ends.
 
 mod end;
+mod moving;
 mod place;
 mod saved;
 mod session;
+mod tokens;
 
 pub(crate) use place::{Good, Origin, Place};
 pub(crate) use saved::Saved;
+pub(crate) use tokens::Tokens;
 
 use crate::backoff::Backoff;
-use crate::credentials::{Credentials, Token};
 use crate::disk::DiskWriter;
 use crate::endpoint::{Address, Endpoints, Round};
 use crate::store::Store;
 use crate::view::View;
-use crate::{Closed, Status};
+use crate::{Closed, FailureKind, Status};
 use end::{End, Standing, Verdict};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 /// All that the task owns.
 pub(crate) struct Worker {
     pub(crate) view: View,
-    pub(crate) credentials: Credentials,
+    pub(crate) tokens: Tokens,
     pub(crate) endpoints: Endpoints,
     pub(crate) store: Arc<Store>,
     pub(crate) place: Place,
@@ -39,15 +41,13 @@ pub(crate) struct Worker {
     pub(crate) saved: Option<Saved>,
     pub(crate) backoff: Backoff,
     pub(crate) rng: fastrand::Rng,
-    /// A token for the next attempt, got while the last stream was still open.
-    pub(crate) next_token: Option<Token>,
-    /// The hub refused the last token, or said that it is about to expire.
-    pub(crate) renew_token: bool,
 }
 
 /// How a visit to one address ended.
 struct Visit {
     end: End,
+    /// Where it ended: the last stream may have been elsewhere than the first.
+    address: Address,
     /// There was a stream: its Welcome had arrived.
     opened: bool,
     /// The stream was a success, however it ended.
@@ -81,7 +81,7 @@ impl Worker {
         loop {
             if let Err(error) = self.take_saved().await {
                 tracing::warn!(%error, "cannot connect");
-                self.failed(&error.to_string());
+                self.store.failed(FailureKind::Token, &error.to_string());
                 sleep(self.backoff.next(&mut self.rng)).await;
                 continue;
             }
@@ -91,13 +91,15 @@ impl Worker {
                     Err(reason) => return reason,
                 },
                 Round::Wait(pause) => {
+                    self.tokens.forget_kept();
                     self.left_alone();
                     // A quarter more at random, so that all those whom one hub
                     // sent away do not come back together.
                     pause.mul_f64(1.0 + self.rng.f64() / 4.0)
                 }
                 Round::Unresolved(reason) => {
-                    self.failed(&reason);
+                    self.tokens.forget_kept();
+                    self.store.failed(FailureKind::Unreachable, &reason);
                     self.store.fall_back();
                     self.backoff.next(&mut self.rng)
                 }
@@ -110,31 +112,33 @@ impl Worker {
     /// reached. Returns the pause before the next round.
     async fn go_round(&mut self, addresses: Vec<Address>) -> Result<Duration, Closed> {
         for address in addresses {
-            let Visit { end, opened, worked } = self.visit(&address).await;
-            let starting = self.store.status() == Status::Starting;
-            let token_is_fixed = self.credentials.are_fixed();
+            let Visit { end, address, opened, worked } = self.visit(&address).await;
+            let starting = self.store.status().is_starting();
+            let token_is_fixed = self.tokens.are_fixed();
             let verdict = end.verdict(Standing { starting, opened, token_is_fixed });
             if end.is_planned() {
                 tracing::debug!(hub = %address, reason = %end, "the stream has ended");
             } else if !matches!(verdict, Verdict::Close(_)) {
                 tracing::warn!(hub = %address, reason = %end, "no stream; reads go on from the last good state");
-                self.failed(&end.to_string());
+                self.store.failed(end.kind(), &end.to_string());
             }
+            let soon = worked && verdict != Verdict::MuchLater;
             match verdict {
                 Verdict::Close(reason) => return Err(reason),
                 Verdict::NextAddress => continue,
                 Verdict::Again => {}
                 Verdict::MuchLater => self.backoff.exhaust(),
                 Verdict::Elsewhere(pause) => self.endpoints.leave(&address, pause),
-                Verdict::NewToken => self.renew_token = true,
+                Verdict::NewToken => self.tokens.refused(),
             }
-            if worked {
+            if soon {
                 return Ok(self.endpoints.spread().mul_f64(self.rng.f64()));
             }
             // There will be no stream for longer than a moment, planned or not.
-            self.failed(&end.to_string());
+            self.store.failed(end.kind(), &end.to_string());
             return Ok(self.backoff.next(&mut self.rng));
         }
+        self.tokens.forget_kept();
         self.store.fall_back();
         Ok(self.backoff.next(&mut self.rng))
     }
@@ -142,23 +146,10 @@ impl Worker {
     /// All hubs have sent this client away, or are not trusted for the moment.
     /// Why they are is known already, and says more.
     fn left_alone(&self) {
-        if !self.store.status().is_stale() {
-            self.failed("all hubs have asked to be left alone for a moment");
+        if matches!(self.store.status(), Status::Ready { .. } | Status::Starting { last: None }) {
+            let why = "all hubs have asked to be left alone for a moment";
+            self.store.failed(FailureKind::Limited, why);
         }
-    }
-
-    /// Says that the state is no longer known to be the hub's.
-    fn failed(&self, why: &str) {
-        self.store.set_last_failure(why);
-        self.store.change_status(|status| match status {
-            Status::Ready { .. } => {
-                Some(Status::Stale { since: Instant::now(), reason: why.into(), from_disk: None })
-            }
-            Status::Stale { since, reason, from_disk } if **reason != *why => {
-                Some(Status::Stale { since: *since, reason: why.into(), from_disk: *from_disk })
-            }
-            _ => None,
-        });
     }
 }
 

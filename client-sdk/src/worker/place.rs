@@ -47,30 +47,64 @@ impl Place {
 
     /// Takes note of whose stream this is. A state never becomes another's.
     pub(super) fn welcome(&mut self, origin: Origin, token: &Token) -> Result<(), End> {
-        if let Some(expected) = self.expected.as_ref().filter(|_| !self.admits(&origin)) {
-            return Err(End::OtherTenant { asked: expected.clone(), named: origin.tenant });
+        self.check(&origin)?;
+        self.adopt(origin, token);
+        Ok(())
+    }
+
+    /// Whether the state may be that of this stream.
+    pub(super) fn check(&self, origin: &Origin) -> Result<(), End> {
+        if let Some(expected) = self.expected.as_ref().filter(|_| !self.admits(origin)) {
+            return Err(End::OtherTenant { asked: expected.clone(), named: origin.tenant.clone() });
         }
         match &self.origin {
-            Some(known) if *known != origin => Err(End::Moved),
-            _ => {
-                self.marks = Arc::new(Marks::of(token, &origin.tenant, &origin.service));
-                self.origin = Some(origin);
-                Ok(())
-            }
+            Some(known) if known != origin => Err(End::Moved),
+            _ => Ok(()),
         }
     }
 
-    /// Goes to the state after `update`, all of it at once, and publishes it.
-    pub(super) fn commit(&mut self, update: &Update, store: &Store) -> Result<(), End> {
+    /// Takes note of whose stream this is, which was [checked](Self::check).
+    pub(super) fn adopt(&mut self, origin: Origin, token: &Token) {
+        self.marks = Arc::new(Marks::of(token, &origin.tenant, &origin.service));
+        self.origin = Some(origin);
+    }
+
+    /// The state after `update`, for which there is room. What is shown stays.
+    pub(super) fn after(&self, update: &Update, store: &Store) -> Result<Arc<State>, End> {
         let next = self.state.commit(update);
         if next.digest() != update.commit.cursor {
-            return Err(self.diverged(store));
+            return Err(End::Diverged);
         }
         if next.bytes() > self.max_bytes {
             return Err(End::TooLarge { actual: next.bytes(), limit: self.max_bytes });
         }
         store.share.resize(next.bytes())?;
-        let next = Arc::new(next);
+        Ok(Arc::new(next))
+    }
+
+    /// Whether an entry of `next` is older than the one that is held. A hub of which
+    /// this is true knows less than the one that sent it.
+    pub(super) fn goes_back(&self, next: &State) -> bool {
+        let older = |own: &Arc<Entry>| {
+            next.get(own.key().as_str()).is_some_and(|entry| entry.version() < own.version())
+        };
+        self.state.iter().any(older)
+    }
+
+    /// Goes to the state after `update`, all of it at once, and publishes it.
+    pub(super) fn commit(&mut self, update: &Update, store: &Store) -> Result<(), End> {
+        match self.after(update, store) {
+            Ok(next) => {
+                self.publish(next, update, store);
+                Ok(())
+            }
+            Err(End::Diverged) => Err(self.diverged(store)),
+            Err(end) => Err(end),
+        }
+    }
+
+    /// Publishes the state [`after`](Self::after) `update`.
+    pub(super) fn publish(&mut self, next: Arc<State>, update: &Update, store: &Store) {
         let changed = Changed { keys: changed_keys(&self.state, &next, update), reset: update.reset };
         self.state = Arc::clone(&next);
         self.cursor = Some(next.digest());
@@ -79,7 +113,6 @@ impl Place {
             store.counters.resets.add_one();
         }
         store.publish(next, &changed);
-        Ok(())
     }
 
     /// The state just committed, with whose it is.

@@ -25,9 +25,8 @@ impl Worker {
         if self.saved.is_none() {
             return Ok(());
         }
-        let token = self.credentials.token(self.renew_token).await?;
-        self.renew_token = false;
-        self.next_token = Some(token.clone());
+        let token = self.tokens.take().await?;
+        self.tokens.keep(token.clone());
         let Some(Saved { path, found }) = self.saved.take() else { return Ok(()) };
         let (file, view, max_bytes) = (path.clone(), self.view.clone(), self.place.max_bytes);
         let loaded = spawn_blocking(move || disk::load(&file, &view, &token, max_bytes));

@@ -87,7 +87,7 @@ pub(crate) enum CliError {
         timeout_ms: u128,
     },
     /// The hub refused.
-    #[error("{call}: {}{}", said(status), named(status))]
+    #[error("{call}: {}", said(status))]
     Hub {
         /// What was asked.
         call: String,
@@ -163,23 +163,30 @@ fn labels(known: &[String]) -> String {
     }
 }
 
-/// What the hub calls the call in its logs, unless it has said so already.
-fn named(status: &tonic::Status) -> String {
-    match status.metadata().get("x-request-id").and_then(|id| id.to_str().ok()) {
-        Some(id) if !status.message().contains(id) => format!(" (request {id})"),
-        _ => String::new(),
-    }
-}
-
 fn said(status: &tonic::Status) -> String {
     let said = match status.message() {
         "" => status.code().description(),
         message => message,
     };
-    match confhub_proto::retry::delay(status) {
+    let said = match confhub_proto::retry::delay(status) {
         Some(delay) => format!("{said} (not before {} ms have passed)", delay.as_millis()),
         None => said.to_owned(),
+    };
+    // What the hub's operators find it by, in the audit log and the logs.
+    let request = status.metadata().get("x-request-id").and_then(|id| id.to_str().ok());
+    match request {
+        // The hub has said it itself where it has kept something back.
+        Some(id) if is_operators_matter(status.code()) && !said.contains(id) => {
+            format!("{said} (request {id})")
+        }
+        _ => said,
     }
+}
+
+/// Whether who reads of it will ask those who run the hub.
+fn is_operators_matter(code: tonic::Code) -> bool {
+    use tonic::Code::{DataLoss, Internal, PermissionDenied, Unauthenticated, Unavailable, Unknown};
+    matches!(code, DataLoss | Internal | PermissionDenied | Unauthenticated | Unavailable | Unknown)
 }
 
 impl CliError {

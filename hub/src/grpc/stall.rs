@@ -32,6 +32,11 @@ use tokio::time::{Instant, interval};
 /// How often the watch looks: no body outlives its expiry by more than two looks.
 const LOOK: Duration = Duration::from_millis(400);
 
+/// How long a reader may take for the last frame of a body that was cut off. Nothing
+/// follows that frame, so it is no hurry; and other streams of the connection, which
+/// may be other tenants', would be broken with it.
+const WITHDRAWN: Duration = Duration::from_secs(10);
+
 /// All open bodies of a hub.
 pub struct Watch {
     bodies: Mutex<Slab<Entry>>,
@@ -200,9 +205,9 @@ impl Watch {
         let standing = entry.standing.0.load(Ordering::Relaxed);
         let stands_ms = self.millis().saturating_sub(standing);
         // A frame that is under way when the token expires gets a moment.
-        let over = now >= entry.expires || entry.cut.get().is_some();
-        let expired = over && stands_ms > u64::try_from(LOOK.as_millis()).unwrap_or(u64::MAX);
-        standing != 0 && (expired || u128::from(stands_ms) > STALLED.as_millis())
+        let withdrawn = entry.cut.get().is_some() && u128::from(stands_ms) > WITHDRAWN.as_millis();
+        let expired = now >= entry.expires && stands_ms > u64::try_from(LOOK.as_millis()).unwrap_or(u64::MAX);
+        standing != 0 && (expired || withdrawn || u128::from(stands_ms) > STALLED.as_millis())
     }
 
     fn millis(&self) -> u64 {

@@ -1,15 +1,31 @@
-//! What it costs a hub to keep tenants apart, as ratios within one run.
+//! What it costs a hub to keep tenants apart, and how well it does, as ratios
+//! within one run where there is something to compare with.
 
+mod calls;
+mod endings;
+mod fleet;
 mod issuer;
+mod neighbour;
+mod noise;
 mod validation;
 
 use clap::{Parser, Subcommand};
-use confhub_benches::Result;
+use confhub_benches::{Result, hub};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Measures what it costs a hub to tell who calls.
+/// Exit code of a run in which a promise was not kept.
+const BROKEN_PROMISE: u8 = 1;
+
+/// Exit code of a run that could not be made.
+const NOT_RUN: u8 = 2;
+
+/// Measures what it costs a hub to tell who calls, how soon those end who may
+/// not go on, and what a tenant notices of a neighbour who does all it can.
 ///
-/// Build in release mode. Example: guard validation --rounds 5
+/// Build in release mode, and use a machine with two cores or more: the hub gets
+/// one core, the load another. Exit code 1: a promise was not kept. 2: the run
+/// could not be made. Example: guard neighbour --rounds 5
 #[derive(Parser)]
 struct Args {
     #[command(subcommand)]
@@ -19,22 +35,49 @@ struct Args {
 #[derive(Subcommand)]
 enum Command {
     /// The cost of validating a token, per algorithm: whole (seen for the first
-    /// time) and remembered, beside the time that a hub spends on it.
+    /// time) and remembered, and its share of a unary call.
     Validation(validation::ValidationArgs),
+    /// How soon streams end whose token is revoked or expires, while others on
+    /// the same connections go on.
+    Endings(endings::EndingsArgs),
+    /// What a tenant notices of another one that does all it can.
+    Neighbour(neighbour::NeighbourArgs),
+    /// Is the hub, for a program that measures it.
+    #[command(hide = true)]
+    HubServer {
+        /// One thread.
+        #[arg(long)]
+        current_thread: bool,
+        /// Folder of the store.
+        #[arg(long)]
+        data_dir: PathBuf,
+        /// File that receives the addresses.
+        #[arg(long)]
+        ready_file: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
-    let Command::Validation(args) = Args::parse().command;
-    match run(&args) {
-        Ok(()) => ExitCode::SUCCESS,
+    let done = match Args::parse().command {
+        Command::HubServer { data_dir, ready_file, current_thread } => {
+            hub::serve(&data_dir, &ready_file, current_thread).map(|()| true)
+        }
+        Command::Validation(args) => alone(validation::run(&args)),
+        Command::Endings(args) => alone(endings::run(&args)),
+        Command::Neighbour(args) => alone(neighbour::run(&args)),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(BROKEN_PROMISE),
         Err(error) => {
             eprintln!("guard: {error}");
-            ExitCode::from(2)
+            ExitCode::from(NOT_RUN)
         }
     }
 }
 
-fn run(args: &validation::ValidationArgs) -> Result<()> {
+/// Runs on one thread, so as not to take from the hub what it is measured on.
+fn alone(work: impl Future<Output = Result<bool>>) -> Result<bool> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(validation::run(args))
+    tokio::task::LocalSet::new().block_on(&runtime, work)
 }

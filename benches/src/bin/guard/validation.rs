@@ -1,11 +1,14 @@
-//! The cost of validation: a token seen for the first time, and one remembered.
+//! The cost of validation: a token seen for the first time, and one remembered,
+//! beside what a unary call costs.
 
+use crate::calls::{self, CallRound};
 use crate::issuer::{self, Issuer};
 use clap::Args;
 use confhub::auth::Authenticator;
 use confhub::clock::system_clock;
 use confhub::config::{AuthSettings, JwksLocation};
 use confhub_benches::Result;
+use confhub_benches::place::HubArgs;
 use confhub_benches::summary::Summary;
 use http::{HeaderMap, HeaderValue, header};
 use jsonwebtoken::Algorithm;
@@ -20,6 +23,11 @@ pub(crate) struct ValidationArgs {
     /// Rounds; each has new keys, and all algorithms in turn.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
+    /// Calls of each kind in each round; a tenant may make 5,000 at once.
+    #[arg(long, default_value_t = 4_000, value_parser = clap::value_parser!(u32).range(100..=4_900))]
+    calls: u32,
+    #[command(flatten)]
+    at: HubArgs,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -36,30 +44,63 @@ struct Round {
 /// What is measured, in turn.
 const ALGORITHMS: [Algorithm; 3] = [Algorithm::EdDSA, Algorithm::ES256, Algorithm::RS256];
 
-pub(crate) async fn run(args: &ValidationArgs) -> Result<()> {
-    let mut rounds = Vec::new();
-    for _ in 0..args.rounds {
+/// What was found.
+#[derive(Serialize)]
+struct Report {
+    validations: Vec<Round>,
+    calls: Vec<CallRound>,
+}
+
+const NOTHING: &str = "nothing was measured";
+
+pub(crate) async fn run(args: &ValidationArgs) -> Result<bool> {
+    let hub = args.at.place()?.hub().await?;
+    let mut report = Report { validations: Vec::new(), calls: Vec::new() };
+    for number in 0..args.rounds {
         for algorithm in ALGORITHMS {
-            rounds.push(round(algorithm, args.tokens).await?);
+            report.validations.push(round(algorithm, args.tokens).await?);
         }
+        report.calls.push(calls::round(&hub, number, usize::try_from(args.calls)?).await?);
     }
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&rounds)?);
-        return Ok(());
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        report.print()?;
     }
-    println!("{:<10} {:>26} {:>26} {:>26}", "us a call", "first", "remembered", "first / remembered");
-    for algorithm in ALGORITHMS.map(|algorithm| format!("{algorithm:?}")) {
-        let all = |of: fn(&Round) -> f64| -> Vec<f64> {
-            rounds.iter().filter(|round| round.algorithm == algorithm).map(of).collect()
-        };
-        let (first, remembered) = (all(|round| round.first_us), all(|round| round.remembered_us));
-        let nothing = "nothing was measured";
-        let ratio = Summary::ratio(&first, &remembered).ok_or(nothing)?;
-        let (first, remembered) =
-            (Summary::of(first).ok_or(nothing)?, Summary::of(remembered).ok_or(nothing)?);
-        println!("{algorithm:<10} {first:>26} {remembered:>26} {ratio:>26}");
+    Ok(true)
+}
+
+impl Report {
+    fn print(&self) -> Result<()> {
+        let summary = |rounds: &[f64]| Summary::of(rounds.iter().copied()).ok_or(NOTHING);
+        let call = |of: fn(&CallRound) -> f64| self.calls.iter().map(of).collect::<Vec<_>>();
+        let (known, new) = (call(|round| round.known_cpu_us), call(|round| round.new_cpu_us));
+        println!("{:<34} {:>24} {:>24}", "us a unary call", "CPU of the hub", "there and back, p50");
+        let walls = (call(|round| round.known_p50_us), call(|round| round.new_p50_us));
+        for (name, cpu, wall) in [("one token", &known, &walls.0), ("always another token", &new, &walls.1)] {
+            println!("{name:<34} {:>24} {:>24}", summary(cpu)?, summary(wall)?);
+        }
+        let ratio = Summary::ratio(&new, &known).ok_or(NOTHING)?;
+        println!("{:<34} {ratio:>24}\n", "another / one");
+        let head = ["us a validation", "first", "remembered", "share of a call, %", "remembered, %"];
+        println!("{:<16} {:>24} {:>24} {:>24} {:>24}", head[0], head[1], head[2], head[3], head[4]);
+        for algorithm in ALGORITHMS.map(|algorithm| format!("{algorithm:?}")) {
+            let all = |of: fn(&Round) -> f64| -> Vec<f64> {
+                let rounds = self.validations.iter().filter(|round| round.algorithm == algorithm);
+                rounds.map(of).collect()
+            };
+            let (first, remembered) = (all(|round| round.first_us), all(|round| round.remembered_us));
+            // A call with a new token is one with a known token, and a validation.
+            let share = |us: &[f64], whole: fn(f64, f64) -> f64| {
+                Summary::of(us.iter().zip(&known).map(|(us, call)| 100.0 * us / whole(*us, *call)))
+            };
+            let whole = share(&first, |us, call| us + call).ok_or(NOTHING)?;
+            let again = share(&remembered, |_, call| call).ok_or(NOTHING)?;
+            let (first, remembered) = (summary(&first)?, summary(&remembered)?);
+            println!("{algorithm:<16} {first:>24} {remembered:>24} {whole:>24} {again:>24}");
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 async fn round(algorithm: Algorithm, tokens: u32) -> Result<Round> {

@@ -1,8 +1,8 @@
 //! What to load, and how.
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use confhub_benches::hub::Program;
 use confhub_benches::input::{self, Setting};
+use confhub_benches::place::{HubArgs, Place};
 use confhub_benches::{Result, process};
 use confhub_proto::frame::split;
 use confhub_proto::{Content, Entry, State, Update};
@@ -126,50 +126,6 @@ pub(crate) struct RoundtripArgs {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-#[derive(ClapArgs)]
-pub(crate) struct HubArgs {
-    /// A `confhub` binary to measure. Default: the hub that this program was
-    /// built with, in a process of its own.
-    #[arg(long, value_name = "PATH")]
-    hub: Option<PathBuf>,
-    /// Run the built-in hub on one thread, to see what work stealing costs.
-    #[arg(long, conflicts_with = "hub")]
-    current_thread: bool,
-    /// Let the system choose cores.
-    #[arg(long)]
-    no_pin: bool,
-}
-
-/// Where programs run.
-#[derive(Clone)]
-pub(crate) struct Place {
-    pub(crate) program: Program,
-    cores: Option<(usize, usize)>,
-}
-
-impl HubArgs {
-    pub(crate) fn place(&self) -> Result<Place> {
-        let program =
-            self.hub.clone().map_or(Program::Itself { current_thread: self.current_thread }, Program::Binary);
-        let cores = if self.no_pin { None } else { process::two_cores()? };
-        let place = Place { program, cores };
-        place.as_client()?;
-        Ok(place)
-    }
-}
-
-impl Place {
-    /// A process that is started now stays on the server's core.
-    pub(crate) fn as_server(&self) -> Result<()> {
-        self.cores.map_or(Ok(()), |(server, _)| process::stay_on(server))
-    }
-
-    /// Back to the core of the subscribers.
-    pub(crate) fn as_client(&self) -> Result<()> {
-        self.cores.map_or(Ok(()), |(_, client)| process::stay_on(client))
-    }
 }
 
 /// A load that can be made.

@@ -9,7 +9,6 @@ mod connection;
 mod floor;
 mod floor_server;
 mod ledger;
-mod messages;
 mod publish;
 mod report;
 mod round;

@@ -1,10 +1,11 @@
 //! One round of the hub: start, fill, connect, subscribe, write, check.
 
 use crate::args::Plan;
-use crate::connection::{Connection, follow};
+use crate::connection::follow;
 use crate::ledger::{Reader, Tenant, Totals};
 use crate::publish::{self, Written};
 use crate::report::Round;
+use confhub_benches::connection::Connection;
 use confhub_benches::hub::{Caller, Hub};
 use confhub_benches::{Error, Result, process};
 use confhub_proto::{Digest, wire};

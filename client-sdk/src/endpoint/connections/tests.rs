@@ -139,3 +139,33 @@ async fn a_connection_is_cut_only_if_nothing_arrives_on_it_and_then_replaced() {
     assert_eq!((all.count(), dials.load(Ordering::SeqCst)), ((1, 1), 2));
     drop(place);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_whose_streams_have_reached_their_age_gets_no_more_of_them() {
+    let (all, dials) = connections(sharing(2, 4), Silent::default());
+    let hub = address(1);
+    let (one, two) = (all.connect(&hub).await.unwrap(), all.connect(&hub).await.unwrap());
+    assert_eq!(dials.load(Ordering::SeqCst), 1);
+    one.retire();
+    let moved = all.connect(&hub).await.unwrap();
+    assert_eq!((dials.load(Ordering::SeqCst), all.count()), (2, (2, 3)));
+    // The others follow it there, though this one has fewer streams.
+    two.retire();
+    let followed = all.connect(&hub).await.unwrap();
+    assert_eq!(dials.load(Ordering::SeqCst), 2);
+    // With no room for another connection, an old one is better than none.
+    moved.retire();
+    let _last = all.connect(&hub).await.unwrap();
+    assert_eq!((dials.load(Ordering::SeqCst), all.count()), (2, (2, 5)));
+    drop((one, two, moved, followed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_without_streams_that_is_dead_is_found_out() {
+    let (all, _) = connections(sharing(2, 4), Silent::default());
+    drop(all.connect(&address(1)).await.unwrap());
+    assert_eq!(all.count(), (1, 0));
+    // The far end answers no ping.
+    tokio::time::sleep(limits::PING_INTERVAL + limits::PING_TIMEOUT + Duration::from_secs(1)).await;
+    assert_eq!(all.count(), (0, 0), "nobody is given a place on it");
+}

@@ -132,6 +132,11 @@ impl Call {
         self.frames.send(Err(status)).await.expect("the stream is open");
     }
 
+    /// Whether the client has left.
+    pub(super) fn is_left(&self) -> bool {
+        self.frames.is_closed()
+    }
+
     /// Waits for the client to leave.
     pub(super) async fn left(&self) {
         tokio::time::timeout(Duration::from_secs(600), self.frames.closed())
@@ -142,6 +147,13 @@ impl Call {
 
 pub(super) fn address(host: u8) -> SocketAddr {
     ([10, 0, 0, host], 7600).into()
+}
+
+/// What a hub says to a caller that it does not let in.
+pub(super) fn refusal(reason: &'static str) -> Status {
+    let mut status = Status::permission_denied(format!("not served: {reason}"));
+    status.metadata_mut().insert(wire::REASON_METADATA, reason.parse().unwrap());
+    status
 }
 
 /// A token that names a tenant, as far as a look at it goes.

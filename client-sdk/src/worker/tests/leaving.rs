@@ -35,10 +35,10 @@ async fn a_proxy_that_is_set_up_wrongly_closes_no_client_in_use() {
         call.heartbeat(one(1).digest()).await;
         client.ready().await.unwrap();
         // What a hub says after its Welcome is the hub's own word.
-        call.end(tonic::Status::permission_denied("suspended")).await;
+        call.end(tonic::Status::permission_denied("not a reader")).await;
         let mut status = client.watch_status();
         let closed = status.wait_for(Status::is_closed).await.unwrap();
-        assert_eq!(closed, Status::Closed { reason: Closed::Denied("suspended".into()) });
+        assert_eq!(closed, Status::Closed { reason: Closed::Denied("not a reader".into()) });
     }
 }
 

@@ -4,7 +4,9 @@
 mod fake_hub;
 mod following;
 mod leaving;
+mod moving;
 mod panics;
+mod refusals;
 mod starting;
 mod tokens;
 
@@ -13,7 +15,7 @@ use crate::{Closed, Content, Status, limits};
 use confhub_proto::wire::goodbye::Reason;
 use confhub_proto::wire::{self, frame::Kind};
 use confhub_proto::{Commit, Digest, State, Update};
-use fake_hub::{FakeHub, HEARTBEAT, Renewing, address, state};
+use fake_hub::{FakeHub, HEARTBEAT, Renewing, address, refusal, state};
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
@@ -131,6 +133,7 @@ async fn a_withdrawn_right_closes_for_good() {
     let mut watch = client.watch("tenant_config_a");
     let mut changes = client.changes();
     call.goodbye(Reason::Revoked, Duration::ZERO).await;
+    call.end(refusal("revoked")).await;
     assert_eq!(watch.changed().await, Err(Closed::Revoked));
     assert_eq!(changes.next().await, None);
     assert_eq!(client.ready().await, Err(Closed::Revoked));

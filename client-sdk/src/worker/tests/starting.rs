@@ -1,8 +1,9 @@
 //! How clients begin, with and without a hub.
 
 use super::*;
-use crate::{Client, ConfigError, Error, TokenError, TokenRequest, TokenSource};
+use crate::{Client, ConfigError, Error, FailureKind, TokenError, TokenRequest, TokenSource};
 use fake_hub::token;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[tokio::test(start_paused = true)]
@@ -123,6 +124,56 @@ async fn a_token_that_comes_late_still_opens_the_disk() {
     let slow = Slow(Duration::from_millis(500), AtomicUsize::new(5));
     let client = hub.builder().disk(folder.path().join("state")).token_source(slow).connect();
     assert_eq!(client.await.unwrap().get_as("tenant_config_a"), Ok(Some(3)));
+}
+
+/// Hands out another token of the same tenant each time.
+#[derive(Clone, Default)]
+struct Numbered(Arc<AtomicUsize>);
+
+impl TokenSource for Numbered {
+    async fn token(&self, _: TokenRequest) -> Result<String, TokenError> {
+        let number = self.0.fetch_add(1, Ordering::SeqCst);
+        Ok(format!("{}{number}", token("acme")))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_opened_the_disk_is_not_offered_after_an_outage() {
+    let folder = saved().await;
+    let mut hub = FakeHub::new();
+    hub.listen(&[]);
+    let source = Numbered::default();
+    let builder = hub.builder().disk(folder.path().join("state")).token_source(source.clone());
+    let _client = builder.connect().await.unwrap();
+    tokio::time::sleep(Duration::from_secs(7_200)).await;
+    assert_eq!(source.0.load(Ordering::SeqCst), 1, "none is asked for while nobody answers");
+    hub.listen(&[1]);
+    let call = hub.call().await;
+    assert_eq!(call.token, format!("Bearer {}1", token("acme")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_does_not_succeed_says_what_kind_of_failure_it_was() {
+    let timeout_of = |builder: crate::Builder| async {
+        match builder.connect_timeout(Duration::from_secs(2)).connect().await.unwrap_err() {
+            Error::Timeout { kind, last, .. } => (kind, last),
+            other => panic!("{other}"),
+        }
+    };
+    let mut hub = FakeHub::new();
+    hub.resolve_to(&[1]);
+    let (kind, last) = timeout_of(hub.builder().token_source(Slow(Duration::ZERO, 1_000_000.into()))).await;
+    assert_eq!(kind, Some(FailureKind::Token), "{last}");
+    let starting = tokio::spawn(timeout_of(hub.builder()));
+    let call = hub.call().await;
+    tokio::time::sleep(Duration::from_millis(1_900)).await;
+    call.end(tonic::Status::resource_exhausted("full")).await;
+    let (kind, last) = starting.await.unwrap();
+    assert_eq!(kind, Some(FailureKind::Limited), "{last}");
+    hub.listen(&[]);
+    let (kind, last) = timeout_of(hub.builder()).await;
+    assert_eq!(kind, Some(FailureKind::Unreachable), "{last}");
+    assert!(last.contains("refused"), "{last}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -73,9 +73,16 @@ async fn a_planned_goodbye_is_no_failure_unless_no_hub_follows() {
     tokio::time::sleep(Duration::from_secs(10)).await;
     hub.listen(&[]);
     call.goodbye(Reason::MaxAge, Duration::ZERO).await;
-    call.left().await;
-    assert!(client.status().is_ready(), "{}", client.status());
+    while client.stats().failed_moves == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
     let mut status = client.watch_status();
+    let attempts = client.stats().attempts;
+    call.end(tonic::Status::unavailable("the stream has reached its maximum age")).await;
+    while client.stats().attempts == attempts {
+        assert!(client.status().is_ready(), "{}", client.status());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
     let stale = status.wait_for(Status::is_stale).await.unwrap();
     assert!(stale.to_string().contains("refused"), "{stale}");
 }
@@ -85,8 +92,90 @@ async fn a_goodbye_after_a_moment_is_told_since_the_next_attempt_may_take_a_whil
     let mut hub = FakeHub::new();
     let (client, call) = hub.connected(hub.builder(), &one(1)).await;
     let mut status = client.watch_status();
+    hub.listen(&[]);
     call.goodbye(Reason::MaxAge, Duration::ZERO).await;
+    call.end(tonic::Status::unavailable("the stream has reached its maximum age")).await;
     let stale = status.wait_for(Status::is_stale).await.unwrap();
     assert!(stale.to_string().contains("maximum age"), "{stale}");
-    drop(call);
+}
+
+/// Takes calls for so long, each ended by `end`; returns how many there were.
+async fn calls_within(hub: &mut FakeHub, time: Duration, mut end: impl AsyncFnMut(fake_hub::Call)) -> usize {
+    let until = Instant::now() + time;
+    let mut calls = 0;
+    while let Ok(call) = tokio::time::timeout_at(until, hub.call()).await {
+        end(call).await;
+        calls += 1;
+    }
+    calls
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hub_that_refuses_every_token_is_asked_less_and_less_and_so_is_the_source() {
+    let mut hub = FakeHub::new();
+    let source = Renewing::default();
+    let (client, call) = hub.connected(hub.builder().token_source(source.clone()), &one(1)).await;
+    call.end(tonic::Status::unauthenticated("expired")).await;
+    let refuse = async |call: fake_hub::Call| call.end(tonic::Status::unauthenticated("no")).await;
+    let calls = calls_within(&mut hub, Duration::from_secs(60), refuse).await;
+    assert!((5..=20).contains(&calls), "{calls} calls in the first minute");
+    assert!(source.renewed.load(Ordering::SeqCst) <= limits::RENEWALS);
+    let calls = calls_within(&mut hub, Duration::from_secs(600), refuse).await;
+    assert!((15..=80).contains(&calls), "{calls} calls in ten minutes, of 15 seconds on average");
+    assert!(client.status().is_stale(), "{}", client.status());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_lived_and_expired_starts_the_pauses_over_only_once() {
+    let mut hub = FakeHub::new();
+    let source = Renewing::default();
+    let (client, call) = hub.connected(hub.builder().token_source(source.clone()), &one(1)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let expired_at = Instant::now();
+    call.end(tonic::Status::unauthenticated("expired")).await;
+    // Each of them lives, and then its token is refused.
+    let expire = async |call: fake_hub::Call| {
+        call.welcome("acme").await;
+        call.heartbeat(one(1).digest()).await;
+        client.ready().await.unwrap();
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        call.end(tonic::Status::unauthenticated("expired")).await;
+    };
+    let first = hub.call().await;
+    assert!(expired_at.elapsed() <= limits::SPREAD, "the first is followed at once");
+    expire(first).await;
+    let calls = calls_within(&mut hub, Duration::from_secs(600), expire).await;
+    assert!((20..=80).contains(&calls), "{calls} calls in ten minutes");
+    // One that lived long is followed at once again, whatever was before.
+    let call = hub.call().await;
+    call.welcome("acme").await;
+    for _ in 0..10 {
+        call.heartbeat(one(1).digest()).await;
+        tokio::time::sleep(HEARTBEAT).await;
+    }
+    let expired_at = Instant::now();
+    call.end(tonic::Status::unauthenticated("expired")).await;
+    hub.call().await;
+    assert!(expired_at.elapsed() <= limits::SPREAD, "{:?}", expired_at.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hub_whose_clock_is_wrong_does_not_make_the_client_hammer_its_source() {
+    let mut hub = FakeHub::new();
+    let source = Renewing::default();
+    let (client, call) = hub.connected(hub.builder().token_source(source.clone()), &one(1)).await;
+    call.goodbye(Reason::TokenExpiring, Duration::ZERO).await;
+    let minutes = 5;
+    // Whatever the token, the hub says that it is about to expire.
+    let (mut kept, until) = (vec![call], Instant::now() + Duration::from_secs(60 * minutes));
+    while let Ok(call) = tokio::time::timeout_at(until, hub.call()).await {
+        call.welcome("acme").await;
+        call.heartbeat(one(1).digest()).await;
+        call.goodbye(Reason::TokenExpiring, Duration::ZERO).await;
+        kept.push(call);
+        assert!(kept.len() < limits::RENEWALS * 10, "over and over, within {:?}", until - Instant::now());
+    }
+    let renewed = source.renewed.load(Ordering::SeqCst);
+    assert!((2..=limits::RENEWALS * 6).contains(&renewed), "{renewed}");
+    assert!(client.stats().moves >= 2 && !client.status().is_closed());
 }

@@ -6,14 +6,14 @@ use bytes::{Buf as _, Bytes, BytesMut};
 const PREFIX: usize = 5;
 
 /// Bytes that have come and were not taken yet.
-#[derive(Default)]
-pub(crate) struct Messages {
+#[derive(Debug, Default)]
+pub struct Messages {
     held: Bytes,
 }
 
 impl Messages {
     /// Adds what has come. A message that came alone is not copied.
-    pub(crate) fn push(&mut self, bytes: Bytes) {
+    pub fn push(&mut self, bytes: Bytes) {
         if self.held.is_empty() {
             self.held = bytes;
             return;
