@@ -1,7 +1,7 @@
 //! Who did what is on record: writes, reveals, revocations and refused calls, and
 //! never a value or a token.
 
-use crate::support::{Caller, Hub, HubProcess, Operator, secret, soon};
+use crate::support::{Caller, Hub, HubProcess, Operator, secret, seed, soon};
 use confhub::auth::Role;
 use confhub::config::AuditTo;
 use confhub_proto::wire;
@@ -110,6 +110,40 @@ async fn a_call_has_a_name_that_its_caller_and_the_log_share() {
     let told = ran.err.split("(request ").nth(1).and_then(|rest| rest.split(')').next()).unwrap().to_owned();
     let refused = record(&path, "call", "refused").await;
     assert_eq!(refused["request_id"], told);
+}
+
+#[tokio::test]
+async fn every_version_is_on_record_though_its_writer_has_left() {
+    const WRITES: usize = 60;
+    let (hub, path) = recorded().await;
+    let acme = hub.caller("acme").await;
+    let mut random = fastrand::Rng::with_seed(seed());
+    for index in 0..WRITES {
+        // It is given up at any moment: before it is sent, while it is made, after.
+        let patience = Duration::from_micros(random.u64(0..20_000));
+        let value = index.to_string();
+        let _ = tokio::time::timeout(patience, acme.put("tenant_config_a", &value)).await;
+    }
+    acme.put("tenant_config_a", "the last").await.unwrap();
+    let recorded = |records: Vec<Value>| {
+        let done = records.into_iter().filter(|one| one["outcome"] == "done");
+        let mut versions: Vec<_> = done.map(|one| one["changes"][0]["version"].as_u64().unwrap()).collect();
+        versions.sort_unstable();
+        versions
+    };
+    // Those that were given up may still be under way.
+    let settled = async {
+        loop {
+            let kept = acme.history("", "tenant_config_a", 0).await.unwrap();
+            let mut kept: Vec<_> = kept.iter().map(|one| one.entry.as_ref().unwrap().version).collect();
+            kept.reverse();
+            if recorded(records(&path)) == kept {
+                return kept.len();
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    assert!(soon("each version to be on record", settled).await > 1);
 }
 
 #[tokio::test]

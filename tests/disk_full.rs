@@ -4,7 +4,9 @@
 //! in the same place, with EFBIG where a full disk says ENOSPC.
 
 use crate::support::{Caller, HubProcess, command, http_get, put};
+use confhub::auth::{DevClaims, DevIssuer, Role};
 use std::process::Command;
+use std::time::{Duration, SystemTime};
 use tonic::{Code, Status};
 
 /// The limit, in blocks of `ulimit`: half a KiB or one, as the shell has it.
@@ -70,6 +72,35 @@ async fn a_hub_that_died_on_a_full_disk_has_all_that_it_acknowledged() {
         assert!(entry.version() == 1 && entry.value() == big(index).as_bytes(), "{entry:?}");
     }
     assert_eq!(caller.put("tenant_config_0", "small").await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn what_the_disk_says_is_told_to_operators_and_to_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let hub = HubProcess::start_by(limited(), folder.path(), &[]).await;
+    let (_, whole) = fill(&hub.caller("acme").await).await;
+    let said = whole.message().split_once("unavailable: ").unwrap().1;
+    assert!(said.contains("os error"), "{whole:?}");
+
+    let roles = [Role::Reader, Role::Writer];
+    let claims = DevClaims {
+        tenant: "acme".parse().unwrap(),
+        service: None,
+        roles: roles.to_vec(),
+        subject: "writer".to_owned(),
+        ttl: Duration::from_secs(3_600),
+    };
+    let token = DevIssuer::open(folder.path()).unwrap().mint(&claims, SystemTime::now()).unwrap();
+    let writer = Caller::connect(&hub.endpoint(), &token).await;
+    let error = writer.put("tenant_config_big", &big(0)).await.unwrap_err();
+    assert_eq!(error.code(), Code::Unavailable, "{error:?}");
+    assert!(error.message().starts_with("the embedded backend is unavailable: it failed"), "{error:?}");
+    assert!(!error.message().contains("os error"), "{error:?}");
+    let name = error.metadata().get("x-request-id").unwrap().to_str().unwrap();
+    assert!(error.message().contains(name), "{error:?}");
+    let log = hub.log();
+    let logged = log.lines().find(|line| line.contains(name)).unwrap_or_else(|| panic!("{name}: {log}"));
+    assert!(logged.contains("os error"), "{logged}");
 }
 
 /// The program on a disk that is soon full. The limit can be lifted later.

@@ -1,9 +1,10 @@
 //! One call, as far as the audit log tells of it.
 
+use super::record::Outcome;
 use crate::auth::{Identity, Role};
 use crate::source::Address;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A call from its first header to its end. It stands in the extensions of the
@@ -11,11 +12,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 #[derive(Clone)]
 pub struct Call(Arc<Facts>);
 
+const NOT_DONE: u8 = 1;
+const DONE: u8 = 2;
+
 struct Facts {
     id: String,
     path: String,
     peer: Option<SocketAddr>,
-    told: AtomicBool,
+    /// What was told of its end: nothing (0), [`NOT_DONE`] or [`DONE`].
+    told: AtomicU8,
     known: Mutex<Known>,
 }
 
@@ -57,7 +62,7 @@ impl Call {
     /// A call that has just come in.
     #[must_use]
     pub fn new(id: String, path: &str, peer: Option<SocketAddr>) -> Self {
-        let (told, known) = (AtomicBool::new(false), Mutex::default());
+        let (told, known) = (AtomicU8::new(0), Mutex::default());
         Self(Arc::new(Facts { id, path: path.to_owned(), peer, told, known }))
     }
 
@@ -105,12 +110,6 @@ impl Call {
         }
     }
 
-    /// Whether somebody has said why it is refused.
-    #[must_use]
-    pub fn is_refused(&self) -> bool {
-        self.known().reason.is_some()
-    }
-
     /// Whether its caller has shown who it is.
     #[must_use]
     pub fn is_identified(&self) -> bool {
@@ -123,9 +122,10 @@ impl Call {
         self.known().caller.as_ref().is_some_and(|caller| caller.roles.has(Role::Operator))
     }
 
-    /// Whether this is the first time that its end is told.
-    pub(super) fn first_told(&self) -> bool {
-        !self.0.told.swap(true, Ordering::Relaxed)
+    /// Whether this end of it is news: nothing was told yet, or not that it was done.
+    pub(super) fn is_news(&self, outcome: Outcome) -> bool {
+        let told = if outcome == Outcome::Done { DONE } else { NOT_DONE };
+        self.0.told.fetch_max(told, Ordering::Relaxed) < told
     }
 
     pub(super) fn known(&self) -> MutexGuard<'_, Known> {

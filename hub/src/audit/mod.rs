@@ -96,14 +96,15 @@ impl Audit {
         Ok((Self(Some(Arc::new(Inner { queue, flood, clock, metrics }))), Some(writer)))
     }
 
-    /// Records the end of a call, once: what is told of it later is passed over.
+    /// Records the end of a call, once; but that it was done is told also after it has
+    /// seemed to fail, since a write that took too long may be made all the same.
     /// `word` says why it was not done, if nobody has said it better.
     ///
     /// One that was done waits for room in the queue, though not for the disk; others
     /// are left out if there is none, or if there have been too many of late.
     pub async fn tell(&self, call: &Call, outcome: Outcome, word: &'static str) {
         let Some(inner) = &self.0 else { return };
-        if !call.first_told() {
+        if !call.is_news(outcome) {
             return;
         }
         let records = record::of(call, (inner.clock)(), outcome, word);
@@ -144,7 +145,7 @@ impl Audit {
                 _ => return Err(Unwritten),
             }
         }
-        call.first_told();
+        call.is_news(Outcome::Done);
         Ok(())
     }
 
@@ -168,3 +169,6 @@ impl Inner {
         self.metrics.audit_dropped.inc();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! What backends can answer instead.
 
 use crate::source::Address;
+use std::fmt;
 
 /// Why a store does not do its part, as far as a machine can tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -17,6 +18,19 @@ pub enum Cause {
     Unreachable,
     /// It failed.
     Failed,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Throttled => "it is asked too often",
+            Self::Denied => "it does not admit the hub",
+            Self::Missing => "it is not set up",
+            Self::Timeout => "it did not answer in time",
+            Self::Unreachable => "it cannot be reached",
+            Self::Failed => "it failed",
+        })
+    }
 }
 
 /// A store that does not do its part.
@@ -157,6 +171,16 @@ pub enum Full {
 }
 
 impl BackendError {
+    /// What those may know who do not run the hub: which store, and the kind of
+    /// trouble. What the store says names accounts, roles and files.
+    #[must_use]
+    pub fn in_short(&self) -> String {
+        match self {
+            Self::Unavailable { kind, cause, .. } => format!("the {kind} backend is unavailable: {cause}"),
+            Self::Damaged { kind, .. } => format!("the {kind} backend holds damaged data"),
+        }
+    }
+
     /// Why it failed.
     #[must_use]
     pub fn cause(&self) -> Cause {

@@ -175,7 +175,10 @@ fn said(status: &tonic::Status) -> String {
     // What the hub's operators find it by, in the audit log and the logs.
     let request = status.metadata().get("x-request-id").and_then(|id| id.to_str().ok());
     match request {
-        Some(id) if is_operators_matter(status.code()) => format!("{said} (request {id})"),
+        // The hub has said it itself where it has kept something back.
+        Some(id) if is_operators_matter(status.code()) && !said.contains(id) => {
+            format!("{said} (request {id})")
+        }
         _ => said,
     }
 }

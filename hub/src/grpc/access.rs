@@ -5,6 +5,7 @@
 
 use super::Edge;
 use super::admin::{Caller, caller};
+use super::recorded;
 use super::request::fitting;
 use super::status::invalid;
 use crate::admission::{AdmissionError, Book, Revocation, Scope, TenantRecord, TenantState, Which};
@@ -213,15 +214,17 @@ impl Edge {
         write: impl Future<Output = Result<T, AdmissionError>> + Send + 'static,
     ) -> Result<T, Status> {
         let held = (caller.place.clone(), Arc::clone(&self.writes).read_owned().await);
+        let (audit, call) = (self.audit.clone(), caller.call.clone());
         let written = tokio::spawn(async move {
-            let written = write.await;
+            let written = write.await.map_err(Status::from);
+            match &written {
+                Ok(_) => audit.tell(&call, Outcome::Done, "").await,
+                Err(status) => recorded::tell(&audit, &call, status.code()).await,
+            }
             drop(held);
             written
         });
-        let written = written.await.map_err(|_| Status::internal("the write has ended without an answer"))?;
-        let written = written?;
-        self.audit.tell(&caller.call, Outcome::Done, "").await;
-        Ok(written)
+        written.await.map_err(|_| Status::internal("the write has ended without an answer"))?
     }
 }
 

@@ -1,8 +1,9 @@
 //! Writes and their history.
 
 use super::call::Place;
+use super::recorded;
 use super::request::{fitting, identity};
-use super::status::invalid;
+use super::status::{invalid, told};
 use super::{Edge, VERSION};
 use crate::audit::{self, Act, Call};
 use crate::auth::{Identity, Role};
@@ -10,7 +11,7 @@ use crate::backend::{Action, Backend, Change, Urgency, WriteError};
 use crate::limits::HISTORY_VERSIONS;
 use crate::metrics::{Outcome, OutcomeLabel};
 use crate::source::{Hint, Sink as _};
-use crate::tenant::TenantStatus;
+use crate::tenant::{FollowError, TenantStatus};
 use confhub_proto::{Content, Entry, limits, wire};
 use futures_util::future::join_all;
 use std::collections::HashSet;
@@ -125,13 +126,15 @@ impl AdminService for Edge {
         let (status, error) = match self.tenants.load(&identity.tenant).await {
             Ok(status) => (status, String::new()),
             // What is asked when something is wrong must not fail with it.
+            Err(FollowError::Backend(error)) => (TenantStatus::default(), told(&error, &identity.call)),
             Err(error) => (TenantStatus::default(), error.to_string()),
         };
+        let call = &identity.call;
         let backends = self.router.table().map(|(prefix, backend)| async move {
             wire::BackendStatus {
                 prefix: prefix.to_string(),
                 backend: backend.kind().to_owned(),
-                error: backend.check().await.err().map_or_else(String::new, |error| error.to_string()),
+                error: backend.check().await.err().map_or_else(String::new, |error| told(&error, call)),
                 apply_changes: u32::try_from(backend.nature().apply_changes).unwrap_or(u32::MAX),
             }
         });
@@ -153,7 +156,7 @@ impl AdminService for Edge {
                 bytes: self.limits.tenant_bytes as u64,
             }),
             error,
-            change_source: Some(self.source_status()),
+            change_source: Some(self.source_status(call)),
         }))
     }
 
@@ -183,10 +186,13 @@ impl AdminService for Edge {
 }
 
 impl Edge {
-    fn source_status(&self) -> wire::SourceStatus {
+    fn source_status(&self, call: &Call) -> wire::SourceStatus {
         let Some((kind, health)) = &self.source else { return wire::SourceStatus::default() };
         let failure = health.status().failure;
-        let error = failure.map_or_else(String::new, |failure| failure.to_string());
+        let error = failure.map_or_else(String::new, |failure| match call.is_operators() {
+            true => failure.to_string(),
+            false => failure.cause.to_string(),
+        });
         wire::SourceStatus { kind: (*kind).to_owned(), error }
     }
 
@@ -196,10 +202,12 @@ impl Edge {
     }
 
     /// Makes changes. Once begun they are carried to their end, though the caller
-    /// may leave, so that the hint of what was written is never lost with it.
+    /// may leave, so that the hint and the record of what was written are never lost
+    /// with it.
     async fn write(&self, identity: &Caller, changes: Vec<Change>) -> Result<Vec<u64>, Status> {
         identity.call.about(changes.iter().map(act).collect());
         let backend = Arc::clone(self.one_backend(&changes)?);
+        let (audit, call) = (self.audit.clone(), identity.call.clone());
         let tenants = self.tenants.clone();
         if !backend.nature().announces {
             // A store of its own looks at them when it writes.
@@ -222,6 +230,13 @@ impl Edge {
                 // here, reads what it wrote.
                 drop(tenants.hint(hint));
             }
+            match &written {
+                Ok(versions) => {
+                    call.wrote(versions);
+                    audit.tell(&call, audit::Outcome::Done, "").await;
+                }
+                Err(error) => recorded::tell(&audit, &call, Status::from(error.clone()).code()).await,
+            }
             drop(held);
             written
         });
@@ -232,10 +247,7 @@ impl Edge {
             Err(_) => Outcome::Refused,
         };
         self.count_write(outcome);
-        let versions = written?;
-        identity.call.wrote(&versions);
-        self.audit.tell(&identity.call, audit::Outcome::Done, "").await;
-        Ok(versions)
+        Ok(written?)
     }
 
     fn count_write(&self, outcome: Outcome) {

@@ -2,6 +2,7 @@
 
 use super::Edge;
 use super::governor::{Kind, Share};
+use super::revealed::Padded;
 use super::stall::{Breaker, Cut, Reader};
 use super::status::busy;
 use crate::audit::Call;
@@ -39,6 +40,9 @@ impl Drop for Held {
     }
 }
 
+/// Path of the `Reveal` method.
+const REVEAL_PATH: &str = "/confhub.v1.ConfigService/Reveal";
+
 /// Path of the `List` method.
 const LIST_PATH: &str = "/confhub.v1.AdminService/List";
 
@@ -63,6 +67,7 @@ pub(super) async fn around(State(edge): State<Arc<Edge>>, mut request: Request, 
     request.extensions_mut().insert(Arc::clone(&cut));
     let path = request.uri().path();
     let stream = path == wire::SUBSCRIBE_PATH;
+    let reveals = path == REVEAL_PATH;
     let lasting = stream || matches!(path, wire::GET_SNAPSHOT_PATH | LIST_PATH);
     let identity = request.extensions().get::<Identity>().cloned();
     let expires = match &identity {
@@ -81,6 +86,7 @@ pub(super) async fn around(State(edge): State<Arc<Edge>>, mut request: Request, 
     // A single answer is given to whom it was for: one may revoke its own token.
     let identity = identity.filter(|_| lasting);
     let reader = Reader { identity, expires, cut, breaker, stream };
+    let response = response.map(|body| if reveals { Body::new(Padded::new(body)) } else { body });
     response.map(|body| Body::new(edge.watch.over(body, reader, &edge.admission, Some(place))))
 }
 

@@ -16,6 +16,7 @@ mod peer;
 mod reads;
 mod recorded;
 mod request;
+mod revealed;
 pub(crate) mod single;
 mod stall;
 mod status;

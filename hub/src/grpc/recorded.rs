@@ -1,18 +1,20 @@
-//! The outermost layer: names each call, and tells the audit log of its end if it
-//! was refused or has failed.
+//! The outermost layer: names each call, tells the audit log of its end if it was
+//! refused or has failed, and makes errors fit for whom they are told.
 //!
 //! What was done is told where it is done, since only there it is known of what it
 //! consisted, and since a secret must not leave before.
 
 use super::stall::Breaker;
+use super::status::fit;
 use crate::audit::{Audit, Call, Outcome};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use tonic::Code;
 use tonic::body::Body;
+use tonic::{Code, Status};
 use tower::{Layer, Service};
+use tracing::Instrument as _;
 
 /// The header that names a call, there and back. A caller's own name is taken if it
 /// is a sane one.
@@ -59,13 +61,17 @@ where
         let call = Call::new(name(request.headers()), request.uri().path(), peer);
         request.extensions_mut().insert(call.clone());
         let audit = self.audit.clone();
-        let answered = self.inner.call(request);
+        let span = tracing::info_span!("call", request_id = call.id());
+        let answered = self.inner.call(request).instrument(span);
         Box::pin(async move {
             let mut response = answered.await?;
+            if let Some(told) = response.extensions().get::<Status>().and_then(|status| fit(status, &call)) {
+                response = told.into_http();
+            }
             // A call that is refused or fails has its status in its headers, and no body.
             let code = response.headers().get("grpc-status").map(|code| Code::from_bytes(code.as_bytes()));
-            if let Some((outcome, word)) = code.and_then(|code| unfit(code, &call)) {
-                audit.tell(&call, outcome, word).await;
+            if let Some(code) = code {
+                tell(&audit, &call, code).await;
             }
             if let Ok(id) = HeaderValue::from_str(call.id()) {
                 response.headers_mut().insert(REQUEST_ID, id);
@@ -83,6 +89,13 @@ fn name(headers: &HeaderMap) -> String {
     };
     let own = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok()).filter(sane);
     own.map_or_else(|| format!("{:016x}", fastrand::u64(..)), str::to_owned)
+}
+
+/// Tells of a call that ended with `code`.
+pub(super) async fn tell(audit: &Audit, call: &Call, code: Code) {
+    if let Some((outcome, word)) = unfit(code, call) {
+        audit.tell(call, outcome, word).await;
+    }
 }
 
 /// How a call is told of that was not done; `None`: it is not. A read that finds

@@ -12,9 +12,12 @@
 //! | `DATA_LOSS` | a backend holds damaged data | no |
 //! | `UNAUTHENTICATED`, `PERMISSION_DENIED` | see `auth` | no |
 
+use crate::audit::Call;
 use crate::backend::{BackendError, RouteError, WriteError};
 use crate::tenant::FollowError;
 use confhub_proto::retry;
+use std::error::Error as _;
+use std::sync::Arc;
 use std::time::Duration;
 use tonic::{Code, Status};
 
@@ -46,7 +49,27 @@ impl From<BackendError> for Status {
             BackendError::Unavailable { .. } => Code::Unavailable,
             BackendError::Damaged { .. } => Code::DataLoss,
         };
-        Self::new(code, error.to_string())
+        let mut status = Self::new(code, error.in_short());
+        // For those who may know, and for the log: see `fit`.
+        status.set_source(Arc::new(error));
+        status
+    }
+}
+
+/// What a caller gets in place of a status that has more to it than everybody may
+/// know: operators the whole, all others the name under which it is logged. `None`:
+/// the status is fit for everybody as it is.
+pub(super) fn fit(status: &Status, call: &Call) -> Option<Status> {
+    let error = status.source()?.downcast_ref::<BackendError>()?;
+    tracing::warn!(request_id = call.id(), path = call.path(), %error, "a store has failed a call");
+    Some(Status::new(status.code(), told(error, call)))
+}
+
+/// An error of a store, as the caller may know it.
+pub(super) fn told(error: &BackendError, call: &Call) -> String {
+    match call.is_operators() {
+        true => error.to_string(),
+        false => format!("{} (request {})", error.in_short(), call.id()),
     }
 }
 
