@@ -130,6 +130,24 @@ async fn only_operators_of_the_hub_rule_over_other_tenants() {
 }
 
 #[tokio::test]
+async fn operators_cannot_cut_themselves_off_for_good() {
+    let hub = Hub::start().await;
+    let operators = operators(&hub).await;
+    let later = Some((SystemTime::now() + HOUR).into());
+    for request in [
+        wire::RevokeRequest::default(),
+        wire::RevokeRequest { issued_before: later, ..Default::default() },
+        wire::RevokeRequest { all_tenants: true, issued_before: later, ..Default::default() },
+    ] {
+        let refused = operators.revoke(request).await.unwrap_err();
+        assert_eq!(refused.code(), Code::FailedPrecondition, "{refused}");
+    }
+    // Of before this moment they can: who signs in anew is let in.
+    let now = Some((SystemTime::now() - Duration::from_secs(5)).into());
+    operators.revoke(wire::RevokeRequest { issued_before: now, ..Default::default() }).await.unwrap();
+}
+
+#[tokio::test]
 async fn the_hubs_own_records_are_nobodys_entries() {
     let hub = Hub::start().await;
     let operators = operators(&hub).await;

@@ -36,7 +36,7 @@ pub(crate) async fn round(hub: &Hub, number: u32, calls: usize) -> Result<CallRo
     let new = prepare(hub, &channel, &format!("new-{number}"), calls).await?;
     let known = repeat_n(known.first().ok_or("no token was made")?, calls);
     // Who comes first changes, so that neither gains from what warms up.
-    let (known, new) = if number % 2 == 0 {
+    let (known, new) = if number.is_multiple_of(2) {
         let known = window(hub, &channel, known).await?;
         (known, window(hub, &channel, new.iter()).await?)
     } else {

@@ -95,9 +95,12 @@ pub(crate) async fn run(args: &NeighbourArgs) -> Result<bool> {
                     total.refused[part] += had.refused[part];
                 }
             }
-            let own = own.borrow();
-            let of = |percentile| [0, 1, 2].map(|kind: usize| own[kind].millis(percentile));
-            windows.push(Window { mode: name, p50_ms: of(50.0), p99_ms: of(99.0) });
+            let window = {
+                let own = own.borrow();
+                let of = |percentile| [0, 1, 2].map(|kind: usize| own[kind].millis(percentile));
+                Window { mode: name, p50_ms: of(50.0), p99_ms: of(99.0) }
+            };
+            windows.push(window);
             sleep(SETTLE).await;
         }
     }

@@ -100,7 +100,8 @@ async fn run(
                 }
                 mode.changed().await?;
                 tasks.shutdown().await;
-                answers.send(*counts.borrow()).await?;
+                let had = *counts.borrow();
+                answers.send(had).await?;
             }
             Mode::Over => return Ok(()),
         }
@@ -130,10 +131,11 @@ fn make(
                     Part::Lists => list(&channel, &caller).await,
                     Part::Opens => open(&channel, &caller).await,
                 };
-                let mut counts = counts.borrow_mut();
-                let count = if done.is_ok() { &mut counts.done } else { &mut counts.refused };
-                count[part as usize] += 1;
-                drop(counts);
+                {
+                    let mut counts = counts.borrow_mut();
+                    let count = if done.is_ok() { &mut counts.done } else { &mut counts.refused };
+                    count[part as usize] += 1;
+                }
                 yield_now().await;
             }
         });
