@@ -246,7 +246,7 @@ impl Idp {
             case("a tab behind", format!("{token}\tx"), NO_TOKEN),
             case("spare bits", format!("{head}.{body}.{spare}"), NO_TOKEN),
             case("standard base64", format!("{head}.{body}.+/{}", &seal[2..]), NO_TOKEN),
-            case("half a signature", format!("{head}.{body}.{}", &seal[..43]), SIGNATURE),
+            case("half a signature", format!("{head}.{body}.{}", &seal[..44]), SIGNATURE),
             case("another's payload", format!("{head}.{unsigned}.{seal}"), SIGNATURE),
             case("a payload that is gzip", self.carries([0x1f, 0x8b, 8, 0, 0, 0]), NO_TOKEN),
             case("a payload that is not UTF-8", self.carries(b"{\"iss\":\"\xff\xfe\"}"), NO_TOKEN),
