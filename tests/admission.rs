@@ -1,12 +1,16 @@
 //! Who is let in: tenants that are served or not, tokens that are revoked, and how
 //! long a stream may live.
 
-use crate::support::{Caller, Event, Hub, Operator, Stream, client, has, until_state, until_status};
+use crate::support::raw::{Raw, framed};
+use crate::support::{
+    Caller, Event, Hub, Operator, Stream, client, has, soon, text, until_state, until_status,
+};
 use confhub::auth::Role;
 use confhub::config::{UnknownTenants, WithoutService};
 use confhub_client::{Closed, Status};
 use confhub_proto::wire::{self, goodbye::Reason, revoke_request::Which};
 use futures_util::future::join_all;
+use prost::Message as _;
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 use tonic::Code;
@@ -202,6 +206,29 @@ async fn a_thousand_streams_of_a_revoked_subject_end_within_a_second_and_no_othe
     assert_eq!(mallory.get("", "tenant_config_a").await.unwrap_err().code(), Code::PermissionDenied);
     bystander.put("tenant_config_a", "1").await.unwrap();
     other.until("the change", |state| state.get("tenant_config_a").is_some()).await;
+}
+
+#[tokio::test]
+async fn a_call_that_was_held_back_is_not_made_once_its_caller_is_revoked() {
+    let hub = Hub::start().await;
+    let operators = operators(&hub).await;
+    let raw = Raw::connect(hub.addresses.grpc, &hub.token("acme")).await;
+    let write =
+        wire::PutRequest { key: "tenant_config_a".into(), content: Some(text("1")), ..Default::default() };
+    // Its headers are let in; its body comes when the right is gone.
+    let (response, mut body) = raw.begin("confhub.v1.AdminService/Put").await;
+    hub.until_metric("confhub_connections", |open| open >= 2.0).await;
+    hub.caller("acme").await.get("", "tenant_config_a").await.unwrap_err();
+    operators.revoke(wire::RevokeRequest { tenant: "acme".into(), ..Default::default() }).await.unwrap();
+    body.send_data(framed(&write.encode_to_vec()).into(), true).unwrap();
+    let answer = soon("the answer", response).await.unwrap();
+    assert_eq!(answer.headers()["grpc-status"], "7", "permission denied");
+    let id = operators.revoke(wire::RevokeRequest { tenant: "acme".into(), ..Default::default() });
+    let request =
+        wire::RestoreRequest { id: id.await.unwrap().id, tenant: "acme".into(), ..Default::default() };
+    operators.access.clone().restore(operators.request(request)).await.unwrap();
+    let found = hub.caller("acme").await.get("", "tenant_config_a").await.unwrap_err();
+    assert_eq!(found.code(), Code::NotFound, "nothing was written");
 }
 
 #[tokio::test]

@@ -64,6 +64,23 @@ fn part(text: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(text)
 }
 
+/// A public RSA key of 2,048 bits with the exponent 65,537 as others pass it around:
+/// SubjectPublicKeyInfo (RFC 5280, 4.1; RFC 8017, A.1.1).
+fn public_der(n: &[u8]) -> Vec<u8> {
+    const BEFORE: [u8; 33] = [
+        0x30, 0x82, 0x01, 0x22, 0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01,
+        0x05, 0x00, 0x03, 0x82, 0x01, 0x0f, 0x00, 0x30, 0x82, 0x01, 0x0a, 0x02, 0x82, 0x01, 0x01, 0x00,
+    ];
+    [&BEFORE, n, &[0x02, 0x03, 0x01, 0x00, 0x01]].concat()
+}
+
+/// The same as text (RFC 7468).
+fn pem(der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    let lines: Vec<_> = text.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line)).collect();
+    format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", lines.join("\n"))
+}
+
 impl Idp {
     fn new() -> Self {
         Self {
@@ -112,14 +129,13 @@ impl Idp {
         }
         let n = self.rsa.jwk["n"].as_str().unwrap();
         let jwk = self.rsa.jwk.to_string();
-        let raw = URL_SAFE_NO_PAD.decode(n).unwrap();
-        let pem =
-            format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(&raw));
+        let der = public_der(&URL_SAFE_NO_PAD.decode(n).unwrap());
+        let pem = pem(&der);
         for (alg, algorithm) in
             [("HS256", Algorithm::HS256), ("HS384", Algorithm::HS384), ("HS512", Algorithm::HS512)]
         {
             for (what, secret) in
-                [("n", n.as_bytes()), ("JWK", jwk.as_bytes()), ("DER", &raw), ("PEM", pem.as_bytes())]
+                [("n", n.as_bytes()), ("JWK", jwk.as_bytes()), ("DER", &der), ("PEM", pem.as_bytes())]
             {
                 let header = json!({ "alg": alg, "kid": "rsa" }).to_string();
                 let key = EncodingKey::from_secret(secret);
@@ -273,8 +289,16 @@ impl Idp {
         let (signed, signature) = token.rsplit_once('.').unwrap();
         let raw = URL_SAFE_NO_PAD.decode(signature).unwrap();
         let (r, s) = raw.split_at(32);
-        let number = |part: &[u8]| [&[2, 33, 0], part].concat();
-        let der = [&[0x30, 70][..], &number(r), &number(s)].concat();
+        // A DER integer: no zeros in front, save one that keeps it from being negative.
+        let length = |bytes: &[u8]| u8::try_from(bytes.len()).unwrap();
+        let number = |part: &[u8]| {
+            let digits: Vec<_> = part.iter().copied().skip_while(|byte| *byte == 0).collect();
+            let sign: &[u8] = if digits[0] >= 0x80 { &[0] } else { &[] };
+            let number = [sign, &digits].concat();
+            [&[2, length(&number)], &number[..]].concat()
+        };
+        let both = [number(r), number(s)].concat();
+        let der = [&[0x30, length(&both)], &both[..]].concat();
         let rsa = self.rsa.sign(&good());
         let (rsa_signed, rsa_signature) = rsa.rsplit_once('.').unwrap();
         let rsa_raw = URL_SAFE_NO_PAD.decode(rsa_signature).unwrap();
@@ -617,10 +641,13 @@ async fn a_token_anywhere_but_in_the_one_header_is_no_token() {
         assert_eq!(status.code(), Code::Unauthenticated, "{name}");
         assert!(status.message().contains("no token"), "{name}: {status}");
     }
-    let path = format!("confhub.v1.ConfigService/Get?access_token={}", &bearer[7..]);
-    let raw = crate::support::raw::Raw::connect(hub.addresses.grpc, "").await;
-    let answer = raw.call(&path, &[]).await;
-    let outcome = answer.outcome().await;
-    assert_eq!(outcome.status, "16", "{outcome:?}");
-    drop(raw);
+    let path = format!("/confhub.v1.ConfigService/Get?access_token={}", &bearer[7..]);
+    let channel = Endpoint::from_shared(hub.endpoint()).unwrap().connect().await.unwrap();
+    let mut grpc = tonic::client::Grpc::new(channel);
+    grpc.ready().await.unwrap();
+    let codec = tonic_prost::ProstCodec::<wire::GetRequest, wire::GetResponse>::default();
+    let request = Request::new(wire::GetRequest::default());
+    let status = grpc.unary(request, path.parse().unwrap(), codec).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unauthenticated);
+    assert!(status.message().contains("no token"), "in the address: {status}");
 }

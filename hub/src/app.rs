@@ -266,7 +266,6 @@ impl App {
         health.ready.store(false, Ordering::SeqCst);
         say_no(reporter).await;
         tenants.drain();
-        admission.drain();
         drain.send_replace(true);
         stop.send_replace(Stage::Draining);
         let drained = async {
@@ -279,6 +278,8 @@ impl App {
             let deadline_ms = u64::try_from(settings.times.drain.as_millis()).unwrap_or(u64::MAX);
             tracing::warn!(deadline_ms, "the deadline has passed: closing what is still open");
         }
+        // Until here a revocation ends what is still open.
+        admission.drain();
         close(sources, &writes, &backends).await;
         // After the last write: that is on record too.
         audit.flush(CLOSE).await;

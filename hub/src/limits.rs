@@ -170,6 +170,14 @@ pub const SUBJECT_BYTES: usize = 256;
 /// stolen in a year, and a few hundred kB of memory on each hub.
 pub const REVOCATIONS_PER_TENANT: usize = 1_000;
 
+/// Most records of who is let in, of all tenants together. What a tenant may have is
+/// set for tenants, and says nothing of these.
+pub const RECORDS: usize = 1_000_000;
+
+/// Most bytes of these records: about 600 tenants that have as many and as large ones
+/// as they may.
+pub const RECORD_BYTES: usize = 1024 * 1024 * 1024;
+
 /// Longest reason that a record of who is let in may have, in bytes.
 pub const REASON_BYTES: usize = 256;
 

@@ -35,6 +35,7 @@ pub struct IssuerServer {
     pub name: String,
     pages: Pages,
     reads: Arc<AtomicUsize>,
+    failures: Arc<AtomicUsize>,
     serving: JoinHandle<()>,
 }
 
@@ -43,12 +44,18 @@ impl IssuerServer {
     pub async fn start(keys: &[&SigningKey]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let name = format!("http://{}/pool", listener.local_addr().unwrap());
-        let (pages, reads) = (Pages::default(), Arc::new(AtomicUsize::new(0)));
-        let serving = tokio::spawn(serve(listener, Arc::clone(&pages), Arc::clone(&reads)));
-        let server = Self { name, pages, reads, serving };
-        server.say(&server.name, &format!("{}/keys", server.name));
-        server.publish(keys);
+        let (pages, reads, failures) = (Pages::default(), Arc::default(), Arc::default());
+        let serving =
+            tokio::spawn(serve(listener, Arc::clone(&pages), Arc::clone(&reads), Arc::clone(&failures)));
+        let server = Self { name, pages, reads, failures, serving };
+        server.recover(keys);
         server
+    }
+
+    /// Says where its keys are, and publishes them.
+    pub fn recover(&self, keys: &[&SigningKey]) {
+        self.say(&self.name, &format!("{}/keys", self.name));
+        self.publish(keys);
     }
 
     /// What the document says from now on.
@@ -73,6 +80,18 @@ impl IssuerServer {
         self.reads.load(Ordering::SeqCst)
     }
 
+    /// Waits until it was asked in vain this many times more.
+    pub async fn until_asked_in_vain(&self, times: usize) {
+        let before = self.failures.load(Ordering::SeqCst);
+        let reached = async {
+            let mut looks = tokio::time::interval(Duration::from_millis(10));
+            while self.failures.load(Ordering::SeqCst) < before + times {
+                looks.tick().await;
+            }
+        };
+        soon("an issuer to be asked in vain", reached).await;
+    }
+
     fn set(&self, path: &str, body: Vec<u8>) {
         self.pages.lock().unwrap().insert(path.to_owned(), body);
     }
@@ -84,7 +103,7 @@ impl Drop for IssuerServer {
     }
 }
 
-async fn serve(listener: TcpListener, pages: Pages, reads: Arc<AtomicUsize>) {
+async fn serve(listener: TcpListener, pages: Pages, reads: Arc<AtomicUsize>, failures: Arc<AtomicUsize>) {
     while let Ok((mut socket, _)) = listener.accept().await {
         let mut request = Vec::new();
         while !request.ends_with(b"\r\n\r\n")
@@ -96,6 +115,9 @@ async fn serve(listener: TcpListener, pages: Pages, reads: Arc<AtomicUsize>) {
             reads.fetch_add(1, Ordering::SeqCst);
         }
         let page = pages.lock().unwrap().get(path).cloned();
+        if page.is_none() {
+            failures.fetch_add(1, Ordering::SeqCst);
+        }
         let status = if page.is_some() { "200 OK" } else { "503 Service Unavailable" };
         let body = page.unwrap_or_default();
         let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n", body.len());

@@ -190,8 +190,10 @@ impl Book {
         author: &str,
         expected: Option<u64>,
     ) -> Result<u64, WriteError> {
-        let change = Change { address: address.clone(), action, expected };
-        let written = self.admission.backend().apply(&hub_tenant(), author, vec![change]).await;
+        let changes = vec![Change { address: address.clone(), action, expected }];
+        // A store that looks at limits itself looks once more.
+        self.admission.tenants().check_fits(&hub_tenant(), &changes)?;
+        let written = self.admission.backend().apply(&hub_tenant(), author, changes).await;
         // Whatever became of it: a store that failed half way may have written.
         drop(self.admission.tenants().hint(Hint { tenant: hub_tenant(), addresses: vec![address.clone()] }));
         Ok(written?.first().copied().unwrap_or_default())

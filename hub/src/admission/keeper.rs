@@ -8,6 +8,7 @@ use crate::backend::{Backend, Router};
 use crate::clock::Clock;
 use crate::config::{LimitSettings, TimeSettings};
 use crate::fanout::End;
+use crate::limits::{RECORD_BYTES, RECORDS};
 use crate::metrics::{DriftCause, Metrics};
 use crate::source::{Applied, Hint, Sink};
 use crate::tenant::{Listener, Tenants, View};
@@ -57,6 +58,7 @@ impl Admission {
     ) -> Self {
         let prefix = Prefix::new(PREFIX).unwrap_or_else(|_| unreachable!("a constant"));
         let router = Router::new(vec![(prefix, Arc::clone(&backend))]);
+        let limits = LimitSettings { tenant_entries: RECORDS, tenant_bytes: RECORD_BYTES, ..limits };
         let times = TimeSettings { reconcile: times.reconcile.min(SWEEP), ..times };
         let cause = |_: &'static str, _| DriftCause::HintLost;
         let tenants = Tenants::new(router, limits, times, clock, metrics, Box::new(cause));

@@ -3,7 +3,7 @@
 use super::record::{Place, Revocation, Scope, TenantRecord, TenantState, Which};
 use crate::auth::Identity;
 use confhub_proto::{Entry, Key, State, TenantId};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -98,7 +98,7 @@ impl Records {
 
     /// The table of `state`.
     pub(super) fn take(&mut self, state: State) -> Table {
-        let mut scopes = Vec::new();
+        let mut scopes = HashSet::new();
         for key in self.seen.changed_keys(&state) {
             let Some(place) = Place::of(&key) else {
                 tracing::warn!(%key, "a record of who is let in has a key that says nothing");
@@ -111,7 +111,7 @@ impl Records {
                 Some(Ok(record)) => drop(records.insert(key, record)),
                 Some(Err(reason)) => malformed(&place, &key, &reason, records),
             }
-            scopes.push(scope);
+            scopes.insert(scope);
         }
         for scope in scopes {
             self.compile(&scope);
@@ -211,12 +211,16 @@ fn read(place: &Place, entry: &Entry) -> Result<Record, String> {
 /// concerns, nobody is let in on a guess; otherwise what was known stays.
 fn malformed(place: &Place, key: &Key, reason: &str, records: &mut BTreeMap<Key, Record>) {
     tracing::error!(%key, reason, "a record of who is let in cannot be read");
-    if let Place::Tenant(_) = place {
-        let record = TenantRecord {
-            state: TenantState::Suspended,
-            reason: "its record cannot be read".to_owned(),
-            author: String::new(),
-        };
-        records.insert(key.clone(), Record::Tenant(record, SystemTime::UNIX_EPOCH));
+    let (reason, author) = ("its record cannot be read".to_owned(), String::new());
+    match place {
+        Place::Tenant(_) => {
+            let record = TenantRecord { state: TenantState::Suspended, reason, author };
+            records.insert(key.clone(), Record::Tenant(record, SystemTime::UNIX_EPOCH));
+        }
+        Place::Revocation(Scope::Tenant(_), id) if !records.contains_key(key) => {
+            let all = Revocation { which: Which::All, issued_before: None, reason, author };
+            records.insert(key.clone(), Record::Revocation(id.clone(), all, SystemTime::UNIX_EPOCH));
+        }
+        Place::Revocation(..) => {}
     }
 }

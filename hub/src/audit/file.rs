@@ -89,15 +89,21 @@ impl LogFile {
 
     /// The file as it stands under its name.
     fn opened(&mut self) -> io::Result<&mut Open> {
-        let present = self.open.take().filter(|open| open.is_at(&self.path));
-        let present = match present {
-            Some(present) => present,
-            None => open(&self.path)?,
+        let present = match self.open.take() {
+            Some(present) if present.is_at(&self.path) => present,
+            other => {
+                // What was written to the one that is let go of counts as written.
+                if let Some(other) = other {
+                    other.file.sync_data()?;
+                }
+                open(&self.path)?
+            }
         };
         Ok(self.open.insert(present))
     }
 
     fn put_aside(&mut self) -> io::Result<()> {
+        self.sync()?;
         let numbered = |number: usize| {
             let mut name = self.path.clone().into_os_string();
             name.push(format!(".{number}"));

@@ -89,14 +89,22 @@ impl Writer {
         if all.is_empty() && !self.failing {
             return;
         }
-        let Some(mut sink) = self.sink.take() else { return self.keep(all.into_iter()) };
+        // Who has given up waiting does not do what it tells of.
+        all.retain(|message| message.written.as_ref().is_none_or(|waiting| !waiting.is_closed()));
+        let Some(mut sink) = self.sink.take() else {
+            self.metrics.audit_failures.inc();
+            return self.keep(all.into_iter());
+        };
         let durably = all.iter().any(|message| message.written.is_some());
         let done = tokio::task::spawn_blocking(move || {
             let done = sink.append(all.iter().map(|message| message.line.as_slice()), durably);
             (sink, all, done)
         });
         // A panic of the system's library: nothing can be written any more.
-        let Ok((sink, mut all, done)) = done.await else { return };
+        let Ok((sink, mut all, done)) = done.await else {
+            self.failed(&io::Error::other("the system's library has panicked"));
+            return;
+        };
         self.sink = Some(sink);
         match done {
             Ok(()) => {

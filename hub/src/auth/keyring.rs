@@ -119,7 +119,11 @@ impl Keyring {
             } else if last_good.elapsed() >= renewal.interval + limits::JWKS_GRACE {
                 self.give_up(&renewal.place);
             }
-            renewal.answer();
+            // A read that nobody asked for may have begun before the key was published:
+            // whoever waits, waits for the one after it.
+            if asked {
+                renewal.answer();
+            }
             let wait = if good { renewal.interval } else { retry };
             due = Instant::now() + wait;
         }

@@ -4,7 +4,7 @@
 //! another is decided in one place, [`Edge::scope`].
 
 use super::Edge;
-use super::admin::{Caller, caller};
+use super::admin::Caller;
 use super::recorded;
 use super::request::fitting;
 use super::status::invalid;
@@ -28,7 +28,7 @@ impl AccessService for Edge {
         &self,
         request: Request<wire::RevokeRequest>,
     ) -> Result<Response<wire::RevokeResponse>, Status> {
-        let (caller, asked) = caller(request)?;
+        let (caller, asked) = self.caller(request)?;
         let scope = self.scope(&caller, &asked.tenant, asked.all_tenants)?;
         let before = asked.issued_before.map(seconds).transpose()?;
         let which = match asked.which {
@@ -62,7 +62,7 @@ impl AccessService for Edge {
         &self,
         request: Request<wire::RestoreRequest>,
     ) -> Result<Response<wire::RestoreResponse>, Status> {
-        let (caller, asked) = caller(request)?;
+        let (caller, asked) = self.caller(request)?;
         let scope = self.scope(&caller, &asked.tenant, asked.all_tenants)?;
         caller.call.about(vec![on(asked.id.chars().take(64).collect(), "restore")]);
         let (book, author) = (self.book(), Arc::clone(&caller.subject));
@@ -74,7 +74,7 @@ impl AccessService for Edge {
         &self,
         request: Request<wire::ListRevocationsRequest>,
     ) -> Result<Response<wire::ListRevocationsResponse>, Status> {
-        let (caller, asked) = caller(request)?;
+        let (caller, asked) = self.caller(request)?;
         let scope = self.scope(&caller, &asked.tenant, asked.all_tenants)?;
         let mut revocations: Vec<_> = if scope == Scope::AllTenants {
             let all = self.book().all_revocations().into_iter();
@@ -93,7 +93,7 @@ impl AccessService for Edge {
         &self,
         request: Request<wire::SetTenantRequest>,
     ) -> Result<Response<wire::SetTenantResponse>, Status> {
-        let (caller, asked) = caller(request)?;
+        let (caller, asked) = self.caller(request)?;
         let tenant = self.ruled(&caller, &asked.tenant)?;
         let state = match asked.state() {
             wire::TenantState::Active => TenantState::Active,
@@ -118,7 +118,7 @@ impl AccessService for Edge {
         &self,
         request: Request<wire::ForgetTenantRequest>,
     ) -> Result<Response<wire::ForgetTenantResponse>, Status> {
-        let (caller, asked) = caller(request)?;
+        let (caller, asked) = self.caller(request)?;
         let tenant = self.ruled(&caller, &asked.tenant)?;
         caller.call.about(vec![on(tenant.to_string(), "forget")]);
         let (book, author) = (self.book(), Arc::clone(&caller.subject));
@@ -130,7 +130,7 @@ impl AccessService for Edge {
         &self,
         request: Request<wire::ListTenantsRequest>,
     ) -> Result<Response<wire::ListTenantsResponse>, Status> {
-        let (caller, asked) = caller(request)?;
+        let (caller, asked) = self.caller(request)?;
         self.rules(&caller)?;
         let mut tenants = self.book().tenants(&asked.after);
         let more = tenants.len() > PAGE;
@@ -154,8 +154,19 @@ impl Edge {
         Book::new(self.admission.clone())
     }
 
+    /// Whoever speaks for one service does not speak for a tenant.
+    fn has_no_service(&self, caller: &Caller) -> Result<(), Status> {
+        match &caller.service {
+            None => Ok(()),
+            Some(service) => Err(Status::permission_denied(format!(
+                "the token is limited to the service `{service}`, and this concerns the whole tenant"
+            ))),
+        }
+    }
+
     /// Whether the caller is of the operators' tenant.
     fn rules(&self, caller: &Caller) -> Result<(), Status> {
+        self.has_no_service(caller)?;
         if self.operators.as_ref() == Some(&caller.tenant) {
             return Ok(());
         }
@@ -198,6 +209,7 @@ impl Edge {
 
     /// What a call is about: the caller's own tenant, unless it names another.
     fn scope(&self, caller: &Caller, tenant: &str, all_tenants: bool) -> Result<Scope, Status> {
+        self.has_no_service(caller)?;
         match (tenant, all_tenants) {
             ("", false) => Ok(Scope::Tenant(caller.tenant.clone())),
             ("", true) => self.rules(caller).map(|()| Scope::AllTenants),
@@ -265,8 +277,8 @@ fn reason(text: String) -> Result<String, Status> {
     Ok(text)
 }
 
-/// A moment in whole seconds, as tokens count: what was issued in the second of the
-/// moment counts as issued before it.
+/// A moment in whole seconds, as tokens count. One within a second is rounded up: what
+/// is issued later in that second cannot be told from what was issued before.
 fn seconds(moment: prost_types::Timestamp) -> Result<u64, Status> {
     let moment = SystemTime::try_from(moment).map_err(|_| invalid("`issued_before` is out of range"))?;
     let since = moment

@@ -6,7 +6,7 @@ use super::request::{fitting, identity};
 use super::status::{invalid, told};
 use super::{Edge, VERSION};
 use crate::audit::{self, Act, Call};
-use crate::auth::{Identity, Role};
+use crate::auth::{Identity, Role, refused_status};
 use crate::backend::{Action, Backend, Change, Urgency, WriteError};
 use crate::limits::HISTORY_VERSIONS;
 use crate::metrics::{Outcome, OutcomeLabel};
@@ -28,7 +28,7 @@ use wire::change::Action as Asked;
 #[tonic::async_trait]
 impl AdminService for Edge {
     async fn put(&self, request: Request<wire::PutRequest>) -> Result<Response<wire::PutResponse>, Status> {
-        let (identity, asked) = caller(request)?;
+        let (identity, asked) = self.caller(request)?;
         let address = self.address(&identity, &asked.service, &asked.key, true)?;
         let action = Action::Put(self.content(asked.content)?);
         let change = Change { address, action, expected: asked.expected_version };
@@ -40,7 +40,7 @@ impl AdminService for Edge {
         &self,
         request: Request<wire::DeleteRequest>,
     ) -> Result<Response<wire::DeleteResponse>, Status> {
-        let (identity, asked) = caller(request)?;
+        let (identity, asked) = self.caller(request)?;
         let address = self.address(&identity, &asked.service, &asked.key, true)?;
         let change = Change { address, action: Action::Delete, expected: asked.expected_version };
         let version = self.write_one(&identity, change).await?;
@@ -51,7 +51,7 @@ impl AdminService for Edge {
         &self,
         request: Request<wire::ApplyRequest>,
     ) -> Result<Response<wire::ApplyResponse>, Status> {
-        let (identity, asked) = caller(request)?;
+        let (identity, asked) = self.caller(request)?;
         let changes = self.changes(&identity, asked.changes)?;
         let versions = self.write(&identity, changes).await?;
         Ok(Response::new(wire::ApplyResponse { versions }))
@@ -61,7 +61,7 @@ impl AdminService for Edge {
         &self,
         request: Request<wire::HistoryRequest>,
     ) -> Result<Response<wire::HistoryResponse>, Status> {
-        let (identity, asked) = caller(request)?;
+        let (identity, asked) = self.caller(request)?;
         let address = self.address(&identity, &asked.service, &asked.key, false)?;
         let limit = match usize::try_from(asked.limit) {
             Ok(limit @ 1..) => limit.min(HISTORY_VERSIONS),
@@ -89,7 +89,7 @@ impl AdminService for Edge {
         &self,
         request: Request<wire::RollbackRequest>,
     ) -> Result<Response<wire::RollbackResponse>, Status> {
-        let (identity, asked) = caller(request)?;
+        let (identity, asked) = self.caller(request)?;
         let address = self.address(&identity, &asked.service, &asked.key, true)?;
         let action = Action::Restore(asked.to_version);
         let change = Change { address, action, expected: asked.expected_version };
@@ -100,7 +100,7 @@ impl AdminService for Edge {
     type ListStream = Parts;
 
     async fn list(&self, request: Request<wire::ListRequest>) -> Result<Response<Self::ListStream>, Status> {
-        let (identity, asked) = caller(request)?;
+        let (identity, asked) = self.caller(request)?;
         let prefixes = self.prefixes(&asked.prefixes)?;
         let mut entries = Vec::new();
         for (index, backend) in self.router.backends().iter().enumerate() {
@@ -122,7 +122,7 @@ impl AdminService for Edge {
         &self,
         request: Request<wire::StatusRequest>,
     ) -> Result<Response<wire::StatusResponse>, Status> {
-        let (identity, _) = caller(request)?;
+        let (identity, _) = self.caller(request)?;
         let (status, error) = match self.tenants.load(&identity.tenant).await {
             Ok(status) => (status, String::new()),
             // What is asked when something is wrong must not fail with it.
@@ -164,7 +164,7 @@ impl AdminService for Edge {
         &self,
         request: Request<wire::ReconcileRequest>,
     ) -> Result<Response<wire::ReconcileResponse>, Status> {
-        let (identity, _) = caller(request)?;
+        let (identity, _) = self.caller(request)?;
         let found = self.tenants.reconcile(&identity.tenant).await?;
         self.audit.tell(&identity.call, audit::Outcome::Done, "").await;
         let backends = self.router.backends().iter().zip(found).map(|(backend, found)| {
@@ -331,11 +331,22 @@ impl Deref for Caller {
     }
 }
 
-pub(super) fn caller<T>(request: Request<T>) -> Result<(Caller, T), Status> {
-    let identity = identity(request.extensions())?.clone();
-    let place = request.extensions().get().cloned();
-    let call = call(request.extensions());
-    Ok((Caller { identity, place, call }, request.into_inner()))
+impl Edge {
+    /// Who makes this call, which has arrived whole by now.
+    pub(super) fn caller<T>(&self, request: Request<T>) -> Result<(Caller, T), Status> {
+        let identity = self.let_in(request.extensions())?.clone();
+        let place = request.extensions().get().cloned();
+        let call = call(request.extensions());
+        Ok((Caller { identity, place, call }, request.into_inner()))
+    }
+
+    /// Who calls, if they are let in still: they were when their headers came, and may
+    /// have kept the rest back since.
+    pub(super) fn let_in<'a>(&self, extensions: &'a http::Extensions) -> Result<&'a Identity, Status> {
+        let identity = identity(extensions)?;
+        self.admission.check(identity).map_err(refused_status)?;
+        Ok(identity)
+    }
 }
 
 /// What the audit log tells of a call. The outermost layer has put it there.

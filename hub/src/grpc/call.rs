@@ -70,9 +70,10 @@ pub(super) async fn around(State(edge): State<Arc<Edge>>, mut request: Request, 
     let reveals = path == REVEAL_PATH;
     let lasting = stream || matches!(path, wire::GET_SNAPSHOT_PATH | LIST_PATH);
     let identity = request.extensions().get::<Identity>().cloned();
+    // A single answer is bounded by the patience with its reader alone.
     let expires = match &identity {
-        Some(identity) => edge.expiry(identity).unwrap_or_else(Instant::now),
-        None => Instant::now() + FOREVER,
+        Some(identity) if lasting => edge.expiry(identity).unwrap_or_else(Instant::now),
+        _ => Instant::now() + FOREVER,
     };
     let Ok(response) = timeout(CALL, next.run(request)).await else {
         let waited_s = CALL.as_secs();

@@ -3,7 +3,7 @@
 
 use super::Edge;
 use super::admin::call;
-use super::request::{fitting, identity};
+use super::request::fitting;
 use super::status::invalid;
 use crate::audit::Act;
 use crate::auth::Identity;
@@ -17,7 +17,7 @@ use wire::config_service_server::ConfigService;
 #[tonic::async_trait]
 impl ConfigService for Edge {
     async fn get(&self, request: Request<wire::GetRequest>) -> Result<Response<wire::GetResponse>, Status> {
-        let identity = identity(request.extensions())?;
+        let identity = self.let_in(request.extensions())?;
         let asked = request.get_ref();
         let key = Key::new(&asked.key).map_err(invalid)?;
         let service = self.viewed_service(identity, &asked.service)?;
@@ -30,7 +30,7 @@ impl ConfigService for Edge {
         &self,
         request: Request<wire::BatchGetRequest>,
     ) -> Result<Response<wire::BatchGetResponse>, Status> {
-        let identity = identity(request.extensions())?;
+        let identity = self.let_in(request.extensions())?;
         let asked = request.get_ref();
         let keys = keys(&asked.keys)?;
         let service = self.viewed_service(identity, &asked.service)?;
@@ -52,7 +52,7 @@ impl ConfigService for Edge {
         &self,
         request: Request<wire::RevealRequest>,
     ) -> Result<Response<wire::RevealResponse>, Status> {
-        let identity = identity(request.extensions())?;
+        let identity = self.let_in(request.extensions())?;
         let asked = request.get_ref();
         let key = Key::new(&asked.key).map_err(invalid)?;
         let service = self.viewed_service(identity, &asked.service)?;

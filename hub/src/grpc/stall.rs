@@ -9,7 +9,7 @@
 //! not seen here is the last frame of an answer, which HTTP/2 keeps by itself when
 //! the body has ended; the place of the call is given back then.
 
-use super::body::{goodbye, trailers};
+use super::body::{expired, goodbye, trailers};
 use super::call::Place;
 use super::peer::Peer;
 use crate::admission::{Admission, Refused};
@@ -27,7 +27,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-use tokio::time::{Instant, interval};
+use tokio::time::{Instant, interval, sleep_until};
+use tonic::Status;
 
 /// How often the watch looks: no body outlives its expiry by more than two looks.
 const LOOK: Duration = Duration::from_millis(400);
@@ -36,6 +37,9 @@ const LOOK: Duration = Duration::from_millis(400);
 /// follows that frame, so it is no hurry; and other streams of the connection, which
 /// may be other tenants', would be broken with it.
 const WITHDRAWN: Duration = Duration::from_secs(10);
+
+/// Shortest time between two walks over all bodies that changes of who is let in cause.
+const GATHER: Duration = Duration::from_millis(200);
 
 /// All open bodies of a hub.
 pub struct Watch {
@@ -85,6 +89,7 @@ impl Cut {
 /// A body that is watched until it is dropped.
 pub(super) struct Watched {
     body: Body,
+    expires: Instant,
     parting: Parting,
     cut: Arc<Cut>,
     watch: Arc<Watch>,
@@ -158,19 +163,31 @@ impl Watch {
             cut.set(refused);
         }
         let parting = Parting::Nothing { stream };
-        Watched { body, parting, cut, watch: Arc::clone(self), place, standing, _place: place_of_call }
+        Watched {
+            body,
+            expires,
+            parting,
+            cut,
+            watch: Arc::clone(self),
+            place,
+            standing,
+            _place: place_of_call,
+        }
     }
 
     /// Looks around for as long as it is polled.
     pub async fn keep(self: Arc<Self>, admission: Admission) {
         let mut looks = interval(LOOK);
         let mut changes = admission.changes();
+        let mut next = Instant::now();
         loop {
             let now = tokio::select! {
                 now = looks.tick() => now,
-                // The sender lives as long as `admission` does.
-                _ = changes.changed() => {
+                // The sender lives as long as `admission` does. Changes that follow each
+                // other closely are held against all bodies together.
+                () = async { sleep_until(next).await; drop(changes.changed().await) } => {
                     self.hold_against(&admission);
+                    next = Instant::now() + GATHER;
                     continue;
                 }
             };
@@ -186,7 +203,7 @@ impl Watch {
     }
 
     /// Cuts off all who are not let in any more. With 100,000 open bodies it takes
-    /// some ten milliseconds, a few times a day.
+    /// some ten milliseconds, a few times a day and at most a few times a second.
     fn hold_against(&self, admission: &Admission) {
         let cut: Vec<_> = {
             let bodies = self.lock();
@@ -228,7 +245,9 @@ impl http_body::Body for Watched {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let polled = match self.cut.poll(cx) {
-            Some(refused) => Poll::Ready(self.part(refused)),
+            Some(refused) => Poll::Ready(self.part(&refused_status(refused))),
+            // A stream of frames says goodbye ahead, and ends by itself.
+            None if self.has_expired() => Poll::Ready(self.part(&expired())),
             None => Pin::new(&mut self.body).poll_frame(cx),
         };
         // What is handed over has to be read; what is not there yet is not the reader's fault.
@@ -247,8 +266,13 @@ impl http_body::Body for Watched {
 }
 
 impl Watched {
+    fn has_expired(&self) -> bool {
+        matches!(self.parting, Parting::Nothing { stream: false } | Parting::Status)
+            && Instant::now() >= self.expires
+    }
+
     /// What comes in the place of the body.
-    fn part(&mut self, refused: Refused) -> Option<Result<Frame<Bytes>, axum::Error>> {
+    fn part(&mut self, status: &Status) -> Option<Result<Frame<Bytes>, axum::Error>> {
         // Its place in a topic, and what else it holds, is free at once.
         self.body = Body::empty();
         match self.parting {
@@ -259,7 +283,7 @@ impl Watched {
             }
             Parting::Nothing { stream: false } | Parting::Goodbye => {
                 self.parting = Parting::Status;
-                Some(trailers(&refused_status(refused)).map_err(axum::Error::new))
+                Some(trailers(status).map_err(axum::Error::new))
             }
             Parting::Status => None,
         }

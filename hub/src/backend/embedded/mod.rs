@@ -21,6 +21,7 @@ use super::{
     Urgency, WriteError,
 };
 use crate::clock::Clock;
+use crate::limits;
 use crate::source::{Address, Feed};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -42,6 +43,13 @@ pub struct Bounds {
     pub tenant_entries: usize,
     /// Most bytes of one tenant.
     pub tenant_bytes: usize,
+}
+
+impl Bounds {
+    /// Those of the hub's own records.
+    fn of_records() -> Self {
+        Self { tenant_entries: limits::RECORDS, tenant_bytes: limits::RECORD_BYTES }
+    }
 }
 
 /// Opens it in the data folder of the settings.

@@ -33,7 +33,7 @@ impl Sealer {
     /// With the key of a data folder, which is made first if there is none.
     pub(super) fn open(folder: &Path) -> io::Result<Self> {
         let path = folder.join(FILE);
-        if !path.exists() {
+        if !path.try_exists()? {
             let mut key = zeroize::Zeroizing::new([0; KEY_BYTES]);
             rand::fill(&mut *key).map_err(|_| io::Error::other("the system gives no randomness"))?;
             key_file::create(&path, &*key)?;

@@ -14,9 +14,8 @@ use std::time::SystemTime;
 /// Revoke tokens: their calls are refused, and their streams end
 ///
 /// Every hub acts on it within a second or so of the write, and goes on to after a restart.
-/// A token that was issued in the very
-/// second of --issued-before counts as issued before it. Of two moments for the same tokens the
-/// later counts.
+/// Tokens count whole seconds: one that is issued later in the second of `--issued-before now`
+/// counts as issued before. Of two moments for the same tokens the later counts.
 #[derive(Debug, Args)]
 #[command(
     verbatim_doc_comment,
