@@ -3,7 +3,7 @@
 use super::args::HubArgs;
 use super::error::CliError;
 use super::hub;
-use confhub_client::{Builder, Client, Closed, ConfigError, Error, Status};
+use confhub_client::{Builder, Client, Closed, ConfigError, Error, FailureKind, Status};
 use confhub_proto::{Prefix, ServiceName};
 
 /// Connects and waits for the first state.
@@ -49,6 +49,10 @@ pub(crate) fn builder(args: &HubArgs) -> Builder {
 pub(crate) fn failed(endpoint: &str, error: Error) -> CliError {
     match error {
         Error::Closed(reason) => CliError::Ended(reason),
+        // A hub did answer: another token is needed, and not another hub.
+        Error::Timeout { last, kind: Some(FailureKind::Refused), .. } => {
+            CliError::Ended(Closed::Denied(last.into()))
+        }
         Error::Timeout { last, .. } | Error::Unreachable { last, .. } => {
             CliError::Unreachable { endpoint: endpoint.to_owned(), reason: last }
         }
