@@ -8,6 +8,7 @@ use confhub_proto::wire;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tokio::time::interval;
 use tonic::{Code, Request};
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -28,19 +29,26 @@ fn records(path: &Path) -> Vec<Value> {
     whole.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Waits for a record of this event and outcome.
-async fn record(path: &Path, event: &str, outcome: &str) -> Value {
+/// Looks until there is something.
+async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let mut looks = interval(Duration::from_millis(5));
     let found = async {
         loop {
-            let all = records(path);
-            let found = all.into_iter().rfind(|one| one["event"] == event && one["outcome"] == outcome);
-            if let Some(found) = found {
+            looks.tick().await;
+            if let Some(found) = look().await {
                 return found;
             }
-            tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    soon(&format!("a record of {event}, {outcome}"), found).await
+    soon(what, found).await
+}
+
+/// Waits for a record of this event and outcome.
+async fn record(path: &Path, event: &str, outcome: &str) -> Value {
+    until(&format!("a record of {event}, {outcome}"), async || {
+        records(path).into_iter().rfind(|one| one["event"] == event && one["outcome"] == outcome)
+    })
+    .await
 }
 
 #[tokio::test]
@@ -132,18 +140,13 @@ async fn every_version_is_on_record_though_its_writer_has_left() {
         versions
     };
     // Those that were given up may still be under way.
-    let settled = async {
-        loop {
-            let kept = acme.history("", "tenant_config_a", 0).await.unwrap();
-            let mut kept: Vec<_> = kept.iter().map(|one| one.entry.as_ref().unwrap().version).collect();
-            kept.reverse();
-            if recorded(records(&path)) == kept {
-                return kept.len();
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    assert!(soon("each version to be on record", settled).await > 1);
+    let settled = until("each version to be on record", async || {
+        let kept = acme.history("", "tenant_config_a", 0).await.unwrap();
+        let mut kept: Vec<_> = kept.iter().map(|one| one.entry.as_ref().unwrap().version).collect();
+        kept.reverse();
+        (recorded(records(&path)) == kept).then_some(kept.len())
+    });
+    assert!(settled.await > 1);
 }
 
 #[tokio::test]
@@ -154,18 +157,13 @@ async fn a_flood_of_refused_calls_is_recorded_in_part_and_the_rest_is_counted() 
     for _ in 0..CALLS {
         stranger.get("", "tenant_config_a").await.unwrap_err();
     }
-    let summed = async {
-        loop {
-            let all = records(&path);
-            let refused = all.iter().filter(|one| one["outcome"] == "refused").count();
-            let left_out: u64 = all.iter().filter_map(|one| one["left_out"].as_u64()).sum();
-            if refused + usize::try_from(left_out).unwrap() == CALLS {
-                return refused;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let refused = soon("all calls to be told of", summed).await;
+    let refused = until("all calls to be told of", async || {
+        let all = records(&path);
+        let refused = all.iter().filter(|one| one["outcome"] == "refused").count();
+        let left_out: u64 = all.iter().filter_map(|one| one["left_out"].as_u64()).sum();
+        (refused + usize::try_from(left_out).unwrap() == CALLS).then_some(refused)
+    })
+    .await;
     assert!(refused < CALLS, "a burst is recorded, and not all: {refused}");
     // Others' records are there all the same.
     hub.caller("acme").await.put("tenant_config_a", "1").await.unwrap();
@@ -190,12 +188,7 @@ async fn a_secret_is_not_revealed_without_a_record_of_it() {
     // Writes go on: whoever puts things right must not be kept from it.
     acme.put("tenant_config_a", "1").await.unwrap();
     std::fs::create_dir(path.parent().unwrap()).unwrap();
-    let revealed = async {
-        while acme.reveal("", "tenant_config_s").await.is_err() {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    soon("the log to be written again", revealed).await;
+    until("the log to be written again", async || acme.reveal("", "tenant_config_s").await.ok()).await;
     record(&path, "reveal", "done").await;
 }
 

@@ -32,7 +32,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 /// use confhub_client::{Pool, TenantId, TokenError, TokenRequest};
 /// use std::time::Duration;
 ///
-/// # async fn token_of(tenant: &str, fresh: bool) -> Result<String, std::io::Error> { todo!() }
+/// # async fn token_of(tenant: &str, fresh: bool) -> Result<String, std::io::Error> { Ok(format!("{tenant} {fresh}")) }
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 /// // Once, at the start.
 /// let pool = Pool::builder()

@@ -1,7 +1,6 @@
 //! The operator's commands: each is a client of the hub's API, and nothing more;
 //! `serve`, `token`, `dev-certificate`, `health` and `aws` are those that are none.
 
-mod access;
 mod apply;
 mod aws;
 mod completions;
@@ -15,9 +14,11 @@ mod history;
 pub(crate) mod import;
 mod put;
 mod reconcile;
+mod revoke;
 mod rollback;
 mod serve;
 mod status;
+mod tenant;
 mod token;
 mod watch;
 
@@ -50,10 +51,10 @@ pub(crate) enum Operator {
     Rollback(rollback::Rollback),
     Status(status::Status),
     Reconcile(reconcile::Reconcile),
-    Revoke(access::Revoke),
-    Restore(access::Restore),
-    Revocations(access::Revocations),
-    Tenant(access::Tenant),
+    Revoke(revoke::Revoke),
+    Restore(revoke::Restore),
+    Revocations(revoke::Revocations),
+    Tenant(tenant::Tenant),
 }
 
 impl Operator {
