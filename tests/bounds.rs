@@ -3,6 +3,9 @@
 
 use crate::support::{Caller, Hub, client, has, soon, until_state};
 use confhub_proto::{retry, wire};
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use std::future::Future;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use tonic::transport::Endpoint;
@@ -17,57 +20,70 @@ fn limited(status: &Status, limit: &str) -> Duration {
     retry::delay(status).unwrap_or_else(|| panic!("no delay in {status:?}"))
 }
 
-#[tokio::test]
-async fn calls_over_a_tenants_rate_are_refused_and_its_neighbour_is_served() {
-    let hub = Hub::start_with(|settings| settings.limits.calls_per_second = 2).await;
-    let (acme, globex) = (hub.caller("acme").await, hub.caller("globex").await);
-    acme.put(KEY, "1").await.unwrap();
-    globex.put(KEY, "1").await.unwrap();
-    let mut served = 1;
-    let refused = soon("the rate to be reached", async {
+/// The status that ends the first of many calls which is refused.
+async fn refused<T>(calls: impl IntoIterator<Item = impl Future<Output = Result<T, Status>>>) -> Status {
+    let mut calls: FuturesUnordered<_> = calls.into_iter().collect();
+    soon("a call to be refused", async {
         loop {
-            match acme.get("", KEY).await {
-                Ok(_) => served += 1,
-                Err(status) => return status,
+            if let Err(status) = calls.next().await.expect("all calls were answered") {
+                return status;
             }
         }
     })
-    .await;
-    let delay = limited(&refused, "limits.calls-per-second");
-    assert!(served >= 10, "a burst of five seconds: {served}");
-    assert!(delay <= Duration::from_millis(500), "{delay:?}");
+    .await
+}
+
+#[tokio::test]
+async fn calls_over_a_tenants_rate_wait_are_refused_if_it_takes_long_and_its_neighbour_is_served() {
+    let hub = Hub::start_with(|settings| settings.limits.calls_per_second = 10).await;
+    let (acme, globex) = (hub.caller("acme").await, hub.caller("globex").await);
+    acme.put(KEY, "1").await.unwrap();
+    globex.put(KEY, "1").await.unwrap();
+    // The burst, what is waited for, and more.
+    let status = refused((0..100).map(|_| acme.get("", KEY))).await;
+    let delay = limited(&status, "limits.calls-per-second");
+    assert!(delay <= Duration::from_secs(6), "{delay:?}");
     globex.get("", KEY).await.unwrap();
-    // Streams have a rate of their own, and health is open to everyone.
+    // Streams have a pace of their own, and health is open to everyone.
     acme.subscribe("", b"").await.unwrap().until_current().await;
+    // It waits for its turn, and has it.
     sleep_until(Instant::now() + delay).await;
     acme.get("", KEY).await.unwrap();
     assert!(hub.metrics("confhub_limited_total", &["limits.calls-per-second"]).await >= 1.0);
 }
 
 #[tokio::test]
-async fn streams_opened_too_fast_are_refused_until_the_delay_is_over() {
-    let hub = Hub::start_with(|settings| {
-        settings.limits.streams_per_tenant = 3;
-        settings.limits.opens_per_second = 1;
-    })
-    .await;
+async fn streams_that_come_and_go_too_fast_are_refused_until_the_delay_is_over() {
+    let hub = Hub::start_with(|settings| settings.limits.opens_per_second = 2).await;
     let (acme, globex) = (hub.caller("acme").await, hub.caller("globex").await);
-    let refused = soon("the rate to be reached", async {
-        loop {
-            if let Err(status) = acme.subscribe("", b"").await.map(drop) {
-                // The streams before may not be gone yet: that is another limit.
-                if status.message().contains("opens-per-second") {
-                    return status;
-                }
-            }
-        }
-    })
-    .await;
-    let delay = limited(&refused, "limits.opens-per-second");
-    assert!(delay <= Duration::from_secs(1), "{delay:?}");
+    // Those that stay may come at once.
+    let mut stay = Vec::new();
+    for _ in 0..50 {
+        stay.push(acme.subscribe("", b"").await.unwrap());
+    }
+    drop(stay);
+    hub.until_metric("confhub_streams", |streams| streams < 1.0).await;
+    let status = refused((0..50).map(|_| acme.subscribe("", b""))).await;
+    let delay = limited(&status, "limits.opens-per-second");
+    assert!(delay <= Duration::from_secs(6), "{delay:?}");
     globex.subscribe("", b"").await.unwrap().until_current().await;
     sleep_until(Instant::now() + delay).await;
     acme.subscribe("", b"").await.unwrap().until_current().await;
+}
+
+#[tokio::test]
+async fn reads_of_a_whole_tenant_wait_for_what_those_before_have_cost_and_its_neighbour_does_not() {
+    let hub = Hub::start_with(|settings| settings.limits.bulk_bytes_per_second = 1_000).await;
+    let (acme, globex) = (hub.caller("acme").await, hub.caller("globex").await);
+    acme.put(KEY, &"x".repeat(3_000)).await.unwrap();
+    acme.list_parts(&[]).await.unwrap();
+    let began = Instant::now();
+    globex.list_parts(&[]).await.unwrap();
+    acme.get("", KEY).await.unwrap();
+    let neighbours = began.elapsed();
+    acme.list_parts(&[]).await.unwrap();
+    assert!(began.elapsed() >= Duration::from_secs(1), "{:?}", began.elapsed());
+    assert!(neighbours < began.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -54,14 +54,27 @@ pub const BULK_READS_PER_TENANT: usize = BULK_READS / 4;
 /// tenant that reads its configuration by calls rather than by a stream is far below.
 pub const CALLS_PER_SECOND: usize = 1_000;
 
-/// Seconds of that rate which a tenant may spend at once after a pause: an import
-/// or a script of thousands of calls is not slowed down.
-pub const CALLS_BURST_S: usize = 5;
+/// Calls of a tenant that may come at once, before others wait for their turn: what
+/// they keep a core busy for is what another tenant may notice.
+pub const BURST_CALLS: usize = 16;
 
-/// Streams of one tenant that are opened in a second, when as many as it may have
-/// (`STREAMS_PER_TENANT`) were opened at once: all of its clients may come back
-/// together, and none may come and go for ever.
-pub const OPENS_PER_SECOND: usize = 1_000;
+/// Bytes a second that one tenant may read by reads of all of it, and at once after a
+/// pause: about a tenth of a core. Readers beyond that wait.
+pub const BULK_BYTES_PER_SECOND: usize = 8 * 1024 * 1024;
+
+/// Bytes that an entry counts for beside its own: reading, ordering and encoding a
+/// small one takes about a microsecond.
+pub const ENTRY_COST: usize = 512;
+
+/// How much less of that pace a byte costs which is encoded once for all who take it.
+pub const SHARED_COST: usize = 8;
+
+/// Streams of one tenant a second that may end within `SHORT_STREAM` of their
+/// beginning: all of its clients may come at once, and none may come and go for ever.
+pub const OPENS_PER_SECOND: usize = 100;
+
+/// A stream of less than this was not worth its opening.
+pub const SHORT_STREAM: Duration = Duration::from_secs(10);
 
 /// Most calls at once on one connection: the streams of a process that serves
 /// many tenants, with room.

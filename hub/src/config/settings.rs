@@ -286,7 +286,9 @@ pub struct LimitSettings {
     pub bulk_reads_per_tenant: usize,
     /// Single calls of one tenant a second.
     pub calls_per_second: usize,
-    /// Streams of one tenant that are opened in a second.
+    /// Bytes a second that reads of a whole tenant may read, for one tenant.
+    pub bulk_bytes_per_second: usize,
+    /// Streams of one tenant a second that may end soon after their beginning.
     pub opens_per_second: usize,
 }
 
@@ -463,6 +465,7 @@ impl Default for LimitSettings {
             calls_per_tenant: limits::CALLS_PER_TENANT,
             bulk_reads_per_tenant: limits::BULK_READS_PER_TENANT,
             calls_per_second: limits::CALLS_PER_SECOND,
+            bulk_bytes_per_second: limits::BULK_BYTES_PER_SECOND,
             opens_per_second: limits::OPENS_PER_SECOND,
         }
     }

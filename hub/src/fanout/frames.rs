@@ -23,6 +23,12 @@ impl Frames {
         self.0.get()?.get(index).cloned()
     }
 
+    /// Bytes of all of them together.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.0.get().into_iter().flatten().map(Bytes::len).sum()
+    }
+
     pub(super) fn are_made(&self) -> bool {
         self.0.get().is_some()
     }

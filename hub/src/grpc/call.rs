@@ -1,7 +1,7 @@
 //! What every call gets around it: a place, a time limit, and a watched answer.
 
 use super::Edge;
-use super::governor::{Kind, Share};
+use super::governor::{Cost, Kind, Share, Turn};
 use super::revealed::Padded;
 use super::stall::{Breaker, Cut, Reader};
 use super::status::busy;
@@ -26,12 +26,29 @@ const CALL: Duration = Duration::from_secs(30);
 /// A place among the calls of the hub, of the tenant and of the connection, which is
 /// free when nobody holds it any more. Work that outlives its caller holds it too.
 #[derive(Clone)]
-pub(super) struct Place(#[expect(dead_code, reason = "it is held, and not looked at")] Arc<Held>);
+pub(super) struct Place(Arc<Held>);
 
 struct Held {
     _hub: Option<OwnedSemaphorePermit>,
-    _tenant: Option<Share>,
+    tenant: Option<Share>,
     connection: Breaker,
+}
+
+impl Place {
+    /// Waits until it is the call's turn among those of its tenant.
+    async fn turn(&self) -> Option<Turn> {
+        match &self.0.tenant {
+            Some(share) => Some(share.turn().await),
+            None => None,
+        }
+    }
+
+    /// Counts against the tenant what the call has cost beyond one call.
+    pub(super) fn charge(&self, cost: Cost) {
+        if let Some(share) = &self.0.tenant {
+            share.charge(cost);
+        }
+    }
 }
 
 impl Drop for Held {
@@ -75,7 +92,13 @@ pub(super) async fn around(State(edge): State<Arc<Edge>>, mut request: Request, 
         Some(identity) if lasting => edge.expiry(identity).unwrap_or_else(Instant::now),
         _ => Instant::now() + FOREVER,
     };
-    let Ok(response) = timeout(CALL, next.run(request)).await else {
+    let answered = async {
+        let turn = place.turn().await;
+        let response = next.run(request).await;
+        drop(turn);
+        response
+    };
+    let Ok(response) = timeout(CALL, answered).await else {
         let waited_s = CALL.as_secs();
         let meanwhile = if loads {
             "the tenant is still being loaded: a call after this one joins the load"
@@ -115,7 +138,7 @@ impl Edge {
             Some((Err(_), name)) => return Err((name, self.limited(name, busy()))),
         };
         breaker.peer().enter();
-        Ok(Place(Arc::new(Held { _hub: hub, _tenant: tenant, connection: breaker.clone() })))
+        Ok(Place(Arc::new(Held { _hub: hub, tenant, connection: breaker.clone() })))
     }
 
     /// Counts a refusal for a limit.

@@ -1,26 +1,35 @@
 //! What one tenant may take of what all share: places for its calls, and a pace.
 //!
-//! A tenant at its limits is told which one it is and when to come back, before its
-//! request is read; nobody else notices. What is remembered of a tenant is a few
-//! numbers, and for no longer than they matter: until its calls have ended and its
-//! allowance is whole again.
+//! A tenant that is over its pace waits for its turn; one that has too many calls
+//! waiting is told which limit it is and when to come back, before its request is read.
+//! Nobody else notices. What is remembered of a tenant is a few numbers, and for no
+//! longer than they matter: until its calls have ended and its allowance is whole again.
 
 use crate::config::LimitSettings;
-use crate::limits::CALLS_BURST_S;
+use crate::limits::{BURST_CALLS, SHARED_COST, SHORT_STREAM};
 use confhub_proto::{TenantId, retry};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep};
 use tonic::{Code, Status};
 
 /// Tenants that are remembered before those with nothing to remember are looked
-/// for: about 100 bytes each.
+/// for: about 200 bytes each.
 const LOOK_AT: usize = 1_024;
 
 /// When to try again for a place: calls take milliseconds, and a tenant that has
 /// many under way must not spend its time on asking.
 const PLACE: Duration = Duration::from_secs(1);
+
+/// Longest wait for a turn: callers have deadlines. It bounds what can be owed too,
+/// so that nobody is shut out for long by what it has had already.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Reads of a whole tenant that one tenant has made at a time: each keeps a core for
+/// milliseconds, and the second one is there while the first waits for its store.
+const TURNS: usize = 2;
 
 /// Bounds tenants. Cheap to clone: all clones are one.
 #[derive(Clone)]
@@ -29,7 +38,7 @@ pub struct Governor(Arc<Shared>);
 struct Shared {
     accounts: Mutex<Accounts>,
     most: [usize; 2],
-    paces: [Pace; 2],
+    paces: [Pace; 3],
 }
 
 #[derive(Default)]
@@ -42,7 +51,8 @@ struct Accounts {
 /// What a tenant has under way, and when its allowances will be whole again.
 struct Account {
     under_way: [usize; 2],
-    rested: [Instant; 2],
+    rested: [Instant; 3],
+    turns: Arc<Semaphore>,
 }
 
 /// What a call takes up.
@@ -50,9 +60,11 @@ struct Account {
 pub(super) enum Kind {
     /// A single call.
     Call,
-    /// A read of a whole tenant.
+    /// A read of a whole tenant, which counts by its size once that is known.
     Bulk,
-    /// A stream, which has a place of its own for as long as it is open.
+    /// A stream, which has a place of its own for as long as it is open. It counts
+    /// when it ends soon after, so that all clients of a tenant may come back at once
+    /// and none may come and go for ever.
     Open,
 }
 
@@ -60,7 +72,27 @@ pub(super) enum Kind {
 pub(super) struct Share {
     shared: Arc<Shared>,
     tenant: TenantId,
-    place: Option<usize>,
+    kind: Kind,
+    since: Instant,
+    /// It counts at its end.
+    owes: bool,
+    /// How long until its turn.
+    wait: Duration,
+    turns: Arc<Semaphore>,
+}
+
+/// The right to run now, given back when it is dropped.
+pub(super) struct Turn {
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+/// What a read of a whole tenant has cost, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cost {
+    /// Entries that were read from a store for it, with what each one costs.
+    Read(usize),
+    /// Frames that are made once for all who take them.
+    Shared(usize),
 }
 
 /// A limit of a tenant that was reached.
@@ -83,11 +115,12 @@ impl Kind {
         }
     }
 
-    /// Which pace it counts for, and its setting.
+    /// Which pace it keeps, and its setting.
     fn pace(self) -> (usize, &'static str) {
         match self {
-            Self::Call | Self::Bulk => (0, "limits.calls-per-second"),
-            Self::Open => (1, "limits.opens-per-second"),
+            Self::Call => (0, "limits.calls-per-second"),
+            Self::Bulk => (1, "limits.bulk-bytes-per-second"),
+            Self::Open => (2, "limits.opens-per-second"),
         }
     }
 }
@@ -112,14 +145,36 @@ impl Pace {
     /// Takes one, or says how long until there is one. `rested` is the moment at
     /// which the whole burst will be there again.
     pub(super) fn take(&self, rested: &mut Instant, now: Instant) -> Result<(), Duration> {
+        self.take_ahead(rested, now, Duration::ZERO).map(drop)
+    }
+
+    /// Takes one that will be there within the patience, and says when.
+    fn take_ahead(
+        &self,
+        rested: &mut Instant,
+        now: Instant,
+        patience: Duration,
+    ) -> Result<Duration, Duration> {
         let next = (*rested).max(now) + self.interval;
-        match (next - now).checked_sub(self.burst) {
-            Some(early) if !early.is_zero() => Err(early),
-            _ => {
-                *rested = next;
-                Ok(())
-            }
+        let early = (next - now).saturating_sub(self.burst);
+        if early > patience {
+            return Err(early);
         }
+        *rested = next;
+        Ok(early)
+    }
+
+    /// How long until nothing is owed.
+    fn owed(&self, rested: Instant, now: Instant) -> Duration {
+        rested.saturating_duration_since(now).saturating_sub(self.burst)
+    }
+
+    /// Takes so many that were had already, whether they are there or not.
+    fn charge(&self, rested: &mut Instant, now: Instant, count: usize) {
+        let cost = self.interval.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX));
+        let farthest = self.burst + PATIENCE;
+        // What lies beyond that already stays so.
+        *rested = ((*rested).max(now) + cost.min(farthest)).min((now + farthest).max(*rested));
     }
 }
 
@@ -127,38 +182,41 @@ impl Governor {
     /// Bounds every tenant by these.
     #[must_use]
     pub fn new(limits: &LimitSettings) -> Self {
-        let calls = Pace::new(limits.calls_per_second.saturating_mul(CALLS_BURST_S), limits.calls_per_second);
-        // A second's worth at least, however few streams there may be.
-        let burst = limits.streams_per_tenant.max(limits.opens_per_second);
-        let opens = Pace::new(burst, limits.opens_per_second);
+        let calls = Pace::new(BURST_CALLS, limits.calls_per_second);
+        let bulk = Pace::new(limits.bulk_bytes_per_second, limits.bulk_bytes_per_second);
+        let opens = Pace::new(limits.opens_per_second, limits.opens_per_second);
         let most = [limits.calls_per_tenant, limits.bulk_reads_per_tenant];
-        Self(Arc::new(Shared { accounts: Mutex::default(), most, paces: [calls, opens] }))
+        Self(Arc::new(Shared { accounts: Mutex::default(), most, paces: [calls, bulk, opens] }))
     }
 
-    /// Lets a call of a tenant in, or says why not. What is refused counts for
-    /// nothing: it does not move the moment at which the tenant may come back.
+    /// Gives a call of a tenant its place, or says why there is none. What is refused
+    /// counts for nothing: it does not move the moment at which the tenant may come back.
     pub(super) fn admit(&self, tenant: &TenantId, kind: Kind) -> Result<Share, Refused> {
         let (now, shared) = (Instant::now(), &self.0);
         let mut accounts = shared.lock();
         accounts.forget(now);
-        let account = accounts.of.entry(tenant.clone());
-        let account = account.or_insert(Account { under_way: [0; 2], rested: [now; 2] });
-        let place = kind.place();
-        if let Some((place, limit)) = place
+        let account = accounts.account(tenant, now);
+        if let Some((place, limit)) = kind.place()
             && account.under_way[place] >= shared.most[place]
         {
             return Err(Refused { limit, most: shared.most[place], delay: PLACE });
         }
-        let (pace, limit) = kind.pace();
-        let most = shared.paces[pace].per_second;
-        let taken = shared.paces[pace].take(&mut account.rested[pace], now);
-        taken.map_err(|delay| Refused { limit, most, delay })?;
-        let place = place.map(|(place, _)| place);
-        if let Some(place) = place {
+        let (index, limit) = kind.pace();
+        let (pace, rested) = (&shared.paces[index], &mut account.rested[index]);
+        // A tenant whose streams stay pays for none; others pay as they open them.
+        let owes = kind == Kind::Open && *rested <= now;
+        let wait = if owes || kind == Kind::Bulk {
+            Duration::ZERO
+        } else {
+            let taken = pace.take_ahead(rested, now, PATIENCE);
+            taken.map_err(|delay| Refused { limit, most: pace.per_second, delay })?
+        };
+        if let Some((place, _)) = kind.place() {
             account.under_way[place] += 1;
         }
+        let turns = Arc::clone(&account.turns);
         drop(accounts);
-        Ok(Share { shared: Arc::clone(shared), tenant: tenant.clone(), place })
+        Ok(Share { shared: Arc::clone(shared), tenant: tenant.clone(), kind, since: now, owes, wait, turns })
     }
 }
 
@@ -169,6 +227,14 @@ impl Shared {
 }
 
 impl Accounts {
+    fn account(&mut self, tenant: &TenantId, now: Instant) -> &mut Account {
+        self.of.entry(tenant.clone()).or_insert_with(|| Account {
+            under_way: [0; 2],
+            rested: [now; 3],
+            turns: Arc::new(Semaphore::new(TURNS)),
+        })
+    }
+
     /// Drops what says nothing, each time that the number has doubled: the cost is
     /// spread over the calls that made it double.
     fn forget(&mut self, now: Instant) {
@@ -181,12 +247,58 @@ impl Accounts {
     }
 }
 
+impl Share {
+    /// Waits until it is this call's turn. To be dropped when the answer has begun:
+    /// who is slow to take it keeps nobody waiting.
+    pub(super) async fn turn(&self) -> Turn {
+        sleep_for(self.wait).await;
+        if self.kind != Kind::Bulk {
+            return Turn { _permit: None };
+        }
+        // Nobody closes it.
+        let permit = Arc::clone(&self.turns).acquire_owned().await.ok();
+        let (now, (index, _)) = (Instant::now(), self.kind.pace());
+        let owed = {
+            let mut accounts = self.shared.lock();
+            self.shared.paces[index].owed(accounts.account(&self.tenant, now).rested[index], now)
+        };
+        sleep_for(owed).await;
+        Turn { _permit: permit }
+    }
+
+    /// Counts what a read of a whole tenant has cost, once that is known. Those that
+    /// come after it wait for it.
+    pub(super) fn charge(&self, cost: Cost) {
+        self.count(match cost {
+            Cost::Read(bytes) => bytes,
+            Cost::Shared(bytes) => bytes / SHARED_COST,
+        });
+    }
+
+    fn count(&self, count: usize) {
+        let (now, (index, _)) = (Instant::now(), self.kind.pace());
+        let mut accounts = self.shared.lock();
+        let rested = &mut accounts.account(&self.tenant, now).rested[index];
+        self.shared.paces[index].charge(rested, now, count);
+    }
+}
+
 impl Drop for Share {
     fn drop(&mut self) {
-        let Some(place) = self.place else { return };
-        if let Some(account) = self.shared.lock().of.get_mut(&self.tenant) {
-            account.under_way[place] = account.under_way[place].saturating_sub(1);
+        if let Some((place, _)) = self.kind.place() {
+            if let Some(account) = self.shared.lock().of.get_mut(&self.tenant) {
+                account.under_way[place] = account.under_way[place].saturating_sub(1);
+            }
+        } else if self.owes && self.since.elapsed() < SHORT_STREAM {
+            self.count(1);
         }
+    }
+}
+
+/// A timer rounds up to the next millisecond, even of nothing.
+async fn sleep_for(wait: Duration) {
+    if !wait.is_zero() {
+        sleep(wait).await;
     }
 }
 
@@ -199,14 +311,15 @@ impl From<Refused> for Status {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::time::timeout;
 
     fn governor() -> Governor {
         Governor::new(&LimitSettings {
-            calls_per_tenant: 2,
-            bulk_reads_per_tenant: 1,
+            calls_per_tenant: 100,
+            bulk_reads_per_tenant: 3,
             calls_per_second: 10,
-            streams_per_tenant: 3,
-            opens_per_second: 1,
+            bulk_bytes_per_second: 1_000,
+            opens_per_second: 10,
             ..LimitSettings::default()
         })
     }
@@ -215,31 +328,82 @@ mod tests {
         TenantId::new(name).unwrap()
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn places_are_each_tenants_own_and_come_back() {
-        let (governor, acme) = (governor(), tenant("acme"));
-        let held: Vec<_> = (0..2).map(|_| governor.admit(&acme, Kind::Call).ok().unwrap()).collect();
-        let refused = governor.admit(&acme, Kind::Call).err().unwrap();
-        assert_eq!((refused.limit, refused.most), ("limits.calls-per-tenant", 2));
-        assert!(governor.admit(&acme, Kind::Bulk).is_ok(), "bulk reads have places of their own");
-        assert!(governor.admit(&tenant("globex"), Kind::Call).is_ok());
-        drop(held);
-        assert!(governor.admit(&acme, Kind::Call).is_ok());
+    fn millis(millis: u64) -> Duration {
+        Duration::from_millis(millis)
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_pace_has_a_burst_and_names_the_moment_to_come_back() {
+    async fn places_are_each_tenants_own_and_come_back() {
         let (governor, acme) = (governor(), tenant("acme"));
-        for _ in 0..10 * CALLS_BURST_S {
-            drop(governor.admit(&acme, Kind::Call).ok().unwrap());
-        }
-        let refused = governor.admit(&acme, Kind::Call).err().unwrap();
-        assert_eq!((refused.limit, refused.delay), ("limits.calls-per-second", Duration::from_millis(100)));
-        assert!(governor.admit(&tenant("globex"), Kind::Call).is_ok());
-        assert!(governor.admit(&acme, Kind::Open).is_ok(), "streams have a pace of their own");
-        tokio::time::advance(refused.delay).await;
-        assert!(governor.admit(&acme, Kind::Call).is_ok());
-        assert!(governor.admit(&acme, Kind::Call).is_err());
+        let held: Vec<_> = (0..3).map(|_| governor.admit(&acme, Kind::Bulk).ok().unwrap()).collect();
+        let refused = governor.admit(&acme, Kind::Bulk).err().unwrap();
+        assert_eq!((refused.limit, refused.most), ("limits.bulk-reads-per-tenant", 3));
+        assert!(governor.admit(&acme, Kind::Call).is_ok(), "single calls have places of their own");
+        assert!(governor.admit(&tenant("globex"), Kind::Bulk).is_ok());
+        drop(held);
+        assert!(governor.admit(&acme, Kind::Bulk).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn calls_over_the_pace_wait_for_their_turn_and_those_that_would_wait_long_are_refused() {
+        let (governor, acme) = (governor(), tenant("acme"));
+        let call = || governor.admit(&acme, Kind::Call);
+        let waits: Vec<_> = (0..BURST_CALLS + 50).map(|_| call().ok().unwrap().wait).collect();
+        assert!(waits[..BURST_CALLS].iter().all(Duration::is_zero));
+        assert_eq!([waits[BURST_CALLS], waits[BURST_CALLS + 49]], [millis(100), PATIENCE]);
+        let refused = call().err().unwrap();
+        assert_eq!((refused.limit, refused.delay), ("limits.calls-per-second", PATIENCE + millis(100)));
+        assert!(governor.admit(&tenant("globex"), Kind::Call).ok().unwrap().wait.is_zero());
+        tokio::time::advance(millis(100)).await;
+        let (share, began) = (call().ok().unwrap(), Instant::now());
+        drop(share.turn().await);
+        assert_eq!(began.elapsed(), PATIENCE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn reads_of_a_whole_tenant_wait_for_what_those_before_have_cost() {
+        let (governor, acme) = (governor(), tenant("acme"));
+        let read = || governor.admit(&acme, Kind::Bulk).ok().unwrap();
+        let (first, began) = (read(), Instant::now());
+        let turn = first.turn().await;
+        assert!(began.elapsed().is_zero());
+        // A second's worth is there, and two more are owed.
+        first.charge(Cost::Read(2_000));
+        first.charge(Cost::Shared(1_000 * SHARED_COST));
+        drop(turn);
+        drop(read().turn().await);
+        assert_eq!(began.elapsed(), Duration::from_secs(2));
+        assert!(governor.admit(&acme, Kind::Call).ok().unwrap().wait.is_zero(), "the pace is of its own");
+        first.charge(Cost::Read(usize::MAX));
+        first.charge(Cost::Read(usize::MAX));
+        let began = Instant::now();
+        drop(read().turn().await);
+        assert_eq!(began.elapsed(), PATIENCE, "a debt is bounded");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn few_reads_of_a_whole_tenant_run_at_a_time() {
+        let (governor, acme) = (governor(), tenant("acme"));
+        let shares: Vec<_> = (0..3).map(|_| governor.admit(&acme, Kind::Bulk).ok().unwrap()).collect();
+        let (first, _second) = (shares[0].turn().await, shares[1].turn().await);
+        let mut third = Box::pin(shares[2].turn());
+        assert!(timeout(millis(10), &mut third).await.is_err());
+        drop(first);
+        third.await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn streams_count_when_they_end_soon() {
+        let (governor, acme) = (governor(), tenant("acme"));
+        let open = || governor.admit(&acme, Kind::Open).ok().unwrap();
+        let all: Vec<_> = (0..100).map(|_| open()).collect();
+        assert!(all.iter().all(|share| share.wait.is_zero()), "all may come at once");
+        tokio::time::advance(SHORT_STREAM).await;
+        drop(all);
+        assert!(open().owes, "those that have stayed cost nothing, and this one is over at once");
+        let waits: Vec<_> = (0..20).map(|_| open().wait).collect();
+        assert!(waits[..9].iter().all(Duration::is_zero), "{waits:?}");
+        assert_eq!([waits[9], waits[19]], [millis(100), millis(1_100)]);
     }
 
     #[tokio::test(start_paused = true)]

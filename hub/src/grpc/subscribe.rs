@@ -1,6 +1,8 @@
 //! `Subscribe` and `GetSnapshot`: from a request to a body of shared frames.
 
 use super::body::{Ends, Finite, Live, expired};
+use super::call::Place;
+use super::governor::Cost;
 use super::request::identity;
 use super::stall::Cut;
 use super::status::invalid;
@@ -51,10 +53,14 @@ pub(super) fn get_snapshot(
     answered(move |request| {
         let edge = Arc::clone(&edge);
         async move {
+            let place = request.extensions().get::<Place>().cloned();
             let (identity, asked) = read::<wire::GetSnapshotRequest>(request).await?;
             let view = edge.view(&identity, &asked.service, &asked.prefixes)?;
             let expires = edge.expires(&identity)?;
             let frames = edge.tenants.snapshot(&identity.tenant, &view).await?;
+            if let Some(place) = place {
+                place.charge(Cost::Shared(frames.size()));
+            }
             Ok(Body::new(Finite::new(frames, expires)))
         }
     })

@@ -79,6 +79,8 @@ struct Shared {
     held: Mutex<Vec<(String, watch::Sender<u64>)>>,
     /// Calls by their targets, refused ones too.
     calls: Mutex<HashMap<String, u64>>,
+    /// The same, of those that say a text.
+    about: Mutex<Option<(String, HashMap<String, u64>)>>,
 }
 
 impl FaultProxy {
@@ -94,6 +96,7 @@ impl FaultProxy {
             cuts: watch::Sender::default(),
             held: Mutex::default(),
             calls: Mutex::default(),
+            about: Mutex::default(),
         };
         let shared = Arc::new(shared);
         let running = tokio::spawn(accept(listener, Arc::clone(&shared)));
@@ -141,9 +144,24 @@ impl FaultProxy {
 
     /// How many calls had a target that begins with this.
     pub fn calls(&self, target: &str) -> u64 {
-        let calls = self.shared.calls.lock().unwrap();
-        calls.iter().filter(|(name, _)| name.starts_with(target)).map(|(_, count)| count).sum()
+        sum(&self.shared.calls.lock().unwrap(), target)
     }
+
+    /// From now on, calls whose bodies say this are counted too.
+    pub fn look_for(&self, text: &str) {
+        *self.shared.about.lock().unwrap() = Some((text.to_owned(), HashMap::new()));
+    }
+
+    /// How many calls with such a target said what was looked for.
+    pub fn found(&self, target: &str) -> u64 {
+        let about = self.shared.about.lock().unwrap();
+        sum(&about.as_ref().expect("nothing was looked for").1, target)
+    }
+}
+
+/// How many calls had a target that begins with this.
+fn sum(calls: &HashMap<String, u64>, target: &str) -> u64 {
+    calls.iter().filter(|(name, _)| name.starts_with(target)).map(|(_, count)| count).sum()
 }
 
 impl Drop for FaultProxy {
@@ -182,6 +200,11 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     let target = target(&head, &body);
     *shared.calls.lock().unwrap().entry(target.clone()).or_default() += 1;
+    if let Some((text, calls)) = &mut *shared.about.lock().unwrap()
+        && body.windows(text.len()).any(|part| part == text.as_bytes())
+    {
+        *calls.entry(target.clone()).or_default() += 1;
+    }
     if let Some(action) = ungranted(&target) {
         let error = format!(r#"{{"__type":"AccessDeniedException","message":"no right to {action}"}}"#);
         return Ok(status(StatusCode::BAD_REQUEST, error, "AccessDeniedException"));
