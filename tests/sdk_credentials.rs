@@ -46,6 +46,26 @@ async fn a_token_file_that_is_replaced_is_followed_before_the_old_token_expires(
     moved(&client).await;
 }
 
+/// So that the old token can be revoked: a client that still had it would be shut out.
+#[tokio::test]
+async fn a_token_file_that_is_replaced_is_followed_long_before_the_old_token_expires() {
+    let hub = Hub::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("token");
+    std::fs::write(&path, token(&hub, 3_600)).unwrap();
+    let client = Client::builder().endpoint(hub.endpoint()).token_file(&path).connect().await.unwrap();
+    std::fs::write(folder.path().join("new"), token(&hub, 7_200)).unwrap();
+    std::fs::rename(folder.path().join("new"), &path).unwrap();
+    soon("the move to the new token", async {
+        while client.stats().moves == 0 {
+            assert!(client.status().is_ready(), "nothing is wrong: {}", client.status());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    assert_eq!(client.stats().reconnects, client.stats().moves, "the old stream was not left before");
+}
+
 #[tokio::test]
 async fn a_command_gives_the_token_and_is_run_again_before_it_expires() {
     let hub = Hub::start().await;

@@ -31,6 +31,18 @@ pub enum Program {
     Binary(PathBuf),
 }
 
+/// How many calls a second a tenant may make.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallPace {
+    /// As many as by default.
+    Default,
+    /// As many as the hub can answer: to measure what a call costs, and not its wait.
+    Lifted,
+}
+
+/// The setting, as hubs take it from their environment.
+const CALLS_PER_SECOND: &str = "CONFHUB_LIMITS_CALLS_PER_SECOND";
+
 /// A hub in a process of its own.
 pub struct Hub {
     /// The process.
@@ -53,7 +65,7 @@ impl Hub {
     ///
     /// # Errors
     /// If it does not start.
-    pub async fn start(program: &Program) -> Result<Self> {
+    pub async fn start(program: &Program, pace: CallPace) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let ready_file = folder.path().join("ready.json");
         let mut command = match program {
@@ -68,6 +80,9 @@ impl Hub {
                 command
             }
         };
+        if pace == CallPace::Lifted {
+            command.env(CALLS_PER_SECOND, "1000000");
+        }
         command.arg("--data-dir").arg(folder.path()).arg("--ready-file").arg(&ready_file);
         let (server, ready) = Server::start::<Ready>(&mut command, &ready_file).await?;
         Ok(Self { server, address: ready.grpc, http: ready.http, folder })
@@ -189,6 +204,9 @@ pub fn serve(data_dir: &Path, ready_file: &Path, current_thread: bool) -> Result
     };
     // Nobody reads it here; a file of the hub's own costs a write for each change.
     settings.audit.to = AuditTo::Off;
+    if let Ok(pace) = std::env::var(CALLS_PER_SECOND) {
+        settings.limits.calls_per_second = pace.parse()?;
+    }
     settings.listen.set_port(0);
     settings.http.set_port(0);
     let runtime = if current_thread {

@@ -1,6 +1,6 @@
 //! Where hub and load run: on a core each, so that neither takes from the other.
 
-use crate::hub::{Hub, Program};
+use crate::hub::{CallPace, Hub, Program};
 use crate::{Result, process};
 use clap::Args;
 use std::path::PathBuf;
@@ -64,9 +64,9 @@ impl Place {
     ///
     /// # Errors
     /// If it does not start.
-    pub async fn hub(&self) -> Result<Hub> {
+    pub async fn hub(&self, pace: CallPace) -> Result<Hub> {
         self.as_server()?;
-        let hub = Hub::start(&self.program).await;
+        let hub = Hub::start(&self.program, pace).await;
         self.as_client()?;
         hub
     }

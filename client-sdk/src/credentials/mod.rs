@@ -26,7 +26,7 @@ use std::fmt;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tonic::metadata::{Ascii, MetadataValue};
 
 /// A source of tokens, for programs whose tokens come from a library or a
@@ -214,7 +214,6 @@ impl Credentials {
     /// Waits until the source has another token than `old` of itself: a file that
     /// was replaced, one that another client was given, one that is renewed at a
     /// share of its life. Nobody is asked more often for it.
-    #[cfg_attr(not(test), allow(dead_code, reason = "streams move over when the hub announces the end"))]
     pub(crate) async fn rotated(self, old: Token) -> Token {
         match &self.kind {
             Kind::Fixed(_) => std::future::pending().await,
@@ -224,12 +223,6 @@ impl Credentials {
                 token
             }
         }
-    }
-
-    /// When a token says that it expires.
-    #[cfg_attr(not(test), allow(dead_code, reason = "streams move over when the hub announces the end"))]
-    pub(crate) fn expires(token: &Token) -> Option<SystemTime> {
-        claims::expires(token)
     }
 
     /// Whether there will never be another token.

@@ -1,7 +1,8 @@
 //! Moving over: from a stream that is about to end to the one that follows it.
 //!
 //! A hub says goodbye some seconds before it ends a stream for its age, or because its
-//! token expires. The client moves in four steps:
+//! token expires; and a source may have another token before that, since somebody has
+//! replaced the file, and may withdraw the old one. The client moves in four steps:
 //!
 //! 1. It gets a token and a place on a connection, while the old stream is read and
 //!    applied as before.
@@ -23,6 +24,7 @@
 use super::end::End;
 use super::session::{Opened, Stream, With, answer_of, goodbye_of, heartbeat_of};
 use super::{Origin, Worker};
+use crate::credentials::Token;
 use crate::endpoint::{Address, Connection, Endpoints, Round};
 use crate::limits;
 use confhub_proto::frame::Assembler;
@@ -63,6 +65,18 @@ impl Worker {
                 (std::future::ready(token.clone()).boxed(), None)
             }
         };
+        self.depart(token, near, stream);
+    }
+
+    /// Sets out with a token that its source has replaced the stream's with.
+    pub(super) fn follow_token(&mut self, token: Token, stream: &mut Stream) {
+        if stream.way.is_none() && token != stream.with.token && self.tokens.may_renew() {
+            let near = Some(stream.with.address.clone());
+            self.depart(std::future::ready(token).boxed(), near, stream);
+        }
+    }
+
+    fn depart(&mut self, token: BoxFuture<'static, Token>, near: Option<Address>, stream: &mut Stream) {
         let (endpoints, rng) = (self.endpoints.clone(), self.rng.fork());
         let way = async move {
             let token = token.await;
@@ -155,7 +169,7 @@ impl Worker {
     fn adopt(&mut self, next: Successor, with: With, stream: &mut Stream) {
         let Successor { opened, origin, assembler, first } = next;
         self.place.adopt(origin, &with.token);
-        let next = Stream::new(opened, with, assembler);
+        let next = self.stream(opened, with, assembler);
         tracing::debug!(from = %stream.with.address, to = %next.with.address, "moved to a new stream");
         // The old stream, and its place on its connection, are given up here.
         let old = std::mem::replace(stream, next);

@@ -10,6 +10,7 @@ use confhub_proto::frame::Assembler;
 use confhub_proto::wire::config_service_client::ConfigServiceClient;
 use confhub_proto::wire::{self, frame::Kind, goodbye::Reason};
 use confhub_proto::{Digest, Update};
+use futures_util::future::BoxFuture;
 use std::convert::Infallible;
 use std::pin::pin;
 use std::time::Duration;
@@ -45,10 +46,17 @@ pub(super) struct Stream {
     announced: Option<(Reason, Duration)>,
     /// On the way to the stream that is to follow.
     pub(super) way: Option<Way>,
+    /// The token that takes the place of this stream's at its source.
+    rotation: Option<BoxFuture<'static, Token>>,
 }
 
 impl Stream {
-    pub(super) fn new(opened: Opened, with: With, assembler: Assembler) -> Self {
+    fn new(
+        opened: Opened,
+        with: With,
+        assembler: Assembler,
+        rotation: Option<BoxFuture<'static, Token>>,
+    ) -> Self {
         let now = Instant::now();
         Self {
             patience: patience(&opened.welcome),
@@ -60,6 +68,7 @@ impl Stream {
             confirmed: false,
             announced: None,
             way: None,
+            rotation,
         }
     }
 
@@ -91,7 +100,7 @@ impl Worker {
         };
         self.store.counters.streams.add_one();
         let origin = Origin::from(&opened.welcome);
-        let mut stream = Stream::new(opened, with, Assembler::new(self.place.max_bytes));
+        let mut stream = self.stream(opened, with, Assembler::new(self.place.max_bytes));
         let end = match self.welcomed(origin, &stream.with.token) {
             Ok(()) => match self.follow_stream(&mut stream).await {
                 Ok(never) => match never {},
@@ -124,6 +133,12 @@ impl Worker {
         }
     }
 
+    /// A stream that has been opened.
+    pub(super) fn stream(&self, opened: Opened, with: With, assembler: Assembler) -> Stream {
+        let rotation = self.tokens.rotated(&with.token);
+        Stream::new(opened, with, assembler, rotation)
+    }
+
     /// Asks for all that comes after the state held.
     pub(super) fn request(&self, token: &Token) -> Result<Request<wire::SubscribeRequest>, End> {
         let mut request = Request::new(self.view.request(self.place.cursor));
@@ -153,6 +168,11 @@ impl Worker {
                     stream.way = None;
                     self.move_over(found, stream).await;
                     alarm.as_mut().reset(Instant::now() + stream.patience);
+                    continue;
+                }
+                token = arrival(&mut stream.rotation) => {
+                    stream.rotation = None;
+                    self.follow_token(token, stream);
                     continue;
                 }
                 // Frames that are there count, even if this task was not run
@@ -228,10 +248,10 @@ impl Worker {
     }
 }
 
-/// What was set out for, if anything was.
-async fn arrival(way: &mut Option<Way>) -> Result<With, End> {
-    match way {
-        Some(way) => way.await,
+/// What is waited for, if anything is.
+async fn arrival<T>(awaited: &mut Option<BoxFuture<'static, T>>) -> T {
+    match awaited {
+        Some(awaited) => awaited.await,
         None => std::future::pending().await,
     }
 }

@@ -69,6 +69,12 @@ impl Tokens {
         may.then(|| self.credentials.clone().newer_than(old.clone()).boxed())
     }
 
+    /// Another token than `old`, once the source has one of its own accord. `None`: it
+    /// never will.
+    pub(super) fn rotated(&self, old: &Token) -> Option<BoxFuture<'static, Token>> {
+        (!self.are_fixed()).then(|| self.credentials.clone().rotated(old.clone()).boxed())
+    }
+
     /// Takes note of how a stream ended that had lived so long. True: it is the second
     /// in a row that ended with its token refused, and so no success.
     pub(super) fn stream_ended(&mut self, by_refusal: bool, lived: Duration) -> bool {
@@ -76,7 +82,8 @@ impl Tokens {
         by_refusal && before && lived < limits::RENEWALS_WITHIN
     }
 
-    fn may_renew(&mut self) -> bool {
+    /// Whether one more renewal is within what is asked for in a minute.
+    pub(super) fn may_renew(&mut self) -> bool {
         let now = Instant::now();
         while self.renewals.front().is_some_and(|at| now.duration_since(*at) >= limits::RENEWALS_WITHIN) {
             self.renewals.pop_front();

@@ -248,6 +248,10 @@ impl CliError {
             Self::Uncertain(_) => Some(
                 "look (`confhub get`, `confhub history`) before you repeat it; --timeout takes a longer time",
             ),
+            Self::Unreachable { reason, .. } if reason.contains("certificate") => Some(
+                "--ca-file names the CA that signed the hub's certificate, and the host of --endpoint must be \
+                 among the certificate's names; a hub may ask for --client-cert and --client-key",
+            ),
             Self::Unreachable { .. } | Self::Broken { .. } => Some(
                 "is it running? `confhub serve` starts one here; \
                  --endpoint or CONFHUB_ENDPOINT names another",

@@ -43,6 +43,13 @@ impl Place {
         }
     }
 
+    /// The hub ends the stream, which so counts for nothing.
+    pub(super) fn excuse(&self) {
+        if let Some(share) = &self.0.tenant {
+            share.excuse();
+        }
+    }
+
     /// Counts against the tenant what the call has cost beyond one call.
     pub(super) fn charge(&self, cost: Cost) {
         if let Some(share) = &self.0.tenant {

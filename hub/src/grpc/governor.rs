@@ -9,6 +9,7 @@ use crate::config::LimitSettings;
 use crate::limits::{BURST_CALLS, SHARED_COST, SHORT_STREAM};
 use confhub_proto::{TenantId, retry};
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -75,7 +76,7 @@ pub(super) struct Share {
     kind: Kind,
     since: Instant,
     /// It counts at its end.
-    owes: bool,
+    owes: AtomicBool,
     /// How long until its turn.
     wait: Duration,
     turns: Arc<Semaphore>,
@@ -216,7 +217,8 @@ impl Governor {
         }
         let turns = Arc::clone(&account.turns);
         drop(accounts);
-        Ok(Share { shared: Arc::clone(shared), tenant: tenant.clone(), kind, since: now, owes, wait, turns })
+        let (shared, tenant, owes) = (Arc::clone(shared), tenant.clone(), AtomicBool::new(owes));
+        Ok(Share { shared, tenant, kind, since: now, owes, wait, turns })
     }
 }
 
@@ -275,6 +277,11 @@ impl Share {
         });
     }
 
+    /// The hub ends the stream: that counts for nothing.
+    pub(super) fn excuse(&self) {
+        self.owes.store(false, Ordering::Relaxed);
+    }
+
     fn count(&self, count: usize) {
         let (now, (index, _)) = (Instant::now(), self.kind.pace());
         let mut accounts = self.shared.lock();
@@ -289,7 +296,7 @@ impl Drop for Share {
             if let Some(account) = self.shared.lock().of.get_mut(&self.tenant) {
                 account.under_way[place] = account.under_way[place].saturating_sub(1);
             }
-        } else if self.owes && self.since.elapsed() < SHORT_STREAM {
+        } else if *self.owes.get_mut() && self.since.elapsed() < SHORT_STREAM {
             self.count(1);
         }
     }
@@ -400,7 +407,13 @@ mod tests {
         assert!(all.iter().all(|share| share.wait.is_zero()), "all may come at once");
         tokio::time::advance(SHORT_STREAM).await;
         drop(all);
-        assert!(open().owes, "those that have stayed cost nothing, and this one is over at once");
+        open().excuse();
+        let last = open();
+        assert!(
+            last.owes.load(Ordering::Relaxed),
+            "those that have stayed, or that the hub ends, cost nothing"
+        );
+        drop(last);
         let waits: Vec<_> = (0..20).map(|_| open().wait).collect();
         assert!(waits[..9].iter().all(Duration::is_zero), "{waits:?}");
         assert_eq!([waits[9], waits[19]], [millis(100), millis(1_100)]);

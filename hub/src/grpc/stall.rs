@@ -96,7 +96,7 @@ pub(super) struct Watched {
     place: usize,
     standing: Arc<Standing>,
     /// What the call may take up for as long as its answer is not read.
-    _place: Option<Place>,
+    place_of_call: Option<Place>,
 }
 
 /// Breaks one connection.
@@ -163,16 +163,7 @@ impl Watch {
             cut.set(refused);
         }
         let parting = Parting::Nothing { stream };
-        Watched {
-            body,
-            expires,
-            parting,
-            cut,
-            watch: Arc::clone(self),
-            place,
-            standing,
-            _place: place_of_call,
-        }
+        Watched { body, expires, parting, cut, watch: Arc::clone(self), place, standing, place_of_call }
     }
 
     /// Looks around for as long as it is polled.
@@ -250,6 +241,11 @@ impl http_body::Body for Watched {
             None if self.has_expired() => Poll::Ready(self.part(&expired())),
             None => Pin::new(&mut self.body).poll_frame(cx),
         };
+        if let (Poll::Ready(Some(Ok(frame))), Some(place)) = (&polled, &self.place_of_call)
+            && frame.is_trailers()
+        {
+            place.excuse();
+        }
         // What is handed over has to be read; what is not there yet is not the reader's fault.
         let standing = if polled.is_ready() { self.watch.millis() } else { 0 };
         self.standing.0.store(standing, Ordering::Relaxed);

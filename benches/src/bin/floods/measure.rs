@@ -4,13 +4,13 @@ use crate::flood::Flood;
 use crate::honest::Honest;
 use clap::ValueEnum as _;
 use confhub_benches::Result;
-use confhub_benches::hub::{Caller, Hub, Program};
+use confhub_benches::hub::{CallPace, Caller, Hub, Program};
 use serde::Serialize;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 /// How long the honest client is alone at first.
 const ALONE: Duration = Duration::from_secs(2);
@@ -58,7 +58,7 @@ pub(crate) async fn run(only: &[Flood], seconds: u64, json: bool) -> Result<()> 
 }
 
 async fn measure(flood: Flood, most: Duration) -> Result<Row> {
-    let hub = Hub::start(&Program::Itself { current_thread: false }).await?;
+    let hub = Hub::start(&Program::Itself { current_thread: false }, CallPace::Default).await?;
     let honest = Honest::new(&hub).await?;
     if flood == Flood::ZeroWindow {
         let writer = Caller::new(hub.channel().await?, &hub.token("globex")?)?;
@@ -76,6 +76,8 @@ async fn measure(flood: Flood, most: Duration) -> Result<Row> {
     let outcome = flood.run(&hub, since + most + GRACE).await?;
     let elapsed = since.elapsed().as_secs_f64();
     let cpu = (hub.server.cpu_time()?.saturating_sub(cpu_before)).as_secs_f64() / elapsed;
+    // A flood that was over at once is still to be noticed by others, if at all.
+    sleep_until(since + ALONE).await;
     drop(over);
     let during = reading.await?;
     let peak_kb = hub.server.peak_kb()?;

@@ -3,7 +3,7 @@
 
 use crate::fleet::{self, End, Kinds, PATIENCE, soon};
 use clap::Args;
-use confhub_benches::hub::{Caller, Hub};
+use confhub_benches::hub::{CallPace, Caller, Hub};
 use confhub_benches::latency::Latencies;
 use confhub_benches::place::{HubArgs, Place};
 use confhub_benches::summary::Summary;
@@ -103,7 +103,7 @@ pub(crate) async fn run(args: &EndingsArgs) -> Result<bool> {
 
 /// All rounds of one number of connections, on one hub.
 async fn shape(args: &EndingsArgs, place: &Place, connections: usize, cause: Cause) -> Result<Vec<Round>> {
-    let hub = place.hub().await?;
+    let hub = place.hub(CallPace::Lifted).await?;
     let channel = hub.channel().await?;
     let scene = Scene {
         access: AccessServiceClient::new(channel.clone()),

@@ -2,7 +2,7 @@
 
 use crate::noise::{self, Answers, Mode, Part};
 use clap::Args;
-use confhub_benches::hub::{Caller, Hub};
+use confhub_benches::hub::{CallPace, Caller, Hub};
 use confhub_benches::latency::Latencies;
 use confhub_benches::place::HubArgs;
 use confhub_benches::summary::Summary;
@@ -68,7 +68,7 @@ struct Window {
 
 pub(crate) async fn run(args: &NeighbourArgs) -> Result<bool> {
     let place = args.at.place()?;
-    let hub = place.hub().await?;
+    let hub = place.hub(CallPace::Default).await?;
     let victim = Victim::new(&hub).await?;
     let loud = hub.token("loud")?;
     Caller::new(hub.channel().await?, &loud)?.seed(&input::settings(usize::try_from(args.entries)?)?).await?;

@@ -6,7 +6,7 @@ use crate::ledger::{Reader, Tenant, Totals};
 use crate::publish::{self, Written};
 use crate::report::Round;
 use confhub_benches::connection::Connection;
-use confhub_benches::hub::{Caller, Hub};
+use confhub_benches::hub::{CallPace, Caller, Hub};
 use confhub_benches::{Error, Result, process};
 use confhub_proto::{Digest, wire};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -35,7 +35,7 @@ struct Fleet {
 /// Measures a hub.
 pub(crate) async fn hub(plan: &Plan) -> Result<Round> {
     plan.place.as_server()?;
-    let hub = Hub::start(&plan.place.program).await;
+    let hub = Hub::start(&plan.place.program, CallPace::Lifted).await;
     plan.place.as_client()?;
     let hub = hub?;
     let tokens: Vec<_> =

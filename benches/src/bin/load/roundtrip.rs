@@ -4,7 +4,7 @@
 use crate::args::RoundtripArgs;
 use crate::publish::value;
 use crate::report::Round;
-use confhub_benches::hub::{Caller, Hub};
+use confhub_benches::hub::{CallPace, Caller, Hub};
 use confhub_benches::summary::Summary;
 use confhub_benches::{Result, input};
 use confhub_client::{Client, Watch};
@@ -46,7 +46,7 @@ struct Figures {
 pub(crate) async fn run(args: &RoundtripArgs) -> Result<bool> {
     let place = args.at.place()?;
     place.as_server()?;
-    let hub = Hub::start(&place.program).await;
+    let hub = Hub::start(&place.program, CallPace::Lifted).await;
     place.as_client()?;
     let hub = hub?;
     let token = hub.token("shop")?;

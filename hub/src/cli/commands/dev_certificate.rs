@@ -11,6 +11,7 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
+use tokio_rustls::rustls::pki_types::ServerName;
 
 /// Most names of one certificate: as many as public CAs take.
 const NAMES: usize = 100;
@@ -59,6 +60,10 @@ impl DevCertificate {
             return Err(CliError::Usage(format!("{} names; at most {NAMES} are allowed", self.name.len())));
         }
         let names: Vec<_> = self.name.iter().map(String::as_str).collect();
+        if let Some(bad) = names.iter().find(|name| ServerName::try_from(**name).is_err()) {
+            let wanted = "a host name like `hub.internal`, or an IP address";
+            return Err(CliError::Usage(format!("--name `{}` is not {wanted}", bad.escape_debug())));
+        }
         let failed = |error: crate::tls::DevCertificateError| CliError::Usage(error.to_string());
         let ca = DevCa::new(SystemTime::now()).map_err(failed)?;
         let (server, client) = (ca.server(&names).map_err(failed)?, ca.client().map_err(failed)?);
