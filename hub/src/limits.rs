@@ -58,6 +58,18 @@ pub const CALLS_PER_SECOND: usize = 1_000;
 /// they keep a core busy for is what another tenant may notice.
 pub const BURST_CALLS: usize = 16;
 
+/// Bytes of entries that a single call reads for which it counts as one more: reading
+/// and encoding them takes about as long.
+pub const CALL_BYTES: usize = 8 * 1024;
+
+/// Changes of one write for which it counts as one call more, for the same reason.
+pub const CALL_CHANGES: usize = 20;
+
+/// Calls of one connection that may be refused for what its callers may not do or have
+/// had too much of, at once, and a second from then on: more than programs do that wait
+/// as they are told, for all tenants of one process.
+pub const REFUSED_CALLS: (u32, u32) = (2_048, 64);
+
 /// Bytes a second that one tenant may read by reads of all of it, and at once after a
 /// pause: about a tenth of a core. Readers beyond that wait.
 pub const BULK_BYTES_PER_SECOND: usize = 8 * 1024 * 1024;

@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::future::join_all;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::SystemTime;
 use tokio::time::{Instant, sleep};
 
 /// Numbers its tokens, and takes a while for each.
@@ -185,7 +186,6 @@ async fn the_life_of_a_token_is_what_its_own_exp_says_unless_the_clock_is_wrong(
     for (lives, least, most) in [(3_600, 2_500, 3_300), (-100, 59, 62)] {
         let client = Credentials::of(SharedTokens::new(Jwt(lives, AtomicUsize::new(0))));
         let old = client.token(false).await.unwrap();
-        assert!(Credentials::expires(&old).is_some());
         let began = Instant::now();
         client.clone().rotated(old).await;
         let after = began.elapsed().as_secs();

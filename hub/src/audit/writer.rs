@@ -80,7 +80,8 @@ impl Writer {
     /// Writes what is kept, what was left out if `gap`, and then the batch.
     async fn write(&mut self, batch: Vec<Message>, gap: bool) {
         let mut all = std::mem::take(&mut self.kept);
-        let left_out = if gap { self.flood.take_left_out() } else { 0 };
+        // While nothing can be written the count goes on: a line of it could be lost.
+        let left_out = if gap && !self.failing { self.flood.take_left_out() } else { 0 };
         if left_out > 0 {
             all.push(Message { line: record::gap((self.clock)(), left_out), written: None });
         }

@@ -217,7 +217,7 @@ pub(super) static TABLE: &[&'static dyn Setting] = &[
         "Most reads of a whole tenant under way at a time, for one tenant", limits.bulk_reads_per_tenant),
     row!("limits.calls-per-second", None, Count { max: 1_000_000 },
         "Single calls of one tenant a second; more wait for their turn", limits.calls_per_second),
-    row!("limits.bulk-bytes-per-second", None, Size { min: 1, max: GIB },
+    row!("limits.bulk-bytes-per-second", None, Size { min: 1, max: GIB / 10 },
         "Bytes a second that reads of a whole tenant may read, for one tenant; more wait", limits.bulk_bytes_per_second),
     row!("limits.opens-per-second", None, Count { max: 1_000_000 },
         "Streams of one tenant a second that may end within 10 s of their beginning", limits.opens_per_second),

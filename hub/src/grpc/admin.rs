@@ -8,10 +8,10 @@ use super::status::{invalid, told};
 use super::{Edge, VERSION};
 use crate::audit::{self, Act, Call};
 use crate::auth::{Identity, Role, refused_status};
-use crate::backend::{Action, Backend, Change, Urgency, WriteError};
+use crate::backend::{Action, Backend, BackendError, Change, Urgency, WriteError};
 use crate::limits::{ENTRY_COST, HISTORY_VERSIONS};
 use crate::metrics::{Outcome, OutcomeLabel};
-use crate::source::{Hint, Sink as _};
+use crate::source::{Address, Hint, Sink as _};
 use crate::tenant::{FollowError, TenantStatus};
 use confhub_proto::{Content, Entry, limits, wire};
 use futures_util::future::join_all;
@@ -21,10 +21,14 @@ use std::ops::Deref;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use tokio::task::yield_now;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 use wire::admin_service_server::AdminService;
 use wire::change::Action as Asked;
+
+/// An address, and what is there.
+type Found = (Address, Option<Arc<Entry>>);
 
 #[tonic::async_trait]
 impl AdminService for Edge {
@@ -54,6 +58,7 @@ impl AdminService for Edge {
     ) -> Result<Response<wire::ApplyResponse>, Status> {
         let (identity, asked) = self.caller(request)?;
         let changes = self.changes(&identity, asked.changes)?;
+        identity.charge(Cost::Changes(changes.len()));
         let versions = self.write(&identity, changes).await?;
         Ok(Response::new(wire::ApplyResponse { versions }))
     }
@@ -71,6 +76,7 @@ impl AdminService for Edge {
         let before = if asked.before_version == 0 { u64::MAX } else { asked.before_version };
         let backend = &self.router.backends()[self.router.route(&address.key)?];
         let mut kept = backend.history(&identity.tenant, &address, before, limit + 1).await?;
+        identity.charge(Cost::Read(kept.iter().map(|revision| revision.entry.size()).sum()));
         if kept.is_empty() && before == u64::MAX {
             return Err(WriteError::NotFound(address).into());
         }
@@ -103,11 +109,8 @@ impl AdminService for Edge {
     async fn list(&self, request: Request<wire::ListRequest>) -> Result<Response<Self::ListStream>, Status> {
         let (identity, asked) = self.caller(request)?;
         let prefixes = self.prefixes(&asked.prefixes)?;
-        let (mut entries, mut read) = (Vec::new(), 0);
-        for (index, backend) in self.router.backends().iter().enumerate() {
-            let all = backend.load(&identity.tenant, &[], Urgency::Demand).await?.entries;
-            read +=
-                all.iter().flat_map(|(_, entry)| entry).map(|entry| ENTRY_COST + entry.size()).sum::<usize>();
+        let mut entries = Vec::new();
+        for (index, all) in self.read_all(&identity).await?.into_iter().enumerate() {
             // A store may hold keys that belong to another: no stream shows them either.
             let all = all.into_iter().filter(|(address, _)| self.router.route(&address.key) == Ok(index));
             entries.extend(all.filter_map(|(address, entry)| {
@@ -117,10 +120,7 @@ impl AdminService for Edge {
                 entry.filter(|_| wanted && own)
             }));
             // Thousands of entries are a good part of a millisecond: others go first.
-            tokio::task::yield_now().await;
-        }
-        if let Some(place) = &identity.place {
-            place.charge(Cost::Read(read));
+            yield_now().await;
         }
         // Stores give them in this order, each its own: that is noticed, and hardly costs.
         entries.sort_by(|a, b| (a.service(), a.key()).cmp(&(b.service(), b.key())));
@@ -203,6 +203,36 @@ impl Edge {
             false => failure.cause.to_string(),
         });
         wire::SourceStatus { kind: (*kind).to_owned(), error }
+    }
+
+    /// What each store has of the caller's tenant, read once it is the call's turn. A
+    /// read that has begun cannot be broken off: it keeps the turn, and is paid for,
+    /// though the caller may leave.
+    async fn read_all(&self, identity: &Caller) -> Result<Vec<Vec<Found>>, Status> {
+        let place = identity.place.clone();
+        let turn = match &place {
+            Some(place) => {
+                let turn = place.read().await;
+                turn.map_err(|refused| self.limited(refused.limit, refused))?
+            }
+            None => None,
+        };
+        let (backends, tenant) = (self.router.backends().to_vec(), identity.tenant.clone());
+        let reading = tokio::spawn(async move {
+            let mut found = Vec::new();
+            for backend in backends {
+                let all = backend.load(&tenant, &[], Urgency::Demand).await?.entries;
+                let sizes = all.iter().flat_map(|(_, entry)| entry).map(|entry| ENTRY_COST + entry.size());
+                if let Some(place) = &place {
+                    place.charge(Cost::Read(sizes.sum()));
+                }
+                found.push(all);
+            }
+            drop((turn, place));
+            Ok::<_, BackendError>(found)
+        });
+        let found = reading.await.map_err(|_| Status::internal("the read has ended without an answer"))?;
+        Ok(found?)
     }
 
     async fn write_one(&self, identity: &Caller, change: Change) -> Result<u64, Status> {
@@ -366,6 +396,15 @@ pub(super) fn call(extensions: &http::Extensions) -> Call {
 /// Messages of `List` are filled up to this size, in bytes: making one keeps a core
 /// for a fraction of a millisecond, and then others have their turn.
 const LIST_BYTES: usize = 32 * 1024;
+
+impl Caller {
+    /// Counts what the call costs beyond one call.
+    fn charge(&self, cost: Cost) {
+        if let Some(place) = &self.place {
+            place.charge(cost);
+        }
+    }
+}
 
 /// The answer to `List`: each message is made when the caller is ready for it.
 pub struct Parts {

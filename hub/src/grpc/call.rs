@@ -1,7 +1,7 @@
 //! What every call gets around it: a place, a time limit, and a watched answer.
 
 use super::Edge;
-use super::governor::{Cost, Kind, Share, Turn};
+use super::governor::{Cost, Kind, Refused, Share, Turn};
 use super::revealed::Padded;
 use super::stall::{Breaker, Cut, Reader};
 use super::status::busy;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout};
-use tonic::Status;
+use tonic::{Code, Status};
 
 /// Longest time until a call is answered; a stream counts as answered when it is
 /// opened. A write waits for the disk, a first read for the load of its tenant.
@@ -35,11 +35,19 @@ struct Held {
 }
 
 impl Place {
-    /// Waits until it is the call's turn among those of its tenant.
-    async fn turn(&self) -> Option<Turn> {
+    /// Waits until reads of its whole tenant before this one are paid for.
+    pub(super) async fn paid(&self) -> Result<(), Refused> {
         match &self.0.tenant {
-            Some(share) => Some(share.turn().await),
-            None => None,
+            Some(share) => share.paid().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Waits for its turn to read its whole tenant from the stores.
+    pub(super) async fn read(&self) -> Result<Option<Turn>, Refused> {
+        match &self.0.tenant {
+            Some(share) => share.read().await.map(Some),
+            None => Ok(None),
         }
     }
 
@@ -70,6 +78,9 @@ const REVEAL_PATH: &str = "/confhub.v1.ConfigService/Reveal";
 /// Path of the `List` method.
 const LIST_PATH: &str = "/confhub.v1.AdminService/List";
 
+/// What the paths of the methods of `AccessService` begin with.
+const ACCESS_PATHS: &str = "/confhub.v1.AccessService/";
+
 /// Tokens may be made out for centuries, and some callers need none.
 const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3_600);
 
@@ -77,7 +88,9 @@ const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3_600);
 pub(super) async fn around(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -> Response {
     let loads = matches!(request.uri().path(), wire::SUBSCRIBE_PATH | wire::GET_SNAPSHOT_PATH);
     let breaker = request.extensions().get::<Breaker>().cloned().unwrap_or_default();
-    let place = match edge.place(&request, &breaker) {
+    let identity = request.extensions().get::<Identity>().cloned();
+    let kind = kind(request.uri().path());
+    let place = match edge.place(kind, identity.as_ref(), &breaker).await {
         Ok(place) => place,
         Err((limit, refused)) => {
             if let Some(call) = request.extensions().get::<Call>() {
@@ -93,19 +106,12 @@ pub(super) async fn around(State(edge): State<Arc<Edge>>, mut request: Request, 
     let stream = path == wire::SUBSCRIBE_PATH;
     let reveals = path == REVEAL_PATH;
     let lasting = stream || matches!(path, wire::GET_SNAPSHOT_PATH | LIST_PATH);
-    let identity = request.extensions().get::<Identity>().cloned();
     // A single answer is bounded by the patience with its reader alone.
     let expires = match &identity {
         Some(identity) if lasting => edge.expiry(identity).unwrap_or_else(Instant::now),
         _ => Instant::now() + FOREVER,
     };
-    let answered = async {
-        let turn = place.turn().await;
-        let response = next.run(request).await;
-        drop(turn);
-        response
-    };
-    let Ok(response) = timeout(CALL, answered).await else {
+    let Ok(response) = timeout(CALL, next.run(request)).await else {
         let waited_s = CALL.as_secs();
         let meanwhile = if loads {
             "the tenant is still being loaded: a call after this one joins the load"
@@ -114,6 +120,9 @@ pub(super) async fn around(State(edge): State<Arc<Edge>>, mut request: Request, 
         };
         return answer(&Status::deadline_exceeded(format!("not done after {waited_s} s; {meanwhile}")));
     };
+    if stream && is_the_hubs_fault(&response) {
+        place.excuse();
+    }
     // A single answer is given to whom it was for: one may revoke its own token.
     let identity = identity.filter(|_| lasting);
     let reader = Reader { identity, expires, cut, breaker, stream };
@@ -122,19 +131,26 @@ pub(super) async fn around(State(edge): State<Arc<Edge>>, mut request: Request, 
 }
 
 impl Edge {
-    /// Finds a place for a call: first its tenant's, so that a tenant at its limits
-    /// takes nothing of what others wait for.
-    fn place(&self, request: &Request, breaker: &Breaker) -> Result<Place, (&'static str, Status)> {
-        let kind = kind(request.uri().path());
-        let tenant = match (kind, request.extensions().get::<Identity>()) {
+    /// Finds a place for a call: first its tenant's, in which it waits for its turn, so
+    /// that a tenant at its limits takes nothing of what others wait for.
+    async fn place(
+        &self,
+        kind: Option<Kind>,
+        identity: Option<&Identity>,
+        breaker: &Breaker,
+    ) -> Result<Place, (&'static str, Status)> {
+        let tenant = match (kind, identity) {
             (Some(kind), Some(identity)) => {
                 let share = self.governor.admit(&identity.tenant, kind);
                 Some(share.map_err(|refused| (refused.limit, self.limited(refused.limit, refused)))?)
             }
             _ => None,
         };
+        if let Some(share) = &tenant {
+            share.turn().await;
+        }
         let places = match kind {
-            Some(Kind::Call) => Some((&self.calls, "calls")),
+            Some(Kind::Call | Kind::Access) => Some((&self.calls, "calls")),
             Some(Kind::Bulk) => Some((&self.bulk_reads, "bulk-reads")),
             // Streams have their own.
             Some(Kind::Open) | None => None,
@@ -166,9 +182,19 @@ fn kind(path: &str) -> Option<Kind> {
     match path {
         wire::SUBSCRIBE_PATH => Some(Kind::Open),
         wire::GET_SNAPSHOT_PATH | LIST_PATH => Some(Kind::Bulk),
+        path if path.starts_with(ACCESS_PATHS) => Some(Kind::Access),
         path if path.starts_with("/confhub.v1.") => Some(Kind::Call),
         _ => None,
     }
+}
+
+/// Whether a call was refused for no reason of its caller's.
+fn is_the_hubs_fault(response: &Response) -> bool {
+    let code = response.headers().get("grpc-status").map(|code| Code::from_bytes(code.as_bytes()));
+    matches!(
+        code,
+        Some(Code::Unavailable | Code::Internal | Code::ResourceExhausted | Code::DeadlineExceeded)
+    )
 }
 
 fn answer(status: &Status) -> Response {

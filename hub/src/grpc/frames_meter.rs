@@ -82,6 +82,10 @@ pub(super) struct FramesMeter {
     owed: i64,
 }
 
+/// Flag of data with padding, up to 255 bytes and a byte for its length (RFC 9113,
+/// section 6.1). Nobody pads an honest call so that nothing else is in the frame.
+const PADDED: u8 = 0x8;
+
 impl FramesMeter {
     /// Of a connection with at most so many streams.
     pub(super) fn new(streams: usize) -> Self {
@@ -168,7 +172,8 @@ impl FramesMeter {
             0x0 => {
                 // Of a request's body the call itself waits for the end.
                 self.incomplete = None;
-                if length == 0 && flags & END_STREAM == 0 {
+                let most = if flags & PADDED == 0 { 0 } else { 256 };
+                if length <= most && flags & END_STREAM == 0 {
                     return self.count(EMPTY_DATA, now);
                 }
             }

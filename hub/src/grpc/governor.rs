@@ -6,14 +6,14 @@
 //! longer than they matter: until its calls have ended and its allowance is whole again.
 
 use crate::config::LimitSettings;
-use crate::limits::{BURST_CALLS, SHARED_COST, SHORT_STREAM};
+use crate::limits::{BURST_CALLS, CALL_BYTES, CALL_CHANGES, SHARED_COST, SHORT_STREAM};
 use confhub_proto::{TenantId, retry};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tonic::{Code, Status};
 
 /// Tenants that are remembered before those with nothing to remember are looked
@@ -24,13 +24,19 @@ const LOOK_AT: usize = 1_024;
 /// many under way must not spend its time on asking.
 const PLACE: Duration = Duration::from_secs(1);
 
-/// Longest wait for a turn: callers have deadlines. It bounds what can be owed too,
-/// so that nobody is shut out for long by what it has had already.
+/// Longest wait for a turn: callers have deadlines.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Reads of a whole tenant that one tenant has made at a time: each keeps a core for
-/// milliseconds, and the second one is there while the first waits for its store.
-const TURNS: usize = 2;
+/// The same for a stream. Clients give one up that shows nothing for a few seconds.
+const PATIENCE_TO_OPEN: Duration = Duration::from_secs(1);
+
+/// Most that can be owed: nobody is shut out for long by what it has had already. The
+/// largest tenant that there may be can be read a few times a minute.
+const DEBT: Duration = Duration::from_secs(30);
+
+/// Calls of `AccessService` of one tenant under way, and a second. They are apart from
+/// others, so that whoever has stolen a token cannot keep its owner from revoking it.
+const ACCESS: usize = 16;
 
 /// Bounds tenants. Cheap to clone: all clones are one.
 #[derive(Clone)]
@@ -38,8 +44,8 @@ pub struct Governor(Arc<Shared>);
 
 struct Shared {
     accounts: Mutex<Accounts>,
-    most: [usize; 2],
-    paces: [Pace; 3],
+    most: [usize; 3],
+    paces: [Pace; 4],
 }
 
 #[derive(Default)]
@@ -51,9 +57,10 @@ struct Accounts {
 
 /// What a tenant has under way, and when its allowances will be whole again.
 struct Account {
-    under_way: [usize; 2],
-    rested: [Instant; 3],
-    turns: Arc<Semaphore>,
+    under_way: [usize; 3],
+    rested: [Instant; 4],
+    /// Reads of a whole store for it are made one at a time.
+    reads: Arc<Semaphore>,
 }
 
 /// What a call takes up.
@@ -63,6 +70,8 @@ pub(super) enum Kind {
     Call,
     /// A read of a whole tenant, which counts by its size once that is known.
     Bulk,
+    /// A call about who is let in.
+    Access,
     /// A stream, which has a place of its own for as long as it is open. It counts
     /// when it ends soon after, so that all clients of a tenant may come back at once
     /// and none may come and go for ever.
@@ -79,21 +88,25 @@ pub(super) struct Share {
     owes: AtomicBool,
     /// How long until its turn.
     wait: Duration,
-    turns: Arc<Semaphore>,
+    /// It waits still, and gives its turn back if it leaves.
+    waits: AtomicBool,
+    reads: Arc<Semaphore>,
 }
 
-/// The right to run now, given back when it is dropped.
+/// The right to read a whole tenant from its stores, given back when it is dropped.
 pub(super) struct Turn {
     _permit: Option<OwnedSemaphorePermit>,
 }
 
-/// What a read of a whole tenant has cost, in bytes.
+/// What a call has cost beyond one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cost {
-    /// Entries that were read from a store for it, with what each one costs.
+    /// Bytes of entries that were read from a store for it, with what each one costs.
     Read(usize),
-    /// Frames that are made once for all who take them.
+    /// Bytes of frames that are made once for all who take them.
     Shared(usize),
+    /// Changes that are written.
+    Changes(usize),
 }
 
 /// A limit of a tenant that was reached.
@@ -112,6 +125,7 @@ impl Kind {
         match self {
             Self::Call => Some((0, "limits.calls-per-tenant")),
             Self::Bulk => Some((1, "limits.bulk-reads-per-tenant")),
+            Self::Access => Some((2, "calls of AccessService")),
             Self::Open => None,
         }
     }
@@ -122,7 +136,12 @@ impl Kind {
             Self::Call => (0, "limits.calls-per-second"),
             Self::Bulk => (1, "limits.bulk-bytes-per-second"),
             Self::Open => (2, "limits.opens-per-second"),
+            Self::Access => (3, "calls of AccessService"),
         }
+    }
+
+    fn patience(self) -> Duration {
+        if self == Self::Open { PATIENCE_TO_OPEN } else { PATIENCE }
     }
 }
 
@@ -173,7 +192,7 @@ impl Pace {
     /// Takes so many that were had already, whether they are there or not.
     fn charge(&self, rested: &mut Instant, now: Instant, count: usize) {
         let cost = self.interval.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX));
-        let farthest = self.burst + PATIENCE;
+        let farthest = self.burst + DEBT;
         // What lies beyond that already stays so.
         *rested = ((*rested).max(now) + cost.min(farthest)).min((now + farthest).max(*rested));
     }
@@ -186,8 +205,9 @@ impl Governor {
         let calls = Pace::new(BURST_CALLS, limits.calls_per_second);
         let bulk = Pace::new(limits.bulk_bytes_per_second, limits.bulk_bytes_per_second);
         let opens = Pace::new(limits.opens_per_second, limits.opens_per_second);
-        let most = [limits.calls_per_tenant, limits.bulk_reads_per_tenant];
-        Self(Arc::new(Shared { accounts: Mutex::default(), most, paces: [calls, bulk, opens] }))
+        let paces = [calls, bulk, opens, Pace::new(ACCESS, ACCESS)];
+        let most = [limits.calls_per_tenant, limits.bulk_reads_per_tenant, ACCESS];
+        Self(Arc::new(Shared { accounts: Mutex::default(), most, paces }))
     }
 
     /// Gives a call of a tenant its place, or says why there is none. What is refused
@@ -209,16 +229,17 @@ impl Governor {
         let wait = if owes || kind == Kind::Bulk {
             Duration::ZERO
         } else {
-            let taken = pace.take_ahead(rested, now, PATIENCE);
+            let taken = pace.take_ahead(rested, now, kind.patience());
             taken.map_err(|delay| Refused { limit, most: pace.per_second, delay })?
         };
         if let Some((place, _)) = kind.place() {
             account.under_way[place] += 1;
         }
-        let turns = Arc::clone(&account.turns);
+        let reads = Arc::clone(&account.reads);
         drop(accounts);
-        let (shared, tenant, owes) = (Arc::clone(shared), tenant.clone(), AtomicBool::new(owes));
-        Ok(Share { shared, tenant, kind, since: now, owes, wait, turns })
+        let [owes, waits] = [owes, !wait.is_zero()].map(AtomicBool::new);
+        let (shared, tenant) = (Arc::clone(shared), tenant.clone());
+        Ok(Share { shared, tenant, kind, since: now, owes, wait, waits, reads })
     }
 }
 
@@ -231,9 +252,9 @@ impl Shared {
 impl Accounts {
     fn account(&mut self, tenant: &TenantId, now: Instant) -> &mut Account {
         self.of.entry(tenant.clone()).or_insert_with(|| Account {
-            under_way: [0; 2],
-            rested: [now; 3],
-            turns: Arc::new(Semaphore::new(TURNS)),
+            under_way: [0; 3],
+            rested: [now; 4],
+            reads: Arc::new(Semaphore::new(1)),
         })
     }
 
@@ -242,7 +263,7 @@ impl Accounts {
     fn forget(&mut self, now: Instant) {
         if self.of.len() >= self.look_at.max(LOOK_AT) {
             self.of.retain(|_, account| {
-                account.under_way != [0; 2] || account.rested.iter().any(|rested| *rested > now)
+                account.under_way != [0; 3] || account.rested.iter().any(|rested| *rested > now)
             });
             self.look_at = 2 * self.of.len();
         }
@@ -250,30 +271,52 @@ impl Accounts {
 }
 
 impl Share {
-    /// Waits until it is this call's turn. To be dropped when the answer has begun:
-    /// who is slow to take it keeps nobody waiting.
-    pub(super) async fn turn(&self) -> Turn {
-        sleep_for(self.wait).await;
-        if self.kind != Kind::Bulk {
-            return Turn { _permit: None };
+    /// Waits until it is this call's turn.
+    pub(super) async fn turn(&self) {
+        if !self.wait.is_zero() {
+            sleep(self.wait).await;
+            self.waits.store(false, Ordering::Relaxed);
         }
-        // Nobody closes it.
-        let permit = Arc::clone(&self.turns).acquire_owned().await.ok();
-        let (now, (index, _)) = (Instant::now(), self.kind.pace());
-        let owed = {
-            let mut accounts = self.shared.lock();
-            self.shared.paces[index].owed(accounts.account(&self.tenant, now).rested[index], now)
-        };
-        sleep_for(owed).await;
-        Turn { _permit: permit }
     }
 
-    /// Counts what a read of a whole tenant has cost, once that is known. Those that
+    /// Waits until the reads of a whole tenant before this one are paid for.
+    pub(super) async fn paid(&self) -> Result<(), Refused> {
+        self.paid_within(PATIENCE).await
+    }
+
+    /// Waits until it is this call's turn to read a whole tenant from its stores.
+    pub(super) async fn read(&self) -> Result<Turn, Refused> {
+        let (_, limit) = self.kind.pace();
+        let most = self.shared.paces[self.kind.pace().0].per_second;
+        let since = Instant::now();
+        let permit = timeout(PATIENCE, Arc::clone(&self.reads).acquire_owned()).await;
+        let permit = permit.map_err(|_| Refused { limit, most, delay: PLACE })?;
+        self.paid_within(PATIENCE.saturating_sub(since.elapsed())).await?;
+        // Nobody closes it.
+        Ok(Turn { _permit: permit.ok() })
+    }
+
+    async fn paid_within(&self, patience: Duration) -> Result<(), Refused> {
+        let (now, (index, limit)) = (Instant::now(), self.kind.pace());
+        let pace = &self.shared.paces[index];
+        let owed = pace.owed(self.shared.lock().account(&self.tenant, now).rested[index], now);
+        if owed > patience {
+            return Err(Refused { limit, most: pace.per_second, delay: owed });
+        }
+        if !owed.is_zero() {
+            sleep(owed).await;
+        }
+        Ok(())
+    }
+
+    /// Counts what the call has cost beyond one call, once that is known. Those that
     /// come after it wait for it.
     pub(super) fn charge(&self, cost: Cost) {
-        self.count(match cost {
-            Cost::Read(bytes) => bytes,
-            Cost::Shared(bytes) => bytes / SHARED_COST,
+        self.count(match (cost, self.kind) {
+            (Cost::Read(bytes), Kind::Bulk) => bytes,
+            (Cost::Shared(bytes), Kind::Bulk) => bytes / SHARED_COST,
+            (Cost::Read(bytes) | Cost::Shared(bytes), _) => bytes / CALL_BYTES,
+            (Cost::Changes(changes), _) => changes / CALL_CHANGES,
         });
     }
 
@@ -292,20 +335,21 @@ impl Share {
 
 impl Drop for Share {
     fn drop(&mut self) {
-        if let Some((place, _)) = self.kind.place() {
-            if let Some(account) = self.shared.lock().of.get_mut(&self.tenant) {
-                account.under_way[place] = account.under_way[place].saturating_sub(1);
+        let (index, _) = self.kind.pace();
+        if *self.waits.get_mut() {
+            let mut accounts = self.shared.lock();
+            if let Some(account) = accounts.of.get_mut(&self.tenant) {
+                let rested = &mut account.rested[index];
+                *rested = rested.checked_sub(self.shared.paces[index].interval).unwrap_or(*rested);
             }
         } else if *self.owes.get_mut() && self.since.elapsed() < SHORT_STREAM {
             self.count(1);
         }
-    }
-}
-
-/// A timer rounds up to the next millisecond, even of nothing.
-async fn sleep_for(wait: Duration) {
-    if !wait.is_zero() {
-        sleep(wait).await;
+        if let Some((place, _)) = self.kind.place()
+            && let Some(account) = self.shared.lock().of.get_mut(&self.tenant)
+        {
+            account.under_way[place] = account.under_way[place].saturating_sub(1);
+        }
     }
 }
 
@@ -318,7 +362,6 @@ impl From<Refused> for Status {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::time::timeout;
 
     fn governor() -> Governor {
         Governor::new(&LimitSettings {
@@ -355,15 +398,15 @@ mod tests {
     async fn calls_over_the_pace_wait_for_their_turn_and_those_that_would_wait_long_are_refused() {
         let (governor, acme) = (governor(), tenant("acme"));
         let call = || governor.admit(&acme, Kind::Call);
-        let waits: Vec<_> = (0..BURST_CALLS + 50).map(|_| call().ok().unwrap().wait).collect();
-        assert!(waits[..BURST_CALLS].iter().all(Duration::is_zero));
-        assert_eq!([waits[BURST_CALLS], waits[BURST_CALLS + 49]], [millis(100), PATIENCE]);
+        let all: Vec<_> = (0..BURST_CALLS + 50).map(|_| call().ok().unwrap()).collect();
+        assert!(all[..BURST_CALLS].iter().all(|share| share.wait.is_zero()));
+        assert_eq!([all[BURST_CALLS].wait, all[BURST_CALLS + 49].wait], [millis(100), PATIENCE]);
         let refused = call().err().unwrap();
         assert_eq!((refused.limit, refused.delay), ("limits.calls-per-second", PATIENCE + millis(100)));
         assert!(governor.admit(&tenant("globex"), Kind::Call).ok().unwrap().wait.is_zero());
         tokio::time::advance(millis(100)).await;
         let (share, began) = (call().ok().unwrap(), Instant::now());
-        drop(share.turn().await);
+        share.turn().await;
         assert_eq!(began.elapsed(), PATIENCE);
     }
 
@@ -372,31 +415,68 @@ mod tests {
         let (governor, acme) = (governor(), tenant("acme"));
         let read = || governor.admit(&acme, Kind::Bulk).ok().unwrap();
         let (first, began) = (read(), Instant::now());
-        let turn = first.turn().await;
+        let turn = first.read().await.ok().unwrap();
         assert!(began.elapsed().is_zero());
         // A second's worth is there, and two more are owed.
         first.charge(Cost::Read(2_000));
         first.charge(Cost::Shared(1_000 * SHARED_COST));
         drop(turn);
-        drop(read().turn().await);
+        drop(read().read().await.ok().unwrap());
         assert_eq!(began.elapsed(), Duration::from_secs(2));
         assert!(governor.admit(&acme, Kind::Call).ok().unwrap().wait.is_zero(), "the pace is of its own");
         first.charge(Cost::Read(usize::MAX));
         first.charge(Cost::Read(usize::MAX));
-        let began = Instant::now();
-        drop(read().turn().await);
-        assert_eq!(began.elapsed(), PATIENCE, "a debt is bounded");
+        let refused = read().paid().await.err().unwrap();
+        assert_eq!((refused.limit, refused.delay), ("limits.bulk-bytes-per-second", DEBT));
+        tokio::time::advance(DEBT - PATIENCE).await;
+        assert!(read().paid().await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn few_reads_of_a_whole_tenant_run_at_a_time() {
+    async fn reads_of_a_whole_store_are_made_one_at_a_time_and_waited_for_within_a_bound() {
         let (governor, acme) = (governor(), tenant("acme"));
-        let shares: Vec<_> = (0..3).map(|_| governor.admit(&acme, Kind::Bulk).ok().unwrap()).collect();
-        let (first, _second) = (shares[0].turn().await, shares[1].turn().await);
-        let mut third = Box::pin(shares[2].turn());
-        assert!(timeout(millis(10), &mut third).await.is_err());
+        let shares: Vec<_> = (0..2).map(|_| governor.admit(&acme, Kind::Bulk).ok().unwrap()).collect();
+        let first = shares[0].read().await.ok().unwrap();
+        let mut second = Box::pin(shares[1].read());
+        assert!(timeout(millis(10), &mut second).await.is_err());
+        assert!(
+            timeout(millis(10), governor.admit(&tenant("globex"), Kind::Bulk).ok().unwrap().read())
+                .await
+                .is_ok()
+        );
         drop(first);
-        third.await;
+        let second = second.await.ok().unwrap();
+        let refused = shares[0].read().await.err().unwrap();
+        assert_eq!((refused.limit, refused.delay), ("limits.bulk-bytes-per-second", PLACE));
+        drop(second);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn large_single_calls_count_by_their_size() {
+        let (governor, acme) = (governor(), tenant("acme"));
+        let call = governor.admit(&acme, Kind::Call).ok().unwrap();
+        call.charge(Cost::Read(10 * CALL_BYTES));
+        call.charge(Cost::Changes(10 * CALL_CHANGES));
+        let next = governor.admit(&acme, Kind::Call).ok().unwrap();
+        assert_eq!(next.wait, millis(100 * (1 + 20 + 1 - BURST_CALLS as u64)));
+    }
+
+    /// Whoever has stolen a token cannot keep its owner from revoking it.
+    #[tokio::test(start_paused = true)]
+    async fn a_tenant_that_is_at_its_limits_can_say_who_is_let_in() {
+        let (governor, acme) = (governor(), tenant("acme"));
+        let _all: Vec<_> = std::iter::from_fn(|| governor.admit(&acme, Kind::Call).ok()).collect();
+        assert!(governor.admit(&acme, Kind::Access).ok().unwrap().wait.is_zero());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_does_not_wait_gives_its_turn_back() {
+        let (governor, acme) = (governor(), tenant("acme"));
+        let call = || governor.admit(&acme, Kind::Call).ok().unwrap();
+        let all: Vec<_> = (0..BURST_CALLS + 1).map(|_| call()).collect();
+        assert_eq!(all[BURST_CALLS].wait, millis(100));
+        drop(all);
+        assert_eq!(call().wait, millis(100), "and not later");
     }
 
     #[tokio::test(start_paused = true)]
@@ -414,9 +494,11 @@ mod tests {
             "those that have stayed, or that the hub ends, cost nothing"
         );
         drop(last);
-        let waits: Vec<_> = (0..20).map(|_| open().wait).collect();
-        assert!(waits[..9].iter().all(Duration::is_zero), "{waits:?}");
-        assert_eq!([waits[9], waits[19]], [millis(100), millis(1_100)]);
+        let waiting: Vec<_> = (0..19).map(|_| open()).collect();
+        assert!(waiting[..9].iter().all(|share| share.wait.is_zero()));
+        assert_eq!([waiting[9].wait, waiting[18].wait], [millis(100), PATIENCE_TO_OPEN]);
+        let refused = governor.admit(&acme, Kind::Open).err().unwrap();
+        assert_eq!((refused.limit, refused.delay), ("limits.opens-per-second", millis(1_100)));
     }
 
     #[tokio::test(start_paused = true)]

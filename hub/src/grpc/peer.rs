@@ -2,7 +2,7 @@
 //! and how often it was refused.
 
 use super::governor::Pace;
-use crate::limits::{BAD_TOKENS, FIRST_CALL};
+use crate::limits::{BAD_TOKENS, FIRST_CALL, REFUSED_CALLS};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -17,13 +17,22 @@ struct State {
     /// When the last call ended, or the connection began.
     since: Instant,
     /// When all that it may be refused will be there again.
-    rested: Instant,
+    rested: [Instant; 2],
+}
+
+/// Why a call was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// It had no valid token.
+    Token,
+    /// Its caller may not do it, or has had too much.
+    Caller,
 }
 
 impl Default for Peer {
     fn default() -> Self {
         let now = Instant::now();
-        Self(Mutex::new(State { open: 0, called: false, since: now, rested: now }))
+        Self(Mutex::new(State { open: 0, called: false, since: now, rested: [now; 2] }))
     }
 }
 
@@ -42,11 +51,14 @@ impl Peer {
         state.since = Instant::now();
     }
 
-    /// Counts a call that was refused for its token; whether that was one too many.
-    pub(super) fn refused(&self) -> bool {
-        let (burst, per_second) = BAD_TOKENS;
+    /// Counts a call that was refused; whether that was one too many.
+    pub(super) fn refused(&self, refusal: Refusal) -> bool {
+        let (burst, per_second) = match refusal {
+            Refusal::Token => BAD_TOKENS,
+            Refusal::Caller => REFUSED_CALLS,
+        };
         let [burst, per_second] = [burst, per_second].map(|n| usize::try_from(n).unwrap_or(usize::MAX));
-        Pace::new(burst, per_second).take(&mut self.lock().rested, Instant::now()).is_err()
+        Pace::new(burst, per_second).take(&mut self.lock().rested[refusal as usize], Instant::now()).is_err()
     }
 
     /// How long the connection may go on as it is; nothing left: it is to be closed.
@@ -94,10 +106,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn refusals_are_forgiven_as_time_goes_by() {
         let peer = Peer::default();
-        assert!((0..BAD_TOKENS.0).all(|_| !peer.refused()));
-        assert!(peer.refused());
+        assert!((0..BAD_TOKENS.0).all(|_| !peer.refused(Refusal::Token)));
+        assert!(peer.refused(Refusal::Token));
         advance(Duration::from_secs(1)).await;
-        assert!((0..BAD_TOKENS.1).all(|_| !peer.refused()));
-        assert!(peer.refused());
+        assert!((0..BAD_TOKENS.1).all(|_| !peer.refused(Refusal::Token)));
+        assert!(peer.refused(Refusal::Token));
     }
 }

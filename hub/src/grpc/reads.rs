@@ -3,6 +3,8 @@
 
 use super::Edge;
 use super::admin::call;
+use super::call::Place;
+use super::governor::Cost;
 use super::request::fitting;
 use super::status::invalid;
 use crate::audit::Act;
@@ -37,6 +39,10 @@ impl ConfigService for Edge {
         let mut found = self.visible(identity, &service, &keys).await?;
         let sizes = keys.iter().filter_map(|key| found.get(key)).map(|entry| entry.size());
         let fitting = fitting(sizes);
+        if let Some(place) = request.extensions().get::<Place>() {
+            let bytes = found.values().map(|entry| entry.size()).sum();
+            place.charge(Cost::Read(bytes));
+        }
         let mut response = wire::BatchGetResponse::default();
         for key in keys {
             match found.remove(&key) {

@@ -1,9 +1,11 @@
-//! Bounds what callers without a valid token cost.
+//! Bounds what callers cost that are refused.
 //!
-//! A signature has to be checked before it is known to be false. A connection whose
-//! calls are refused for their tokens again and again is broken, and what is still
-//! under way on it is refused unseen.
+//! A signature has to be checked before it is known to be false, and a refusal costs as
+//! much as many a call. A connection whose calls are refused again and again, for their
+//! tokens or for what they may not do or have had too much of, is broken, and what is
+//! still under way on it is refused unseen.
 
+use super::peer::Refusal;
 use super::stall::Breaker;
 use crate::metrics::{Metrics, RefusalLabel};
 use http::{Request, Response};
@@ -14,6 +16,8 @@ use std::task::{Context, Poll};
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
+
+const BAD_TOKENS: &str = "too many calls on it had no valid token";
 
 /// Puts a [`Strangers`] in front of a service, which is the one that refuses.
 #[derive(Clone)]
@@ -51,7 +55,7 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let breaker = request.extensions().get::<Breaker>().cloned().unwrap_or_default();
         if breaker.is_tripped() {
-            let status = Status::unauthenticated("too many calls of this connection had no valid token");
+            let status = Status::unavailable("too many calls of this connection were refused: it is closed");
             return Box::pin(std::future::ready(Ok(status.into_http())));
         }
         let answered = self.inner.call(request);
@@ -60,11 +64,18 @@ where
             let response = answered.await?;
             // A refusal has its status in its headers, and no body.
             let code = response.headers().get("grpc-status").map(|code| Code::from_bytes(code.as_bytes()));
-            if code == Some(Code::Unauthenticated) && breaker.peer().refused() {
-                if !breaker.is_tripped() {
-                    metrics.broken.get_or_create(&RefusalLabel { reason: "bad-tokens" }).inc();
+            let (refusal, reason, why) = match code {
+                Some(Code::Unauthenticated) => (Refusal::Token, "bad-tokens", BAD_TOKENS),
+                Some(Code::PermissionDenied | Code::ResourceExhausted) => {
+                    (Refusal::Caller, "refused-calls", "too many calls on it were refused")
                 }
-                breaker.trip("too many calls on it had no valid token");
+                _ => return Ok(response),
+            };
+            if breaker.peer().refused(refusal) {
+                if !breaker.is_tripped() {
+                    metrics.broken.get_or_create(&RefusalLabel { reason }).inc();
+                }
+                breaker.trip(why);
             }
             Ok(response)
         })

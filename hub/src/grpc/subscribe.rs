@@ -57,6 +57,10 @@ pub(super) fn get_snapshot(
             let (identity, asked) = read::<wire::GetSnapshotRequest>(request).await?;
             let view = edge.view(&identity, &asked.service, &asked.prefixes)?;
             let expires = edge.expires(&identity)?;
+            let place = place.as_ref();
+            if let Some(place) = place {
+                place.paid().await.map_err(|refused| edge.limited(refused.limit, refused))?;
+            }
             let frames = edge.tenants.snapshot(&identity.tenant, &view).await?;
             if let Some(place) = place {
                 place.charge(Cost::Shared(frames.size()));
