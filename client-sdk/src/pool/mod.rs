@@ -174,7 +174,8 @@ impl Pool {
     }
 
     /// Takes a tenant out of the pool: closes its client, for all its handles, and
-    /// removes its file. Whoever asks for it next opens it anew.
+    /// removes its file. Whoever asks for it next opens it anew; until this returns,
+    /// the file of that one may go with it.
     pub async fn remove(&self, tenant: &str) {
         let inner = &self.lease.inner;
         let client = inner.lock().remove(tenant);

@@ -40,7 +40,8 @@ pub enum AdmissionError {
 }
 
 /// Writes the records of who is let in. What it wrote is in force on this hub when
-/// it returns, and everywhere else as soon as any change would be.
+/// it returns, unless the store takes more than seconds to show it, and everywhere
+/// else as soon as any change would be.
 #[derive(Clone)]
 pub struct Book {
     admission: Admission,

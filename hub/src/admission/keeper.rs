@@ -170,7 +170,9 @@ impl Admission {
             _ => false,
         });
         // Hubs elsewhere see it by themselves, and so will this one.
-        let _ = timeout(patience, seen).await;
+        if timeout(patience, seen).await.is_err() {
+            tracing::warn!(%key, ?patience, "a record is written, and this hub has not read it yet");
+        }
     }
 
     /// How many records a scope has.

@@ -118,11 +118,9 @@ impl Audit {
             }
             return;
         }
-        if !inner.flood.admits(call.is_identified(), Instant::now()) {
-            return inner.left_out();
-        }
         for line in records {
-            if inner.queue.try_send(Message { line, written: None }).is_err() {
+            let admitted = inner.flood.admits(call.is_identified(), Instant::now());
+            if !admitted || inner.queue.try_send(Message { line, written: None }).is_err() {
                 inner.left_out();
             }
         }
