@@ -31,17 +31,17 @@ pub enum Program {
     Binary(PathBuf),
 }
 
-/// How many calls a second a tenant may make.
+/// How many calls, and streams that do not last, a tenant may make in a second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallPace {
     /// As many as by default.
     Default,
-    /// As many as the hub can answer: to measure what a call costs, and not its wait.
+    /// As many as the hub can bear: to measure what a call costs, and not its wait.
     Lifted,
 }
 
-/// The setting, as hubs take it from their environment.
-const CALLS_PER_SECOND: &str = "CONFHUB_LIMITS_CALLS_PER_SECOND";
+/// The settings, as hubs take them from their environment.
+const PACES: [&str; 2] = ["CONFHUB_LIMITS_CALLS_PER_SECOND", "CONFHUB_LIMITS_OPENS_PER_SECOND"];
 
 /// A hub in a process of its own.
 pub struct Hub {
@@ -81,7 +81,7 @@ impl Hub {
             }
         };
         if pace == CallPace::Lifted {
-            command.env(CALLS_PER_SECOND, "1000000");
+            command.envs(PACES.map(|name| (name, "1000000")));
         }
         command.arg("--data-dir").arg(folder.path()).arg("--ready-file").arg(&ready_file);
         let (server, ready) = Server::start::<Ready>(&mut command, &ready_file).await?;
@@ -204,8 +204,11 @@ pub fn serve(data_dir: &Path, ready_file: &Path, current_thread: bool) -> Result
     };
     // Nobody reads it here; a file of the hub's own costs a write for each change.
     settings.audit.to = AuditTo::Off;
-    if let Ok(pace) = std::env::var(CALLS_PER_SECOND) {
-        settings.limits.calls_per_second = pace.parse()?;
+    let limits = &mut settings.limits;
+    for (name, limit) in PACES.into_iter().zip([&mut limits.calls_per_second, &mut limits.opens_per_second]) {
+        if let Ok(pace) = std::env::var(name) {
+            *limit = pace.parse()?;
+        }
     }
     settings.listen.set_port(0);
     settings.http.set_port(0);

@@ -71,8 +71,9 @@ pub const CALL_CHANGES: usize = 20;
 pub const REFUSED_CALLS: (u32, u32) = (2_048, 64);
 
 /// Bytes a second that one tenant may read by reads of all of it, and at once after a
-/// pause: about a tenth of a core. Readers beyond that wait.
-pub const BULK_BYTES_PER_SECOND: usize = 8 * 1024 * 1024;
+/// pause: about a hundredth of a core, so that another tenant does not notice at its 99th
+/// percentile. Readers beyond that wait.
+pub const BULK_BYTES_PER_SECOND: usize = 4 * 1024 * 1024;
 
 /// Bytes that an entry counts for beside its own: reading, ordering and encoding a
 /// small one takes about a microsecond.

@@ -36,7 +36,7 @@ const DEBT: Duration = Duration::from_secs(30);
 
 /// Calls of `AccessService` of one tenant under way. They are apart from others, so that
 /// whoever has stolen a token cannot keep its owner from revoking it.
-const ACCESS: usize = 16;
+const ACCESS: usize = 128;
 
 /// Such calls a second: a script revokes a thousand tokens in a few seconds.
 const ACCESS_PER_SECOND: usize = 500;
