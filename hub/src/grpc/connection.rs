@@ -17,7 +17,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, Sleep, sleep, timeout_at};
 use tokio_stream::Stream;
-use tonic::transport::server::Connected;
 
 /// Longest wait for the connection preface of HTTP/2 (RFC 9113, 3.4), with the TLS
 /// handshake before it.
@@ -102,9 +101,10 @@ impl Connections {
 }
 
 impl Stream for Connections {
-    type Item = io::Result<Connection>;
+    type Item = Connection;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+    /// Never ends.
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Connection>> {
         loop {
             if let Some(pause) = &mut self.pause {
                 ready!(pause.as_mut().poll(cx));
@@ -113,7 +113,7 @@ impl Stream for Connections {
             match ready!(self.listener.poll_accept(cx)) {
                 Ok((stream, peer)) => {
                     if let Some(connection) = self.connection(stream, peer) {
-                        return Poll::Ready(Some(Ok(connection)));
+                        return Poll::Ready(Some(connection));
                     }
                 }
                 Err(error) if is_one_peers(&error) => {}
@@ -155,14 +155,6 @@ impl Drop for Connection {
     }
 }
 
-impl Connected for Connection {
-    type ConnectInfo = Breaker;
-
-    fn connect_info(&self) -> Breaker {
-        self.breaker.clone()
-    }
-}
-
 impl AsyncRead for Connection {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -193,6 +185,11 @@ impl AsyncRead for Connection {
 }
 
 impl Connection {
+    /// What breaks it.
+    pub(super) fn breaker(&self) -> Breaker {
+        self.breaker.clone()
+    }
+
     /// Whether the connection may go on. Asked on every way to the socket: one
     /// whose peer has stopped reading waits in a write, not in a read.
     fn check(&self, cx: &Context<'_>) -> io::Result<()> {
@@ -241,19 +238,10 @@ impl AsyncWrite for Connection {
         Poll::Ready(Ok(written))
     }
 
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.check(cx)?;
-        let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, slices))?;
-        self.meter.wrote(written);
-        Poll::Ready(Ok(written))
-    }
-
+    /// HTTP/2 then gathers short frames in one buffer, where it would make a write of
+    /// each from 256 bytes on.
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        false
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -10,6 +10,7 @@ mod admin;
 mod body;
 mod call;
 mod connection;
+mod driver;
 mod frames_meter;
 mod governor;
 mod peer;
@@ -17,6 +18,7 @@ mod reads;
 mod recorded;
 mod request;
 mod revealed;
+mod server;
 pub(crate) mod single;
 mod stall;
 mod status;
@@ -42,10 +44,10 @@ use confhub_proto::wire;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::{RwLock, Semaphore};
 use tokio::time::Instant;
 use tonic::service::Routes;
+use tower::ServiceBuilder;
 use tower::util::MapRequestLayer;
 use wire::access_service_server::AccessServiceServer;
 use wire::admin_service_server::AdminServiceServer;
@@ -53,22 +55,6 @@ use wire::config_service_server::ConfigServiceServer;
 
 /// The version that the hub tells its callers.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
-
-/// Silence on a connection after which the hub asks whether anyone is there.
-const KEEPALIVE: Duration = Duration::from_secs(20);
-
-/// How long it waits for that answer.
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Calls that were reset by their caller before the hub had taken them up, or by the
-/// hub for a mistake in them, before HTTP/2 ends the connection: what the library
-/// takes by default, said here since rapid resets are refused by it (CVE-2023-44487).
-/// What it does not see, resets of calls already taken up, the meter of frames does.
-const PENDING_RESETS: usize = 64;
-const MISTAKEN_CALLS: usize = 1_024;
-
-/// Largest headers of one call, in bytes: a token and what proxies add.
-const HEADER_BYTES: u32 = 16 * 1024;
 
 /// What all calls share.
 pub struct Edge {
@@ -111,7 +97,7 @@ pub struct Edge {
 /// Serves calls until `shutdown`, then lets those that are open finish.
 ///
 /// # Errors
-/// If the transport cannot be set up.
+/// If the services cannot be described for reflection.
 pub async fn serve(
     edge: Arc<Edge>,
     auth: Authenticator,
@@ -125,21 +111,14 @@ pub async fn serve(
     };
     let strangers = Arc::clone(&edge.metrics);
     let auth = AuthLayer::new(auth, edge.admission.clone()).on_refusal(Arc::new(count));
-    tonic::transport::Server::builder()
-        .tcp_nodelay(true)
-        .http2_keepalive_interval(Some(KEEPALIVE))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .max_concurrent_streams(u32::try_from(edge.limits.streams_per_connection).unwrap_or(u32::MAX))
-        .http2_max_header_list_size(HEADER_BYTES)
-        .http2_max_pending_accept_reset_streams(Some(PENDING_RESETS))
-        .http2_max_local_error_reset_streams(Some(MISTAKEN_CALLS))
+    let streams = edge.limits.streams_per_connection;
+    let service = ServiceBuilder::new()
         .layer(recorded::RecordedLayer(edge.audit.clone()))
         .layer(strangers::StrangersLayer(strangers))
         .layer(auth)
-        .add_routes(routes(edge, health)?)
-        .serve_with_incoming_shutdown(connections, shutdown)
-        .await
-        .map_err(io::Error::other)
+        .service(routes(edge, health)?);
+    server::serve(connections, streams, service, shutdown).await;
+    Ok(())
 }
 
 fn routes(edge: Arc<Edge>, health: Routes) -> io::Result<Routes> {

@@ -101,7 +101,7 @@ pub(super) struct Watched {
 
 /// Breaks one connection.
 #[derive(Clone, Default)]
-pub struct Breaker(Arc<State>);
+pub(super) struct Breaker(Arc<State>);
 
 #[derive(Default)]
 struct State {
