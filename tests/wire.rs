@@ -4,6 +4,7 @@
 use crate::support::raw::{Answer, Raw, Value, bytes, field, fields, framed, number};
 use crate::support::{Hub, golden, soon};
 use confhub::clock::Clock;
+use http::Request;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -204,4 +205,22 @@ fn digest(key: &str, service: &str, content_type: &str, version: u64, secret: bo
     let domain = blake3::derive_key("confhub.v1 entry digest", b"");
     let hash = blake3::keyed_hash(&domain, &input);
     u128::from_be_bytes(hash.as_bytes()[..16].try_into().unwrap())
+}
+
+#[tokio::test]
+async fn a_caller_that_gives_no_time_is_answered_at_once() {
+    let (hub, raw) = at_noon().await;
+    let ask = |time: &str| {
+        let token = hub.token("acme");
+        let request = Request::builder().uri(format!("http://hub/{PUT}"));
+        request.header("authorization", format!("Bearer {token}")).header("grpc-timeout", time)
+    };
+    let write = request("", "tenant_config_a", "1", "");
+    // Longer than the hub's own patience, which a word of the caller's does not stretch.
+    let (_, answer) = raw.ask(ask("9H"), &write).await;
+    assert_eq!(answer.outcome().await.status, "0");
+    let (_, answer) = raw.ask(ask("0S"), &write).await;
+    let outcome = answer.outcome().await;
+    assert_eq!(outcome.status, "4", "DEADLINE_EXCEEDED");
+    assert!(outcome.message.contains("read"), "{}", outcome.message);
 }

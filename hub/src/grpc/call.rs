@@ -1,6 +1,7 @@
 //! What every call gets around it: a place, a time limit, and a watched answer.
 
 use super::Edge;
+use super::deadline;
 use super::governor::{Cost, Kind, Refused, Share, Turn};
 use super::revealed::Padded;
 use super::stall::{Breaker, Cut, Reader};
@@ -111,14 +112,14 @@ pub(super) async fn around(State(edge): State<Arc<Edge>>, mut request: Request, 
         Some(identity) if lasting => edge.expiry(identity).unwrap_or_else(Instant::now),
         _ => Instant::now() + FOREVER,
     };
-    let Ok(response) = timeout(CALL, next.run(request)).await else {
-        let waited_s = CALL.as_secs();
+    let patience = deadline::given(request.headers()).map_or(CALL, |given| given.min(CALL));
+    let Ok(response) = timeout(patience, next.run(request)).await else {
         let meanwhile = if loads {
             "the tenant is still being loaded: a call after this one joins the load"
         } else {
             "a write may still be made: read before you repeat it"
         };
-        return answer(&Status::deadline_exceeded(format!("not done after {waited_s} s; {meanwhile}")));
+        return answer(&Status::deadline_exceeded(format!("not done after {patience:?}; {meanwhile}")));
     };
     if stream && is_the_hubs_fault(&response) {
         place.excuse();

@@ -86,11 +86,7 @@ impl<F> Part<F> {
 impl<T: Transport> Driver<T> {
     /// Drives `transport`, which hands the calls that begin to `begun`, and drains it
     /// once `drain` has ended.
-    pub(super) fn new(
-        transport: T,
-        begun: Begun,
-        drain: impl Future<Output = ()> + Send + 'static,
-    ) -> Self {
+    pub(super) fn new(transport: T, begun: Begun, drain: impl Future<Output = ()> + Send + 'static) -> Self {
         let due = Arc::<Due>::default();
         Self {
             transport: Part::new(Box::pin(transport), &due, TRANSPORT),
@@ -254,9 +250,7 @@ mod tests {
     }
 
     /// A connection with these calls, how often its transport has run, and what drains it.
-    fn driver(
-        calls: Vec<Work>,
-    ) -> (Driver<Fake>, Arc<AtomicUsize>, tokio::sync::oneshot::Sender<()>) {
+    fn driver(calls: Vec<Work>) -> (Driver<Fake>, Arc<AtomicUsize>, tokio::sync::oneshot::Sender<()>) {
         let (begun, runs) = (Begun::default(), Arc::<AtomicUsize>::default());
         let (drain, drained) = tokio::sync::oneshot::channel();
         let fake = Fake { begun: begun.clone(), to_begin: calls, runs: Arc::clone(&runs), drained: false };

@@ -10,6 +10,7 @@ mod admin;
 mod body;
 mod call;
 mod connection;
+mod deadline;
 mod driver;
 mod frames_meter;
 mod governor;
