@@ -1,13 +1,15 @@
 //! Who did what is on record: writes, reveals, revocations and refused calls, and
 //! never a value or a token.
 
-use crate::support::{Caller, Hub, HubProcess, Operator, secret, seed, soon};
+use crate::support::{Caller, Hub, HubProcess, Operator, command, secret, seed, soon};
 use confhub::auth::Role;
 use confhub::config::AuditTo;
 use confhub_proto::wire;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 use tokio::time::interval;
 use tonic::{Code, Request};
 
@@ -15,7 +17,7 @@ const HOUR: Duration = Duration::from_secs(3_600);
 
 /// A hub whose audit log is a file, and the file.
 async fn recorded() -> (Hub, PathBuf) {
-    let folder = std::sync::Arc::new(tempfile::tempdir().unwrap());
+    let folder = Arc::new(tempfile::tempdir().unwrap());
     let path = folder.path().join("audit.log");
     let to = AuditTo::File(path.clone());
     let hub = Hub::start_on(folder, |settings| settings.audit.to = to).await;
@@ -172,7 +174,7 @@ async fn a_flood_of_refused_calls_is_recorded_in_part_and_the_rest_is_counted() 
 
 #[tokio::test]
 async fn a_secret_is_not_revealed_without_a_record_of_it() {
-    let folder = std::sync::Arc::new(tempfile::tempdir().unwrap());
+    let folder = Arc::new(tempfile::tempdir().unwrap());
     let path = folder.path().join("logs").join("audit.log");
     std::fs::create_dir(path.parent().unwrap()).unwrap();
     let to = AuditTo::File(path.clone());
@@ -202,4 +204,100 @@ async fn a_hub_records_on_its_standard_output_unless_told_otherwise() {
     hub.signal("TERM");
     assert!(hub.ended().await.success());
     assert_eq!(records(&path).len(), 1);
+}
+
+#[tokio::test]
+async fn what_was_asked_is_on_record_when_a_token_of_another_service_is_refused() {
+    let (hub, path) = recorded().await;
+    let one = Caller::connect(&hub.endpoint(), &hub.service_token("acme", "checkout")).await;
+    let key = || "tenant_config_a".to_owned();
+    let refused = |event: &'static str, action: &'static str| {
+        let path = path.clone();
+        async move {
+            until(&format!("a record of {action}"), async || {
+                let of = |one: &Value| one["event"] == event && one["changes"][0]["action"] == action;
+                let found = records(&path).into_iter().find(of)?;
+                assert_eq!(
+                    (&found["outcome"], &found["reason"]),
+                    (&"refused".into(), &"permission_denied".into())
+                );
+                let change = &found["changes"][0];
+                assert_eq!((&change["service"], &change["key"]), (&"ad".into(), &"tenant_config_a".into()));
+                assert!(change.get("version").is_none(), "{found}");
+                Some(())
+            })
+            .await;
+        }
+    };
+    one.put_for("ad", &key(), "a-plain-value", None).await.unwrap_err();
+    refused("write", "put").await;
+    one.delete_for("ad", &key()).await.unwrap_err();
+    refused("write", "delete").await;
+    one.history("ad", &key(), 0).await.unwrap_err();
+    refused("call", "look").await;
+    let back =
+        wire::RollbackRequest { key: key(), service: "ad".into(), to_version: 1, ..Default::default() };
+    one.admin.clone().rollback(one.request(back)).await.unwrap_err();
+    refused("rollback", "restore").await;
+    assert!(!std::fs::read_to_string(&path).unwrap().contains("a-plain-value"));
+}
+
+#[tokio::test]
+async fn an_expired_token_is_on_record_with_its_owner_and_a_forged_one_with_nobody() {
+    // The leeway is half a minute: within it only what lasts is refused.
+    let (late, begun) = (Arc::new(AtomicU64::new(0)), SystemTime::now());
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let path = folder.path().join("audit.log");
+    let (to, seconds) = (AuditTo::File(path.clone()), Arc::clone(&late));
+    let clock = Arc::new(move || begun + Duration::from_secs(seconds.load(Ordering::SeqCst)));
+    let hub = Hub::start_at(folder, clock, |settings| settings.audit.to = to).await;
+    let token = hub.token_of("acme", None, &[Role::Writer], Duration::from_secs(60));
+    let acme = Caller::connect(&hub.endpoint(), &token).await;
+    acme.put("tenant_config_a", "1").await.unwrap();
+    let mut told = Vec::new();
+    for (after, is_stream) in [(70, true), (200, false)] {
+        late.store(after, Ordering::SeqCst);
+        let refused = match is_stream {
+            true => acme.subscribe("", &[]).await.err().unwrap(),
+            false => acme.put("tenant_config_a", "2").await.unwrap_err(),
+        };
+        assert_eq!(refused.code(), Code::Unauthenticated, "{refused}");
+        told.push(refused.message().replace(&(after - 60).to_string(), "N"));
+        let event = if is_stream { "call" } else { "write" };
+        let found = record(&path, event, "refused").await;
+        assert_eq!((&found["tenant"], &found["subject"]), (&"acme".into(), &"tester".into()), "{found}");
+        assert_eq!(found["reason"], "expired", "{found}");
+    }
+    assert!(told[0] == told[1] && told[0].contains("expired N s ago"), "{told:?}");
+    // The same claims with nobody's signature say nothing.
+    let (signed, signature) = token.rsplit_once('.').unwrap();
+    let other = if signature.starts_with('A') { "B" } else { "A" };
+    let forged = format!("{signed}.{other}{}", &signature[1..]);
+    let forged = Caller::connect(&hub.endpoint(), &forged).await;
+    forged.delete_for("", "tenant_config_a").await.unwrap_err();
+    let found = until("a record of the forged one", async || {
+        records(&path).into_iter().find(|one| one["reason"] == "signature")
+    })
+    .await;
+    assert!(found.get("tenant").is_none() && found.get("subject").is_none(), "{found}");
+}
+
+#[tokio::test]
+async fn the_log_of_the_process_tells_who_shuts_a_tenant_out_and_lets_it_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let hub = HubProcess::start_by(command(), folder.path(), &["--log", "info"]).await;
+    let token = hub.token("operators");
+    let operator = Operator::at(&hub.endpoint(), &token);
+    operator.ok(&["tenant", "suspend", "acme"]).await;
+    operator.ok(&["tenant", "activate", "acme"]).await;
+    operator.ok(&["revoke", "--tenant", "acme", "--subject", "mallory"]).await;
+    for action in ["suspend", "activate", "revoke"] {
+        let log = hub.log();
+        let of = |line: &&str| line.contains("changed who is let in") && line.contains(action);
+        let line = log.lines().find(of).unwrap_or_else(|| panic!("{action}: {log}"));
+        for part in ["acme", "operators", "tester"] {
+            assert!(line.contains(part), "{part}: {line}");
+        }
+    }
+    assert!(!hub.log().contains(&token[..24]), "no token is in it");
 }

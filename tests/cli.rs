@@ -5,6 +5,8 @@ use crate::support::{Hub, Operator, command, ended, run, secret};
 use serde_json::{Value, json};
 use std::net::TcpListener;
 use std::process::Output;
+use std::time::Duration;
+use tokio::time::Instant;
 
 const KEY: &str = "tenant_config_limits";
 
@@ -218,7 +220,7 @@ async fn bad_input_has_an_exit_code_and_says_what_was_wrong() {
 #[tokio::test]
 async fn a_token_without_the_right_is_denied() {
     let hub = Hub::start().await;
-    let reader = hub.token_of("acme", None, &[], std::time::Duration::from_secs(60));
+    let reader = hub.token_of("acme", None, &[], Duration::from_secs(60));
     let reader = Operator::at(&hub.endpoint(), &reader);
     let ran = reader.run(&["put", KEY, "1", "--output", "json"]).await;
     assert_eq!((ran.code, &parsed(&ran.err)["error"]["code"]), (Some(5), &json!("denied")), "{ran:?}");
@@ -226,6 +228,25 @@ async fn a_token_without_the_right_is_denied() {
     no_token.env_remove("CONFHUB_TOKEN");
     let ran = run(no_token).await;
     assert!(ran.code == Some(5) && ran.err.contains("confhub token"), "{ran:?}");
+}
+
+#[tokio::test]
+async fn a_watch_ends_with_its_wait_or_with_its_token() {
+    let hub = Hub::start().await;
+    let operator = Operator::of(&hub, "acme");
+    let ran = operator.run(&["watch", "--once", "--wait", "300ms"]).await;
+    assert!(ran.code == Some(6) && ran.err.contains("300 ms") && ran.err.contains("--wait"), "{ran:?}");
+    let ran = operator.run(&["watch", "--wait", "1s"]).await;
+    assert!(ran.code == Some(2) && ran.err.contains("--once"), "{ran:?}");
+    // Well within the leeway of half a minute, in which single calls are served still.
+    let short = hub.token_of("acme", None, &[], Duration::from_secs(3));
+    let short = Operator::at(&hub.endpoint(), &short);
+    let begun = Instant::now();
+    let ran = short.run(&["watch"]).await;
+    assert!(ran.code == Some(5) && ran.err.contains("expired"), "{ran:?}");
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+    let ran = operator.run(&["watch", "--token", "garbage"]).await;
+    assert!(ran.code == Some(5) && ran.err.starts_with("error: watch: "), "{ran:?}");
 }
 
 #[tokio::test]

@@ -108,6 +108,7 @@ async fn plaintext_on_a_port_with_tls_is_told_so() {
     assert!(told.contains("the hub speaks TLS: use https://"), "{told}");
     let ran = Operator::of(&hub, "acme").run(&["status"]).await;
     assert!(ran.code != Some(0) && ran.err.contains("the hub speaks TLS: use https://"), "{ran:?}");
+    assert!(!ran.err.contains("is it running"), "{ran:?}");
     let (status, body) = http_get(hub.addresses.http, "/readyz").await.unwrap();
     assert!(status == 400 && body.contains("use https://"), "{status} {body}");
     let counted =
@@ -277,6 +278,19 @@ async fn a_certificate_that_cannot_be_used_stops_the_start_with_the_reason() {
     std::fs::remove_file(certificates.path("server.key")).unwrap();
     let error = refused_start(&certificates).await;
     assert!(error.contains("cannot read") && error.contains("`tls.key`"), "{error}");
+}
+
+#[tokio::test]
+async fn a_key_that_is_not_the_certificates_is_a_wrong_setting() {
+    let (certificates, others) = (Certificates::new(), Certificates::new());
+    let folder = tempfile::tempdir().unwrap();
+    let mut serve = command();
+    serve.args(["serve", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
+    serve.arg("--data-dir").arg(folder.path());
+    serve.args(["--tls-certificate", &certificates.arg("server.pem")]);
+    serve.args(["--tls-key", &others.arg("server.key")]);
+    let ran = run(serve).await;
+    assert!(ran.code == Some(2) && ran.err.contains("is not the key of the certificate"), "{ran:?}");
 }
 
 async fn refused_start(certificates: &Certificates) -> String {

@@ -30,6 +30,12 @@ impl Backoff {
         pause
     }
 
+    /// Makes the next pause at least half of its bound, and that no less than `bound`.
+    pub(crate) fn slow_down(&mut self, bound: Duration) {
+        self.bound = self.bound.max(bound);
+        self.at_least = self.bound / 2;
+    }
+
     /// Makes the next pause one of the longest: at least half of the longest bound.
     pub(crate) fn exhaust(&mut self) {
         self.bound = *limits::BACKOFF.end();

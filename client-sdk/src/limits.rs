@@ -129,6 +129,10 @@ pub(crate) const HEARTBEAT: std::ops::RangeInclusive<Duration> =
 pub(crate) const BACKOFF: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(50)..=Duration::from_secs(30);
 
+/// Bound of the pause after a hub has refused a token and the one that was got in its
+/// place: the least, from which it doubles. A third is in no hurry.
+pub(crate) const REFUSED_PAUSE: Duration = Duration::from_secs(1);
+
 /// A stream that lived this long was a success, however long the pauses before
 /// it were: they start over.
 pub(crate) const LIVED: Duration = Duration::from_secs(1);

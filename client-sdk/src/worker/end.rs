@@ -233,6 +233,8 @@ fn after(status: &tonic::Status, standing: Standing) -> Verdict {
         }
         Code::InvalidArgument | Code::Unimplemented => Verdict::MuchLater,
         Code::Unauthenticated if starting && token_is_fixed => denied(),
+        // There is no other, so it is for clocks and proxies that may be put right.
+        Code::Unauthenticated if token_is_fixed => Verdict::MuchLater,
         Code::Unauthenticated => Verdict::NewToken,
         // This hub cannot serve now; another one may.
         Code::Unavailable | Code::ResourceExhausted => match retry::delay(status) {
@@ -289,6 +291,8 @@ mod tests {
         let fixed = Standing { starting: true, token_is_fixed: true, opened: false };
         let refused = End::from(Status::unauthenticated("x"));
         assert_eq!(refused.verdict(fixed), Verdict::Close(Closed::Denied("x".into())));
+        let in_use = Standing { starting: false, ..fixed };
+        assert_eq!(refused.verdict(in_use), Verdict::MuchLater);
         for code in [Code::Internal, Code::Unknown, Code::Cancelled, Code::NotFound, Code::DataLoss, Code::Ok]
         {
             assert_eq!(verdict(Status::new(code, "x")), Verdict::Again, "{code:?}");

@@ -22,7 +22,7 @@ use crate::disk::DiskWriter;
 use crate::endpoint::{Address, Endpoints, Round};
 use crate::store::Store;
 use crate::view::View;
-use crate::{Closed, FailureKind, Status};
+use crate::{Closed, FailureKind, Status, limits};
 use end::{End, Standing, Verdict};
 use std::sync::Arc;
 use std::time::Duration;
@@ -129,7 +129,11 @@ impl Worker {
                 Verdict::Again => {}
                 Verdict::MuchLater => self.backoff.exhaust(),
                 Verdict::Elsewhere(pause) => self.endpoints.leave(&address, pause),
-                Verdict::NewToken => self.tokens.refused(),
+                Verdict::NewToken => {
+                    if self.tokens.refused() {
+                        self.backoff.slow_down(limits::REFUSED_PAUSE);
+                    }
+                }
             }
             if soon {
                 return Ok(self.endpoints.spread().mul_f64(self.rng.f64()));

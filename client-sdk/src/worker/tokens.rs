@@ -20,6 +20,8 @@ pub(crate) struct Tokens {
     next: Option<Token>,
     /// The hub has refused the last one.
     renew: bool,
+    /// The one before it was refused, too, with no stream in between.
+    refused_again: bool,
     /// The last stream ended because its token was refused.
     ended_by_refusal: bool,
     /// When renewals were asked for, of those that still count.
@@ -28,7 +30,14 @@ pub(crate) struct Tokens {
 
 impl Tokens {
     pub(crate) fn new(credentials: Credentials) -> Self {
-        Self { credentials, next: None, renew: false, ended_by_refusal: false, renewals: VecDeque::new() }
+        Self {
+            credentials,
+            next: None,
+            renew: false,
+            refused_again: false,
+            ended_by_refusal: false,
+            renewals: VecDeque::new(),
+        }
     }
 
     /// Whether there will never be another token.
@@ -57,9 +66,11 @@ impl Tokens {
         self.next = None;
     }
 
-    /// The hub has refused the last one.
-    pub(super) fn refused(&mut self) {
+    /// The hub has refused the last one. True: and so it had the one before, with no
+    /// stream in between, so that another renewal is in no hurry.
+    pub(super) fn refused(&mut self) -> bool {
         self.renew = true;
+        std::mem::replace(&mut self.refused_again, true)
     }
 
     /// A token newer than `old`, once there is one. `None`: there will be none, or too
@@ -78,6 +89,7 @@ impl Tokens {
     /// Takes note of how a stream ended that had lived so long. True: it is the second
     /// in a row that ended with its token refused, and so no success.
     pub(super) fn stream_ended(&mut self, by_refusal: bool, lived: Duration) -> bool {
+        self.refused_again = false;
         let before = std::mem::replace(&mut self.ended_by_refusal, by_refusal);
         by_refusal && before && lived < limits::RENEWALS_WITHIN
     }

@@ -110,6 +110,16 @@ impl Call {
         }
     }
 
+    /// Writes into the log of the process, in a line, whom it lets in or shuts out, and
+    /// who says so.
+    pub fn log_access(&self) {
+        let known = self.known().clone();
+        let (Some(caller), Some(act)) = (&known.caller, known.acts.first()) else { return };
+        let about = known.about_tenant.as_deref().unwrap_or(caller.tenant.as_str());
+        tracing::info!(action = act.action, name = act.key, about_tenant = about, tenant = %caller.tenant,
+            subject = %caller.subject, request_id = self.id(), "changed who is let in");
+    }
+
     /// Whether its caller has shown who it is.
     #[must_use]
     pub fn is_identified(&self) -> bool {

@@ -58,14 +58,16 @@ impl ClaimRules {
         let subject = text(claims, "sub")?.ok_or_else(|| fault("sub", ClaimFault::Missing))?.into();
         let token_id = text(claims, "jti")?.map(Into::into);
         let issued = time(claims, "iat")?;
-        Ok(Identity { tenant, service, subject, token_id, issued, roles, expires })
+        let identity = Identity { tenant, service, subject, token_id, issued, roles, expires };
+        // At the end: whose it was is told with it.
+        self.check_expiry(identity, now)
     }
 
-    /// Whether a token that was good before has expired since.
-    pub(super) fn check_expiry(&self, expires: SystemTime, now: SystemTime) -> Result<(), AuthError> {
-        match now.duration_since(expires) {
-            Ok(ago) if ago >= self.leeway => Err(AuthError::Expired { ago }),
-            _ => Ok(()),
+    /// Gives back whose a token is, unless it has expired.
+    pub(super) fn check_expiry(&self, identity: Identity, now: SystemTime) -> Result<Identity, AuthError> {
+        match now.duration_since(identity.expires) {
+            Ok(ago) if ago >= self.leeway => Err(AuthError::Expired { ago, identity: Box::new(identity) }),
+            _ => Ok(identity),
         }
     }
 
@@ -116,7 +118,6 @@ impl ClaimRules {
 
     fn check_times(&self, claims: &Claims, now: SystemTime) -> Result<SystemTime, AuthError> {
         let expires = time(claims, "exp")?.ok_or_else(|| fault("exp", ClaimFault::Missing))?;
-        self.check_expiry(expires, now)?;
         if expires.duration_since(now).is_ok_and(|ahead| ahead > limits::TOKEN_LIFE) {
             let years = limits::TOKEN_LIFE.as_secs() / (365 * 24 * 3_600);
             let expected = format!("a time in seconds since 1970, at most {years} years ahead");

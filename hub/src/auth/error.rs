@@ -5,7 +5,7 @@
 //! signature was found good; before that, nothing but the name of its key. Both
 //! are cut short, and hold no control characters.
 
-use super::Role;
+use super::{Identity, Role};
 use crate::admission::Refused;
 use jsonwebtoken::Algorithm;
 use std::time::Duration;
@@ -111,6 +111,8 @@ pub enum AuthError {
     Expired {
         /// How long ago.
         ago: Duration,
+        /// Whose it was: its signature was good.
+        identity: Box<Identity>,
     },
     /// The token is not valid yet.
     #[error(
@@ -253,6 +255,15 @@ pub(super) fn shown(text: &str) -> String {
 }
 
 impl AuthError {
+    /// Who was refused, if that is known: only a good signature tells.
+    #[must_use]
+    pub fn identity(&self) -> Option<&Identity> {
+        match self {
+            Self::Expired { identity, .. } => Some(identity),
+            _ => None,
+        }
+    }
+
     /// A short, fixed word for counters.
     #[must_use]
     pub fn reason(&self) -> &'static str {

@@ -11,7 +11,7 @@ pub const HUB_TENANT: &str = "confhub.hub";
 
 /// What a validated token says. The auth layer puts one into the extensions of
 /// every request that passes it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The tenant. All that a caller sees or changes is this tenant's.
     pub tenant: TenantId,

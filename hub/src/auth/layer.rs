@@ -120,6 +120,9 @@ where
                 Err(error) => {
                     if let Some(call) = call {
                         call.because(error.reason());
+                        if let Some(identity) = error.identity() {
+                            call.by(identity);
+                        }
                     }
                     return Ok(layer.refuse(&path, &error));
                 }

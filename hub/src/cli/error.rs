@@ -86,6 +86,14 @@ pub(crate) enum CliError {
         /// The limit in milliseconds.
         timeout_ms: u128,
     },
+    /// Nothing has changed, or too little, for as long as somebody wanted to wait.
+    #[error("watch: {lacking} of the changes that were waited for did not come within {wait_ms} ms")]
+    TooFewChanges {
+        /// How many were still to come.
+        lacking: u64,
+        /// The limit in milliseconds.
+        wait_ms: u128,
+    },
     /// The hub refused.
     #[error("{call}: {}", said(status))]
     Hub {
@@ -199,6 +207,7 @@ impl CliError {
     /// The exit code.
     pub(crate) fn exit(&self) -> Exit {
         match self {
+            Self::Serve(StartError::Tls(error)) if !error.is_unreadable() => Exit::Usage,
             Self::Usage(_) | Self::Name(_) | Self::Content(_) | Self::Endpoint { .. } | Self::Settings(_) => {
                 Exit::Usage
             }
@@ -207,7 +216,10 @@ impl CliError {
             Self::Ended(Closed::Refused(_)) => Exit::Usage,
             Self::Missing { .. } | Self::NoLabel { .. } => Exit::NotFound,
             Self::NoToken => Exit::Denied,
-            Self::Unreachable { .. } | Self::Broken { .. } | Self::TimedOut { .. } => Exit::Unreachable,
+            Self::Unreachable { .. }
+            | Self::Broken { .. }
+            | Self::TimedOut { .. }
+            | Self::TooFewChanges { .. } => Exit::Unreachable,
             Self::Hub { status, .. } => Exit::of_status(status.code()),
             Self::Uncertain(error) | Self::Batch { error, .. } => error.exit(),
             Self::Ended(_)
@@ -245,6 +257,13 @@ impl CliError {
         match self {
             Self::NoToken => Some(GET_A_TOKEN),
             Self::TimedOut { .. } => Some("--timeout takes a longer time"),
+            Self::TooFewChanges { .. } => Some("--wait takes a longer time"),
+            // It answers, and has said what to do.
+            Self::Unreachable { reason, .. } | Self::Broken { reason, .. }
+                if reason.contains("the hub speaks TLS") =>
+            {
+                None
+            }
             Self::Uncertain(_) => Some(
                 "look (`confhub get`, `confhub history`) before you repeat it; --timeout takes a longer time",
             ),

@@ -53,7 +53,6 @@ impl AccessService for Edge {
         let shown = scope.clone();
         let (id, revocation) =
             self.carried(&caller, async move { book.revoke(&scope, revocation).await }).await?;
-        tracing::info!(tenant = %caller.tenant, subject = %caller.subject, id, "revoked tokens");
         let revocation = wire_revocation(&shown, id, revocation, (self.clock)());
         Ok(Response::new(wire::RevokeResponse { revocation: Some(revocation) }))
     }
@@ -212,7 +211,11 @@ impl Edge {
         self.has_no_service(caller)?;
         match (tenant, all_tenants) {
             ("", false) => Ok(Scope::Tenant(caller.tenant.clone())),
-            ("", true) => self.rules(caller).map(|()| Scope::AllTenants),
+            ("", true) => {
+                // A name that no tenant has.
+                caller.call.about_tenant("*");
+                self.rules(caller).map(|()| Scope::AllTenants)
+            }
             (_, true) => Err(invalid("`tenant` and `all_tenants` do not go together")),
             (tenant, false) if tenant == caller.tenant.as_str() => Ok(Scope::Tenant(caller.tenant.clone())),
             (tenant, false) => self.ruled(caller, tenant).map(Scope::Tenant),
@@ -230,7 +233,10 @@ impl Edge {
         let written = tokio::spawn(async move {
             let written = write.await.map_err(Status::from);
             match &written {
-                Ok(_) => audit.tell(&call, Outcome::Done, "").await,
+                Ok(_) => {
+                    call.log_access();
+                    audit.tell(&call, Outcome::Done, "").await;
+                }
                 Err(status) => recorded::tell(&audit, &call, status.code()).await,
             }
             drop(held);

@@ -3,7 +3,7 @@
 use super::call::Place;
 use super::governor::Cost;
 use super::recorded;
-use super::request::{fitting, identity};
+use super::request::{Wish, fitting, identity};
 use super::status::{invalid, told};
 use super::{Edge, VERSION};
 use crate::audit::{self, Act, Call};
@@ -34,7 +34,7 @@ type Found = (Address, Option<Arc<Entry>>);
 impl AdminService for Edge {
     async fn put(&self, request: Request<wire::PutRequest>) -> Result<Response<wire::PutResponse>, Status> {
         let (identity, asked) = self.caller(request)?;
-        let address = self.address(&identity, &asked.service, &asked.key, true)?;
+        let address = self.address(&identity, &asked.service, &asked.key, Wish::Put)?;
         let action = Action::Put(self.content(asked.content)?);
         let change = Change { address, action, expected: asked.expected_version };
         let version = self.write_one(&identity, change).await?;
@@ -46,7 +46,7 @@ impl AdminService for Edge {
         request: Request<wire::DeleteRequest>,
     ) -> Result<Response<wire::DeleteResponse>, Status> {
         let (identity, asked) = self.caller(request)?;
-        let address = self.address(&identity, &asked.service, &asked.key, true)?;
+        let address = self.address(&identity, &asked.service, &asked.key, Wish::Delete)?;
         let change = Change { address, action: Action::Delete, expected: asked.expected_version };
         let version = self.write_one(&identity, change).await?;
         Ok(Response::new(wire::DeleteResponse { version }))
@@ -68,7 +68,7 @@ impl AdminService for Edge {
         request: Request<wire::HistoryRequest>,
     ) -> Result<Response<wire::HistoryResponse>, Status> {
         let (identity, asked) = self.caller(request)?;
-        let address = self.address(&identity, &asked.service, &asked.key, false)?;
+        let address = self.address(&identity, &asked.service, &asked.key, Wish::Look)?;
         let limit = match usize::try_from(asked.limit) {
             Ok(limit @ 1..) => limit.min(HISTORY_VERSIONS),
             _ => HISTORY_VERSIONS,
@@ -97,7 +97,7 @@ impl AdminService for Edge {
         request: Request<wire::RollbackRequest>,
     ) -> Result<Response<wire::RollbackResponse>, Status> {
         let (identity, asked) = self.caller(request)?;
-        let address = self.address(&identity, &asked.service, &asked.key, true)?;
+        let address = self.address(&identity, &asked.service, &asked.key, Wish::Restore)?;
         let action = Action::Restore(asked.to_version);
         let change = Change { address, action, expected: asked.expected_version };
         let version = self.write_one(&identity, change).await?;
@@ -309,7 +309,7 @@ impl Edge {
         Ok(&self.router.backends()[owner])
     }
 
-    fn changes(&self, identity: &Identity, asked: Vec<wire::Change>) -> Result<Vec<Change>, Status> {
+    fn changes(&self, identity: &Caller, asked: Vec<wire::Change>) -> Result<Vec<Change>, Status> {
         let most = limits::APPLY_CHANGES;
         if asked.is_empty() || asked.len() > most {
             return Err(invalid(format!("{} changes; 1 to {most} are allowed", asked.len())));
@@ -320,7 +320,8 @@ impl Edge {
             let number = index + 1;
             let at =
                 |status: Status| Status::new(status.code(), format!("change {number}: {}", status.message()));
-            let address = self.address(identity, &change.service, &change.key, true).map_err(at)?;
+            let wish = if let Some(Asked::Delete(_)) = change.action { Wish::Delete } else { Wish::Put };
+            let address = self.address(identity, &change.service, &change.key, wish).map_err(at)?;
             let at = |status: Status| {
                 Status::new(status.code(), format!("change {number}, {address}: {}", status.message()))
             };
@@ -347,12 +348,12 @@ impl Edge {
 
 /// A change, as the audit log tells of it.
 fn act(change: &Change) -> Act {
-    let action = match change.action {
-        Action::Put(_) => "put",
-        Action::Delete => "delete",
-        Action::Restore(_) => "restore",
+    let wish = match change.action {
+        Action::Put(_) => Wish::Put,
+        Action::Delete => Wish::Delete,
+        Action::Restore(_) => Wish::Restore,
     };
-    Act::on(&change.address, action, None)
+    Act::on(&change.address, wish.as_str(), None)
 }
 
 /// Who calls, and the place of the call.

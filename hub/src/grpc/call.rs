@@ -7,7 +7,7 @@ use super::revealed::Padded;
 use super::stall::{Breaker, Cut, Reader};
 use super::status::busy;
 use crate::audit::Call;
-use crate::auth::Identity;
+use crate::auth::{AuthError, Identity};
 use crate::metrics::LimitLabel;
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -90,7 +90,18 @@ pub(super) async fn around(State(edge): State<Arc<Edge>>, mut request: Request, 
     let loads = matches!(request.uri().path(), wire::SUBSCRIBE_PATH | wire::GET_SNAPSHOT_PATH);
     let breaker = request.extensions().get::<Breaker>().cloned().unwrap_or_default();
     let identity = request.extensions().get::<Identity>().cloned();
-    let kind = kind(request.uri().path());
+    let path = request.uri().path();
+    let stream = path == wire::SUBSCRIBE_PATH;
+    let reveals = path == REVEAL_PATH;
+    let lasting = stream || matches!(path, wire::GET_SNAPSHOT_PATH | LIST_PATH);
+    // The leeway is for single answers. Words and record are those of a token beyond it.
+    if let Some(expired) = identity.as_ref().filter(|_| lasting).and_then(|identity| edge.expired(identity)) {
+        if let Some(call) = request.extensions().get::<Call>() {
+            call.because(expired.reason());
+        }
+        return answer(&Status::from(&expired));
+    }
+    let kind = kind(path);
     let place = match edge.place(kind, identity.as_ref(), &breaker).await {
         Ok(place) => place,
         Err((limit, refused)) => {
@@ -103,10 +114,6 @@ pub(super) async fn around(State(edge): State<Arc<Edge>>, mut request: Request, 
     request.extensions_mut().insert(place.clone());
     let cut = Arc::<Cut>::default();
     request.extensions_mut().insert(Arc::clone(&cut));
-    let path = request.uri().path();
-    let stream = path == wire::SUBSCRIBE_PATH;
-    let reveals = path == REVEAL_PATH;
-    let lasting = stream || matches!(path, wire::GET_SNAPSHOT_PATH | LIST_PATH);
     // A single answer is bounded by the patience with its reader alone.
     let expires = match &identity {
         Some(identity) if lasting => edge.expiry(identity).unwrap_or_else(Instant::now),
@@ -169,6 +176,12 @@ impl Edge {
     pub(super) fn limited(&self, limit: &'static str, refused: impl Into<Status>) -> Status {
         self.metrics.limited.get_or_create(&LimitLabel { limit }).inc();
         refused.into()
+    }
+
+    /// Why a caller gets nothing that lasts: its token has expired.
+    fn expired(&self, identity: &Identity) -> Option<AuthError> {
+        let ago = (self.clock)().duration_since(identity.expires).ok()?;
+        (!ago.is_zero()).then(|| AuthError::Expired { ago, identity: Box::new(identity.clone()) })
     }
 
     /// When a caller's token expires; `None`: it has.

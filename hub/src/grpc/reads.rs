@@ -61,6 +61,10 @@ impl ConfigService for Edge {
         let identity = self.let_in(request.extensions())?;
         let asked = request.get_ref();
         let key = Key::new(&asked.key).map_err(invalid)?;
+        let call = call(request.extensions());
+        // As it was asked, however it ends: a service that is none is cut short.
+        let named = asked.service.chars().take(limits::NAME_BYTES).collect();
+        call.about(vec![Act { service: named, key: key.to_string(), action: "reveal", ..Act::default() }]);
         let service = self.viewed_service(identity, &asked.service)?;
         let backend = &self.router.backends()[self.router.route(&key)?];
         for address in addresses(&service, &key) {
@@ -68,7 +72,6 @@ impl ConfigService for Edge {
             if !entry.is_secret() {
                 return Err(Status::failed_precondition(format!("`{key}` is no secret: use Get")));
             }
-            let call = call(request.extensions());
             call.about(vec![Act::on(&address, "reveal", Some(entry.version()))]);
             // Before the value leaves: what is not on record is not revealed.
             let told = self.audit.tell_first(&call).await;

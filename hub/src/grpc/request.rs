@@ -1,7 +1,9 @@
 //! What a call asks, checked.
 
 use super::Edge;
+use super::admin::Caller;
 use super::status::invalid;
+use crate::audit::Act;
 use crate::auth::{Identity, Role};
 use crate::config::WithoutService;
 use crate::source::Address;
@@ -13,6 +15,27 @@ use tonic::Status;
 /// Who calls. The auth layer has put it there.
 pub(super) fn identity(extensions: &Extensions) -> Result<&Identity, Status> {
     extensions.get().ok_or_else(|| Status::internal("a call reached a method without an identity"))
+}
+
+/// What a caller wants of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wish {
+    Look,
+    Put,
+    Delete,
+    Restore,
+}
+
+impl Wish {
+    /// How the audit log spells it.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Look => "look",
+            Self::Put => "put",
+            Self::Delete => "delete",
+            Self::Restore => "restore",
+        }
+    }
 }
 
 impl Edge {
@@ -45,21 +68,23 @@ impl Edge {
     }
 
     /// An entry that a caller may see or change as an operator: a token with a
-    /// service reaches that service's entries, and (to see) the shared ones.
+    /// service reaches that service's entries, and (to see) the shared ones. One that
+    /// it does not reach is on record with what was asked.
     pub(super) fn address(
         &self,
-        identity: &Identity,
+        caller: &Caller,
         service: &str,
         key: &str,
-        change: bool,
+        wish: Wish,
     ) -> Result<Address, Status> {
         let address = Address { service: self::service(service)?, key: Key::new(key).map_err(invalid)? };
-        let seen = self.admits(identity, address.service.as_ref());
-        let shared_by_one = change && identity.service.is_some() && address.service.is_none();
+        let seen = self.admits(caller, address.service.as_ref());
+        let shared_by_one = wish != Wish::Look && caller.service.is_some() && address.service.is_none();
         if seen && !shared_by_one {
             return Ok(address);
         }
-        Err(match identity.service {
+        caller.call.about(vec![Act::on(&address, wish.as_str(), None)]);
+        Err(match caller.service {
             Some(_) => Status::permission_denied("the token is limited to the entries of its own service"),
             None => no_service(),
         })

@@ -43,6 +43,39 @@ async fn a_fixed_token_that_is_refused_is_told_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_fixed_token_that_expires_in_use_is_told_at_once_and_hardly_tried_again() {
+    let mut hub = FakeHub::new();
+    let (client, call) = hub.connected(hub.builder(), &one(1)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    call.end(tonic::Status::unauthenticated("it has expired")).await;
+    let stale = client.watch_status().wait_for(Status::is_stale).await.unwrap();
+    assert!(matches!(stale, Status::Stale { kind: crate::FailureKind::Refused, .. }), "{stale}");
+    let refuse = async |call: fake_hub::Call| call.end(tonic::Status::unauthenticated("no")).await;
+    let calls = calls_within(&mut hub, Duration::from_secs(60), refuse).await;
+    assert!((1..=4).contains(&calls), "{calls} calls in a minute");
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_one_renewal_a_refusal_is_followed_by_pauses_that_grow_from_half_a_second() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "expired").unwrap();
+    let mut hub = FakeHub::new();
+    let connecting = tokio::spawn(hub.builder().token_file(file.path()).connect());
+    let mut ended = Vec::new();
+    for _ in 0..5 {
+        let call = hub.call().await;
+        ended.push(Instant::now());
+        call.end(tonic::Status::unauthenticated("it has expired")).await;
+    }
+    connecting.abort();
+    let pauses: Vec<_> = ended.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(pauses[0] < Duration::from_millis(500), "the file is read once more: {pauses:?}");
+    for (pause, least_ms) in pauses[1..].iter().zip([500, 1_000, 2_000]) {
+        assert!(*pause >= Duration::from_millis(least_ms), "{pauses:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stream_is_left_for_a_newer_token_and_not_before_there_is_one() {
     let mut hub = FakeHub::new();
     let source = Renewing::default();

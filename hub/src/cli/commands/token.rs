@@ -47,7 +47,7 @@ pub(crate) struct Token {
     #[arg(long, env = "USER", hide_env = true, default_value = "developer")]
     subject: String,
     /// How long the token is valid: 30m, 12h
-    #[arg(long, default_value = "12h", value_parser = duration, value_name = "TIME")]
+    #[arg(long, default_value = "12h", value_parser = ttl, value_name = "TIME")]
     ttl: Duration,
     /// The hub's data folder, as for `serve`
     #[arg(long, value_name = "DIR")]
@@ -106,8 +106,32 @@ impl Token {
     }
 }
 
+/// Tokens count whole seconds: a shorter life would be over when it begins.
+fn ttl(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        short if short < Duration::from_secs(1) => {
+            Err("a token counts whole seconds: expected a time from 1s to 24h".to_owned())
+        }
+        ttl => Ok(ttl),
+    }
+}
+
 /// Roles by the names that tokens have them under.
 fn role() -> impl TypedValueParser<Value = Role> {
     PossibleValuesParser::new(Role::ALL.map(Role::as_str))
         .try_map(|name| Role::ALL.into_iter().find(|role| role.as_str() == name).ok_or("no such role"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_lives_for_a_second_at_least() {
+        for short in ["1ms", "999ms"] {
+            assert!(ttl(short).unwrap_err().contains("1s"), "{short}");
+        }
+        assert_eq!(ttl("1000ms"), Ok(Duration::from_secs(1)));
+        assert_eq!(ttl("12h"), Ok(Duration::from_secs(12 * 3_600)));
+    }
 }

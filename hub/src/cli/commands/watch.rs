@@ -1,7 +1,6 @@
 //! `watch`: changes, as they are committed.
 
-use crate::cli::args::HubArgs;
-use crate::cli::compare;
+use crate::cli::args::{HubArgs, duration};
 use crate::cli::entry_view::{EntryJson, JSON_HELP, service_cell, value_cell};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
@@ -9,10 +8,12 @@ use crate::cli::hub::Hub;
 use crate::cli::live;
 use crate::cli::output::{Out, Output};
 use clap::Args;
-use confhub_client::{Client, Status};
+use confhub_client::{Client, Closed, FailureKind, Status};
 use confhub_proto::{Key, Prefix, ServiceName, wire};
 use serde::Serialize;
+use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
 
 /// Print each change as it is committed
 ///
@@ -43,6 +44,9 @@ pub(crate) struct Watch {
     /// End after this many changes
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
+    /// With --once or --count: longest wait for the changes; 30s with --once, if not set
+    #[arg(long, value_parser = duration, value_name = "TIME")]
+    wait: Option<Duration>,
     #[command(flatten)]
     pub(crate) hub: HubArgs,
 }
@@ -66,8 +70,23 @@ struct StatusJson<'a> {
 /// Time between two questions, while no hub answers, whether the token is still good.
 const RECHECK: Duration = Duration::from_secs(2);
 
+/// Longest wait of `--once`, unless set otherwise: a script must not hang for good.
+const WAIT: Duration = Duration::from_secs(30);
+
 impl Watch {
+    /// How long the changes may take; `None`: they are waited for without end.
+    fn patience(&self) -> Result<Option<Duration>, CliError> {
+        match (self.wait, self.once, self.count) {
+            (Some(_), false, None) => {
+                Err(CliError::Usage("--wait goes with --once or --count: else nothing is waited for".into()))
+            }
+            (None, true, _) => Ok(Some(WAIT)),
+            (wait, ..) => Ok(wait),
+        }
+    }
+
     pub(crate) async fn run(self, out: Out<'_>) -> Result<Exit, CliError> {
+        let wait = self.patience()?;
         // A token or an endpoint that is no good is told at once, with its exit code.
         self.check().await?;
         let client = live::connect(&self.hub, self.service.as_ref(), &self.prefix).await?;
@@ -75,6 +94,7 @@ impl Watch {
         let (mut changes, mut status) = (client.changes(), client.watch_status());
         let entries = client.snapshot().len();
         self.hub.output.remark(&format!("Watching {entries} entries; Ctrl-C ends it."));
+        let until = wait.map(|wait| Instant::now() + wait);
         let mut recheck = tokio::time::interval(RECHECK);
         loop {
             let may_have_expired = self.hub.token_file.is_none() && status.get().is_stale();
@@ -91,7 +111,14 @@ impl Watch {
                         }
                     }
                 }
-                Some(status) = status.next() => self.tell(out, &status)?,
+                () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => {
+                    let (lacking, wait) = (left.unwrap_or_default(), wait.unwrap_or_default());
+                    return Err(CliError::TooFewChanges { lacking, wait_ms: wait.as_millis() });
+                }
+                Some(status) = status.next() => {
+                    self.tell(out, &status)?;
+                    self.refused(&status)?;
+                }
                 _ = recheck.tick(), if may_have_expired => match self.check().await {
                     Err(refused) if refused.exit() == Exit::Denied => return Err(refused),
                     _ => {}
@@ -100,9 +127,20 @@ impl Watch {
         }
     }
 
+    /// Ends with a token that was refused, if there will never be another.
+    fn refused(&self, status: &Status) -> Result<(), CliError> {
+        match status {
+            Status::Stale { kind: FailureKind::Refused, reason, .. } if self.hub.token_file.is_none() => {
+                Err(CliError::Ended(Closed::Denied(Arc::clone(reason))))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Asks the hub whether it takes our token.
     async fn check(&self) -> Result<(), CliError> {
-        compare::status(&Hub::connect(&self.hub).await?).await.map(drop)
+        let hub = Hub::connect(&self.hub).await?;
+        hub.call("watch", hub.admin().status(wire::StatusRequest {})).await.map(drop)
     }
 
     fn print(&self, out: Out<'_>, client: &Client, key: &Key) -> Result<(), CliError> {
