@@ -121,6 +121,10 @@ pub const RING_REVISIONS: usize = 1_024;
 /// make it large.
 pub const RING_KEYS: usize = 65_536;
 
+/// Bytes that a view's ring takes at most, long keys counted: what a tenant may cost
+/// whose states are small and change much.
+pub const RING_BYTES: usize = 4 * 1024 * 1024;
+
 /// Reads of Parameter Store a second, unless set otherwise: AWS throttles at 40
 /// for all callers of an account and region together.
 /// <https://docs.aws.amazon.com/general/latest/gr/ssm.html>

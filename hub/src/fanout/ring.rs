@@ -1,11 +1,15 @@
 //! What changed lately: from each recent state, the keys that lead to the next.
 
-use crate::limits::{RING_KEYS, RING_REVISIONS};
+use crate::limits::{RING_BYTES, RING_KEYS, RING_REVISIONS};
 use confhub_proto::{Digest, Key};
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 /// Counts the states of a topic.
 pub(super) type Position = u64;
+
+/// What a revision takes beside its keys: in the ring, and where its state is found.
+const REVISION_BYTES: usize = size_of::<Revision>() + size_of::<(Digest, Position)>();
 
 /// A bounded memory of revisions. It holds keys, not values: a difference takes
 /// its values from the present state.
@@ -17,22 +21,33 @@ pub(super) struct Ring {
     /// The position of the front revision's state.
     first: Position,
     keys: usize,
+    bytes: usize,
 }
 
 /// A state, and what leads from it to the next.
 #[derive(Debug)]
 struct Revision {
     from: Digest,
-    changed: Box<[Key]>,
+    changed: Arc<[Key]>,
+}
+
+impl Revision {
+    /// What it takes at most, in bytes: most keys are an entry's too.
+    fn bytes(&self) -> usize {
+        let keys: usize = self.changed.iter().map(|key| size_of::<Key>() + key.as_str().len()).sum();
+        REVISION_BYTES + keys
+    }
 }
 
 impl Ring {
     /// Remembers that changing these keys led from `from` to the next state.
-    pub(super) fn push(&mut self, from: Digest, changed: Box<[Key]>) {
+    pub(super) fn push(&mut self, from: Digest, changed: Arc<[Key]>) {
         self.positions.insert(from, self.end());
-        self.keys += changed.len();
-        self.revisions.push_back(Revision { from, changed });
-        while self.revisions.len() > RING_REVISIONS || self.keys > RING_KEYS {
+        let revision = Revision { from, changed };
+        self.keys += revision.changed.len();
+        self.bytes += revision.bytes();
+        self.revisions.push_back(revision);
+        while self.revisions.len() > RING_REVISIONS || self.keys > RING_KEYS || self.bytes > RING_BYTES {
             self.forget_oldest();
         }
     }
@@ -57,6 +72,7 @@ impl Ring {
     fn forget_oldest(&mut self) {
         let Some(oldest) = self.revisions.pop_front() else { return };
         self.keys -= oldest.changed.len();
+        self.bytes -= oldest.bytes();
         // The same state may have come again since.
         if self.positions.get(&oldest.from) == Some(&self.first) {
             self.positions.remove(&oldest.from);
@@ -69,7 +85,6 @@ impl Ring {
 mod tests {
     use super::*;
     use confhub_proto::{Content, Entry, State};
-    use std::sync::Arc;
     use std::time::SystemTime;
 
     fn digest(version: u64) -> Digest {
@@ -78,7 +93,7 @@ mod tests {
         State::from_iter([Arc::new(entry)]).digest()
     }
 
-    fn keys(count: usize) -> Box<[Key]> {
+    fn keys(count: usize) -> Arc<[Key]> {
         (0..count).map(|i| Key::new(&format!("k{i}")).unwrap()).collect()
     }
 
@@ -93,8 +108,20 @@ mod tests {
         ring.push(digest(5_000), keys(RING_KEYS));
         assert_eq!(ring.revisions.len(), 1);
         ring.push(digest(5_001), keys(RING_KEYS + 1));
-        assert_eq!((ring.revisions.len(), ring.positions.len(), ring.keys), (0, 0, 0));
+        assert_eq!((ring.revisions.len(), ring.positions.len(), ring.keys, ring.bytes), (0, 0, 0, 0));
         assert!(ring.since(ring.end()).is_some_and(|mut keys| keys.next().is_none()));
+    }
+
+    #[test]
+    fn it_forgets_by_bytes() {
+        let mut ring = Ring::default();
+        let long: Arc<[Key]> = (0..100).map(|i| Key::new(&format!("{i:0>255}")).unwrap()).collect();
+        for version in 0..500 {
+            ring.push(digest(version), Arc::clone(&long));
+            assert!(ring.bytes <= RING_BYTES);
+        }
+        assert!(ring.revisions.len() < 500 && ring.find(digest(499)).is_some());
+        assert_eq!(ring.keys, ring.revisions.len() * 100);
     }
 
     #[test]

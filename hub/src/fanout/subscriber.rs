@@ -5,7 +5,7 @@ use super::topic::{End, From, Pull, Topic};
 use bytes::Bytes;
 use confhub_proto::{Cursor, Digest, State};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 /// A position in a topic, and the rest of the update that is being sent.
 pub struct Subscriber {
@@ -14,6 +14,8 @@ pub struct Subscriber {
     from: From,
     sending: Option<Sending>,
     cursor: Digest,
+    /// Who is woken when there is something new.
+    waker: Option<Waker>,
 }
 
 struct Sending {
@@ -36,7 +38,7 @@ impl Subscriber {
     #[must_use]
     pub fn new(topic: Arc<Topic>, cursor: Option<Cursor>) -> Self {
         let (place, from) = topic.join(cursor);
-        Self { topic, place, from, sending: None, cursor: Digest::default() }
+        Self { topic, place, from, sending: None, cursor: Digest::default(), waker: None }
     }
 
     /// The next frame. Pending means that the subscriber has all there is, and
@@ -47,15 +49,17 @@ impl Subscriber {
                 return Poll::Ready(Next::Frame(frame));
             }
             self.sending = None;
-            match self.topic.pull(self.place, self.from, cx.waker()) {
+            match self.topic.pull(self.from) {
                 Pull::Current(cursor) => {
                     self.cursor = cursor;
-                    return Poll::Pending;
+                    if self.waits(cx) {
+                        return Poll::Pending;
+                    }
                 }
                 Pull::Ended(end) => return Poll::Ready(Next::End(end)),
-                Pull::Behind(difference, position) => {
+                Pull::Behind(frames, position) => {
                     self.from = Some(position);
-                    self.sending = Some(Sending { frames: difference.frames(), next: 0 });
+                    self.sending = Some(Sending { frames, next: 0 });
                 }
             }
         }
@@ -64,15 +68,29 @@ impl Subscriber {
     /// The present state, if it is another than the last one that was given. For
     /// those within the hub: nothing is encoded.
     pub fn poll_state(&mut self, cx: &mut Context<'_>) -> Poll<Result<State, End>> {
-        match self.topic.pull(self.place, self.from, cx.waker()) {
-            Pull::Current(_) => Poll::Pending,
-            Pull::Ended(end) => Poll::Ready(Err(end)),
-            Pull::Behind(_, position) => {
-                self.from = Some(position);
-                // It may be a later one by now; then the next call gives it once more.
-                Poll::Ready(Ok(self.topic.state()))
+        loop {
+            match self.topic.pull_state(self.from) {
+                Err(end) => return Poll::Ready(Err(end)),
+                Ok(Some((state, position))) => {
+                    self.from = Some(position);
+                    return Poll::Ready(Ok(state));
+                }
+                Ok(None) if self.waits(cx) => return Poll::Pending,
+                Ok(None) => {}
             }
         }
+    }
+
+    /// Whether `cx` is woken when there is something new. If not, it is from now on,
+    /// and something may have come just before.
+    fn waits(&mut self, cx: &Context<'_>) -> bool {
+        // The same one nearly always: a stream stays where it is polled.
+        if self.waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+            return true;
+        }
+        self.topic.wait(self.place, cx.waker());
+        self.waker = Some(cx.waker().clone());
+        false
     }
 
     /// The digest of the state that the subscriber has, as of the last

@@ -1,7 +1,11 @@
 //! One view: its present state, what changed lately, and who waits for more.
+//!
+//! Nearly everybody who pulls stands at the present or one step before it. These read
+//! without a lock, so that many streams on many cores do not queue for their topic.
 
 use super::frames::Frames;
 use super::ring::{Position, Ring};
+use arc_swap::ArcSwap;
 use confhub_proto::{Cursor, Digest, Key, State, Update};
 use slab::Slab;
 use std::collections::HashMap;
@@ -22,17 +26,33 @@ const KEPT_BYTES: usize = 64 * 1024;
 
 /// A view that is published to subscribers.
 pub struct Topic {
-    inner: Mutex<Inner>,
+    present: ArcSwap<Present>,
+    /// Held while `present` is replaced.
+    past: Mutex<Past>,
+    waiting: Mutex<Slab<Option<Waker>>>,
 }
 
-struct Inner {
+/// The state that was published last.
+#[derive(Clone)]
+struct Present {
     state: State,
-    /// When the present state was published.
+    position: Position,
     published: SystemTime,
+    /// What leads here from the position before, unless it is too large to be kept.
+    step: Option<Step>,
+    ended: Option<End>,
+}
+
+/// A difference that is encoded by whoever needs it first.
+#[derive(Clone)]
+struct Step {
+    frames: Arc<Frames>,
+    changed: Arc<[Key]>,
+}
+
+struct Past {
     ring: Ring,
     encoded: HashMap<From, Encoded>,
-    waiting: Slab<Option<Waker>>,
-    ended: Option<End>,
 }
 
 /// Where an update starts: at nothing (a reset), or at an earlier state.
@@ -54,54 +74,25 @@ pub enum End {
 
 /// What a subscriber finds.
 pub(super) enum Pull {
-    /// It is at the present state, which has this digest, and will be woken.
+    /// It is at the present state, which has this digest.
     Current(Digest),
     /// This leads to the present state, which is at this position.
-    Behind(Difference, Position),
+    Behind(Arc<Frames>, Position),
     /// There will be no more.
     Ended(End),
-}
-
-/// What leads to the state that was present when it was asked for. It is encoded
-/// by who takes it, not under the topic's lock.
-pub(super) struct Difference {
-    frames: Arc<Frames>,
-    /// `None`: the frames are made.
-    update: Option<Recipe>,
-}
-
-struct Recipe {
-    state: State,
-    published: SystemTime,
-    /// `None`: everything.
-    changed: Option<Vec<Key>>,
-}
-
-impl Difference {
-    pub(super) fn frames(self) -> Arc<Frames> {
-        if let Some(Recipe { state, published, changed }) = self.update {
-            self.frames.make(|| match &changed {
-                Some(changed) => Update::difference(changed, &state, published),
-                None => Update::reset(&state, published),
-            });
-        }
-        self.frames
-    }
 }
 
 impl Topic {
     /// A topic whose first state is this one.
     #[must_use]
     pub fn new(state: State, now: SystemTime) -> Self {
-        let inner = Inner {
-            state,
-            published: now,
-            ring: Ring::default(),
-            encoded: HashMap::new(),
-            waiting: Slab::new(),
-            ended: None,
-        };
-        Self { inner: Mutex::new(inner) }
+        let ring = Ring::default();
+        let present = Present { state, position: ring.end(), published: now, step: None, ended: None };
+        Self {
+            present: ArcSwap::from_pointee(present),
+            past: Mutex::new(Past { ring, encoded: HashMap::new() }),
+            waiting: Mutex::default(),
+        }
     }
 
     /// Makes `next` the present state, which differs in `changed` at most, and
@@ -110,104 +101,147 @@ impl Topic {
         if changed.is_empty() {
             return;
         }
-        let mut inner = self.lock();
-        let from = inner.state.digest();
-        inner.ring.push(from, changed);
-        inner.state = next;
-        inner.published = now;
-        inner.encoded.clear();
-        wake(inner);
+        {
+            let mut past = locked(&self.past);
+            let present = self.present.load();
+            let changed: Arc<[Key]> = changed.into();
+            past.ring.push(present.state.digest(), Arc::clone(&changed));
+            past.encoded.clear();
+            let kept = size(Some(changed.iter()), &next) <= KEPT_BYTES;
+            self.present.store(Arc::new(Present {
+                state: next,
+                position: past.ring.end(),
+                published: now,
+                step: kept.then(|| Step { frames: Arc::default(), changed }),
+                ended: present.ended,
+            }));
+        }
+        self.wake();
     }
 
     /// Ends all subscriptions.
     pub fn end(&self, end: End) {
-        let mut inner = self.lock();
-        inner.ended.get_or_insert(end);
-        wake(inner);
+        {
+            let _past = locked(&self.past);
+            let mut present = Present::clone(&self.present.load());
+            present.ended.get_or_insert(end);
+            self.present.store(Arc::new(present));
+        }
+        self.wake();
     }
 
     /// The present state.
     #[must_use]
     pub fn state(&self) -> State {
-        self.lock().state.clone()
+        self.present.load().state.clone()
     }
 
     /// Whether a subscriber can continue from `cursor`.
     #[must_use]
     pub fn knows(&self, cursor: Cursor) -> bool {
-        self.lock().find(cursor).is_some()
+        self.find(&locked(&self.past), cursor).is_some()
     }
 
     /// The present state as one update from nothing.
     #[must_use]
     pub fn snapshot(&self) -> Arc<Frames> {
-        let difference = self.lock().difference(None);
-        difference.frames()
+        self.difference(None).0
     }
 
     /// Opens a place among those who wait. The subscriber stands at `cursor` if
     /// that is known, and otherwise at nothing.
     pub(super) fn join(&self, cursor: Option<Cursor>) -> (usize, From) {
-        let mut inner = self.lock();
-        let from = cursor.and_then(|cursor| inner.find(cursor));
-        (inner.waiting.insert(None), from)
+        let from = cursor.and_then(|cursor| self.find(&locked(&self.past), cursor));
+        (locked(&self.waiting).insert(None), from)
     }
 
     pub(super) fn leave(&self, place: usize) {
-        self.lock().waiting.try_remove(place);
+        locked(&self.waiting).try_remove(place);
     }
 
-    /// What leads from `from` to the present. If nothing does, `waker` is
-    /// called when something will: there is no gap between the two.
-    pub(super) fn pull(&self, place: usize, from: From, waker: &Waker) -> Pull {
-        let mut inner = self.lock();
-        if let Some(end) = inner.ended {
+    /// Has `waker` called whenever there is something new from now on. Whoever waits
+    /// has to look once more after this.
+    pub(super) fn wait(&self, place: usize, waker: &Waker) {
+        if let Some(slot) = locked(&self.waiting).get_mut(place) {
+            *slot = Some(waker.clone());
+        }
+    }
+
+    /// What leads from `from` to the present.
+    pub(super) fn pull(&self, from: From) -> Pull {
+        let present = self.present.load();
+        if let Some(end) = present.ended {
             return Pull::Ended(end);
         }
-        let present = inner.ring.end();
-        if from != Some(present) {
-            return Pull::Behind(inner.difference(from), present);
+        if from == Some(present.position) {
+            return Pull::Current(present.state.digest());
         }
-        if let Some(slot) = inner.waiting.get_mut(place) {
-            match slot {
-                Some(known) => known.clone_from(waker),
-                None => *slot = Some(waker.clone()),
-            }
+        if let Some(step) = &present.step
+            && from.is_some_and(|from| from + 1 == present.position)
+        {
+            step.frames.make(|| Update::difference(step.changed.iter(), &present.state, present.published));
+            return Pull::Behind(Arc::clone(&step.frames), present.position);
         }
-        Pull::Current(inner.state.digest())
+        let (frames, position) = self.difference(from);
+        Pull::Behind(frames, position)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        // Nothing in here stops half way: a poisoned lock guards whole data.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The present state, if it is another than that at `from`, and its position.
+    pub(super) fn pull_state(&self, from: From) -> Result<Option<(State, Position)>, End> {
+        let present = self.present.load();
+        match present.ended {
+            Some(end) => Err(end),
+            None if from == Some(present.position) => Ok(None),
+            None => Ok(Some((present.state.clone(), present.position))),
+        }
     }
-}
 
-impl Inner {
-    fn find(&self, cursor: Cursor) -> From {
-        if cursor == self.state.digest() { Some(self.ring.end()) } else { self.ring.find(cursor) }
+    fn find(&self, past: &Past, cursor: Cursor) -> From {
+        let present = self.present.load();
+        if cursor == present.state.digest() { Some(present.position) } else { past.ring.find(cursor) }
     }
 
-    fn difference(&mut self, from: From) -> Difference {
-        let shared = self.encoded.get(&from).and_then(|encoded| match encoded {
+    /// What leads from `from` to the present, shared with all others who ask for it
+    /// while the state stays. It is encoded outside the lock.
+    fn difference(&self, from: From) -> (Arc<Frames>, Position) {
+        let mut past = locked(&self.past);
+        // Not replaced while the past is held.
+        let present = self.present.load_full();
+        let shared = past.encoded.get(&from).and_then(|encoded| match encoded {
             Encoded::Kept(frames) => Some(Arc::clone(frames)),
             Encoded::Passing(frames) => frames.upgrade(),
         });
-        let frames = shared.unwrap_or_else(|| self.share(from));
-        let update = (!frames.are_made()).then(|| Recipe {
-            state: self.state.clone(),
-            published: self.published,
-            changed: self.changed(from).map(|changed| changed.cloned().collect()),
+        let frames = shared.unwrap_or_else(|| past.share(from, &present));
+        let changed: Option<Vec<Key>> = if frames.are_made() {
+            None
+        } else {
+            past.changed(from).map(|changed| changed.cloned().collect())
+        };
+        drop(past);
+        frames.make(|| match &changed {
+            Some(changed) => Update::difference(changed, &present.state, present.published),
+            None => Update::reset(&present.state, present.published),
         });
-        Difference { frames, update }
+        (frames, present.position)
     }
 
+    fn wake(&self) {
+        // Whoever is woken reads without this lock.
+        for (_, slot) in locked(&self.waiting).iter() {
+            if let Some(waker) = slot {
+                waker.wake_by_ref();
+            }
+        }
+    }
+}
+
+impl Past {
     /// Makes room for the frames that start at `from`.
-    fn share(&mut self, from: From) -> Arc<Frames> {
+    fn share(&mut self, from: From, present: &Present) -> Arc<Frames> {
         let frames = Arc::new(Frames::default());
-        let asked_by_many = from.is_none_or(|position| position + 1 == self.ring.end());
+        let asked_by_many = from.is_none_or(|position| position + 1 == present.position);
         if asked_by_many || self.encoded.len() < SHARED_DIFFERENCES {
-            let encoded = if self.size(from) <= KEPT_BYTES {
+            let encoded = if size(self.changed(from), &present.state) <= KEPT_BYTES {
                 Encoded::Kept(Arc::clone(&frames))
             } else {
                 Encoded::Passing(Arc::downgrade(&frames))
@@ -221,19 +255,15 @@ impl Inner {
     fn changed(&self, from: From) -> Option<impl Iterator<Item = &Key>> {
         from.and_then(|position| self.ring.since(position))
     }
-
-    /// About how many bytes the difference has.
-    fn size(&self, from: From) -> usize {
-        let size = |key: &Key| self.state.get(key.as_str()).map_or(key.as_str().len(), |entry| entry.size());
-        self.changed(from).map_or(self.state.bytes(), |changed| changed.map(size).sum())
-    }
 }
 
-/// Wakes outside the lock: whoever is woken wants it at once.
-fn wake(mut inner: MutexGuard<'_, Inner>) {
-    let wakers: Vec<_> = inner.waiting.iter_mut().filter_map(|(_, slot)| slot.take()).collect();
-    drop(inner);
-    for waker in wakers {
-        waker.wake();
-    }
+/// About how many bytes a difference has; `None`: all of `state`.
+fn size<'a>(changed: Option<impl Iterator<Item = &'a Key>>, state: &State) -> usize {
+    let size = |key: &Key| state.get(key.as_str()).map_or(key.as_str().len(), |entry| entry.size());
+    changed.map_or(state.bytes(), |changed| changed.map(size).sum())
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing in here stops half way: a poisoned lock guards whole data.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

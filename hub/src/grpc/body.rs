@@ -1,6 +1,7 @@
 //! Bodies made of frames that are encoded already.
 
-use super::stall::Cut;
+use super::stall::Reading;
+use super::turn;
 use crate::fanout::{End, Frames, Next, message};
 use crate::metrics::{EndLabel, EndReason, Metrics};
 use crate::tenant::Listener;
@@ -9,7 +10,7 @@ use confhub_proto::wire::{self, frame::Kind, goodbye::Reason};
 use http_body::{Body, Frame};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::Status;
@@ -30,8 +31,8 @@ pub(super) struct Live {
     welcome: Option<Bytes>,
     heartbeat: Heartbeat,
     lifetime: Lifetime,
-    cut: Arc<Cut>,
-    timer: Pin<Box<Sleep>>,
+    reading: Arc<Reading>,
+    alarm: Alarm,
     stage: Stage,
     metrics: Arc<Metrics>,
 }
@@ -44,10 +45,40 @@ struct Heartbeat {
 impl Heartbeat {
     /// What was just sent proves as much. One that is due already stays due:
     /// it tells the client that it is current.
-    fn put_off(&mut self) {
-        let now = Instant::now();
+    fn put_off(&mut self, now: Instant) {
         if self.due > now {
             self.due = now + self.interval;
+        }
+    }
+}
+
+/// Wakes a stream when something is due. Deliveries put that off all the time; the alarm
+/// stays where it is, and rings once too early rather than being set for each.
+struct Alarm {
+    sleep: Pin<Box<Sleep>>,
+    /// Who is woken.
+    waker: Option<Waker>,
+}
+
+impl Alarm {
+    fn new(now: Instant) -> Self {
+        Self { sleep: Box::pin(sleep_until(now)), waker: None }
+    }
+
+    /// Has `cx` woken at `at` at the latest, which is after `now`.
+    fn set(&mut self, at: Instant, now: Instant, cx: &mut Context<'_>) {
+        let deadline = self.sleep.deadline();
+        let in_time = deadline > now && deadline <= at;
+        if in_time && self.waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+            return;
+        }
+        if !in_time {
+            self.sleep.as_mut().reset(at);
+        }
+        self.waker = Some(cx.waker().clone());
+        if self.sleep.as_mut().poll(cx).is_ready() {
+            // Time goes on, though not within a turn.
+            cx.waker().wake_by_ref();
         }
     }
 }
@@ -110,7 +141,7 @@ pub(super) struct Ends {
     /// When it is too old, if streams can be.
     pub(super) oldest: Option<Instant>,
     /// Where it learns that its right was withdrawn.
-    pub(super) cut: Arc<Cut>,
+    pub(super) reading: Arc<Reading>,
 }
 
 impl Live {
@@ -129,8 +160,8 @@ impl Live {
             // client that lacks nothing that it is current.
             heartbeat: Heartbeat { interval, due: now },
             lifetime: Lifetime::new(ends.expires, ends.oldest),
-            cut: ends.cut,
-            timer: Box::pin(sleep_until(now)),
+            reading: ends.reading,
+            alarm: Alarm::new(now),
             stage: Stage::Open,
             metrics,
         }
@@ -140,36 +171,31 @@ impl Live {
         if let Some(welcome) = self.welcome.take() {
             return Poll::Ready(welcome);
         }
-        loop {
-            if Instant::now() >= self.lifetime.at {
-                let (status, reason) = self.lifetime.end();
-                return Poll::Ready(self.end(status, reason, None));
-            }
-            match self.listener.subscriber.poll_next(cx) {
-                Poll::Ready(Next::Frame(frame)) => {
-                    self.metrics.frames.inc();
-                    self.metrics.frame_bytes.inc_by(frame.len() as u64);
-                    self.heartbeat.put_off();
-                    return Poll::Ready(frame);
-                }
-                Poll::Ready(Next::End(end)) => return Poll::Ready(self.ended(end)),
-                Poll::Pending => {}
-            }
-            let now = Instant::now();
-            if self.lifetime.notice.is_some_and(|at| at <= now) {
-                self.lifetime.notice = None;
-                return Poll::Ready(goodbye(self.lifetime.reason(), Duration::ZERO));
-            }
-            if self.heartbeat.due <= now {
-                self.heartbeat.due = now + self.heartbeat.interval;
-                return Poll::Ready(heartbeat(self.listener.subscriber.cursor()));
-            }
-            let next = self.heartbeat.due.min(self.lifetime.notice.unwrap_or(self.lifetime.at));
-            if self.timer.deadline() != next {
-                self.timer.as_mut().reset(next);
-            }
-            ready!(self.timer.as_mut().poll(cx));
+        let now = turn::now();
+        if now >= self.lifetime.at {
+            let (status, reason) = self.lifetime.end();
+            return Poll::Ready(self.end(status, reason, None));
         }
+        match self.listener.subscriber.poll_next(cx) {
+            Poll::Ready(Next::Frame(frame)) => {
+                turn::delivered(frame.len());
+                self.heartbeat.put_off(now);
+                return Poll::Ready(frame);
+            }
+            Poll::Ready(Next::End(end)) => return Poll::Ready(self.ended(end)),
+            Poll::Pending => {}
+        }
+        if self.lifetime.notice.is_some_and(|at| at <= now) {
+            self.lifetime.notice = None;
+            return Poll::Ready(goodbye(self.lifetime.reason(), Duration::ZERO));
+        }
+        if self.heartbeat.due <= now {
+            self.heartbeat.due = now + self.heartbeat.interval;
+            return Poll::Ready(heartbeat(self.listener.subscriber.cursor()));
+        }
+        let next = self.heartbeat.due.min(self.lifetime.notice.unwrap_or(self.lifetime.at));
+        self.alarm.set(next, now, cx);
+        Poll::Pending
     }
 
     fn ended(&mut self, end: End) -> Bytes {
@@ -210,7 +236,7 @@ impl Body for Live {
         match std::mem::replace(&mut self.stage, Stage::Done(EndReason::Left)) {
             Stage::Ending(status, reason) => {
                 self.stage = Stage::Done(reason);
-                Poll::Ready(Some(trailers(&status)))
+                Poll::Ready(Some(Ok(trailers(&status))))
             }
             done => {
                 self.stage = done;
@@ -223,7 +249,7 @@ impl Body for Live {
 impl Drop for Live {
     fn drop(&mut self) {
         let reason = match self.stage {
-            Stage::Open if self.cut.get().is_some() => EndReason::Withdrawn,
+            Stage::Open if self.reading.cut().is_some() => EndReason::Withdrawn,
             Stage::Open => EndReason::Left,
             Stage::Ending(_, reason) | Stage::Done(reason) => reason,
         };
@@ -264,7 +290,7 @@ impl Body for Finite {
             None => Status::ok(""),
         };
         self.done = true;
-        Poll::Ready(Some(trailers(&status)))
+        Poll::Ready(Some(Ok(trailers(&status))))
     }
 }
 
@@ -272,10 +298,14 @@ pub(super) fn expired() -> Status {
     Status::unauthenticated("the token has expired: connect again with a new one")
 }
 
-pub(super) fn trailers(status: &Status) -> Result<Frame<Bytes>, Status> {
+/// A status as the last frame of a body.
+pub(super) fn trailers(status: &Status) -> Frame<Bytes> {
     let mut trailers = http::HeaderMap::new();
-    status.add_header(&mut trailers)?;
-    Ok(Frame::trailers(trailers))
+    if status.add_header(&mut trailers).is_err() {
+        // Its words do not fit into a header: the code does.
+        trailers.insert("grpc-status", (status.code() as i32).into());
+    }
+    Frame::trailers(trailers)
 }
 
 fn heartbeat(cursor: confhub_proto::Digest) -> Bytes {

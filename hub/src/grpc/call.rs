@@ -1,10 +1,12 @@
 //! What every call gets around it: a place, a time limit, and a watched answer.
 
 use super::Edge;
+use super::body::Live;
 use super::deadline;
 use super::governor::{Cost, Kind, Refused, Share, Turn};
+use super::handed;
 use super::revealed::Padded;
-use super::stall::{Breaker, Cut, Reader};
+use super::stall::{Breaker, Reader, Reading};
 use super::status::busy;
 use crate::audit::Call;
 use crate::auth::{AuthError, Identity};
@@ -112,15 +114,15 @@ pub(super) async fn around(State(edge): State<Arc<Edge>>, mut request: Request, 
         }
     };
     request.extensions_mut().insert(place.clone());
-    let cut = Arc::<Cut>::default();
-    request.extensions_mut().insert(Arc::clone(&cut));
+    let reading = Arc::<Reading>::default();
+    request.extensions_mut().insert(Arc::clone(&reading));
     // A single answer is bounded by the patience with its reader alone.
     let expires = match &identity {
         Some(identity) if lasting => edge.expiry(identity).unwrap_or_else(Instant::now),
         _ => Instant::now() + FOREVER,
     };
     let patience = deadline::given(request.headers()).map_or(CALL, |given| given.min(CALL));
-    let Ok(response) = timeout(patience, next.run(request)).await else {
+    let Ok(mut response) = timeout(patience, next.run(request)).await else {
         let meanwhile = if loads {
             "the tenant is still being loaded: a call after this one joins the load"
         } else {
@@ -133,7 +135,12 @@ pub(super) async fn around(State(edge): State<Arc<Edge>>, mut request: Request, 
     }
     // A single answer is given to whom it was for: one may revoke its own token.
     let identity = identity.filter(|_| lasting);
-    let reader = Reader { identity, expires, cut, breaker, stream };
+    let reader = Reader { identity, expires, reading, breaker, stream };
+    if let Some(live) = handed::take::<_, Live>(&mut response) {
+        let watched = edge.watch.over(live, reader, &edge.admission, Some(place));
+        handed::over(&mut response, Box::new(watched));
+        return response;
+    }
     let response = response.map(|body| if reveals { Body::new(Padded::new(body)) } else { body });
     response.map(|body| Body::new(edge.watch.over(body, reader, &edge.admission, Some(place))))
 }

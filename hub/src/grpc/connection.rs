@@ -90,6 +90,7 @@ impl Connections {
             stream: self.acceptor.accept(stream, silence()),
             silence: Some(Box::pin(silence())),
             meter: FramesMeter::new(self.streams),
+            has_written: false,
             idle: self.idle,
             next_look: None,
             peer,
@@ -139,6 +140,7 @@ pub struct Connection {
     /// Ends when a peer has been silent for too long; `None` once it has spoken.
     silence: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     meter: FramesMeter,
+    has_written: bool,
     /// How long it is kept without a call.
     idle: Duration,
     /// When to look whether the peer does its part, while there is nothing to read.
@@ -185,6 +187,11 @@ impl AsyncRead for Connection {
 }
 
 impl Connection {
+    fn wrote(&mut self, bytes: usize) {
+        self.has_written = true;
+        self.meter.wrote(bytes);
+    }
+
     /// What breaks it.
     pub(super) fn breaker(&self) -> Breaker {
         self.breaker.clone()
@@ -234,14 +241,26 @@ impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.check(cx)?;
         let written = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
-        self.meter.wrote(written);
+        self.wrote(written);
         Poll::Ready(Ok(written))
     }
 
-    /// HTTP/2 then gathers short frames in one buffer, where it would make a write of
-    /// each from 256 bytes on.
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.check(cx)?;
+        let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, slices))?;
+        self.wrote(written);
+        Poll::Ready(Ok(written))
+    }
+
+    /// HTTP/2 asks when it is set up: told no, it gathers frames of up to a kilobyte
+    /// in its buffer, where it would make a write of each from 256 bytes on. From then
+    /// on it asks before each write, and one of two parts is made at once.
     fn is_write_vectored(&self) -> bool {
-        false
+        self.has_written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -6,6 +6,8 @@
 //! connection and wakes the one task. All streams that are due run first; what they hand
 //! over, HTTP/2 then writes together.
 
+use super::turn;
+use crate::metrics::Metrics;
 use slab::Slab;
 use std::future::Future;
 use std::pin::Pin;
@@ -55,6 +57,7 @@ pub(super) struct Driver<T> {
     due: Arc<Due>,
     /// What is due in this turn; kept for its room.
     turn: Vec<usize>,
+    metrics: Arc<Metrics>,
 }
 
 /// Something that is polled when its mark says so.
@@ -86,7 +89,12 @@ impl<F> Part<F> {
 impl<T: Transport> Driver<T> {
     /// Drives `transport`, which hands the calls that begin to `begun`, and drains it
     /// once `drain` has ended.
-    pub(super) fn new(transport: T, begun: Begun, drain: impl Future<Output = ()> + Send + 'static) -> Self {
+    pub(super) fn new(
+        transport: T,
+        begun: Begun,
+        metrics: Arc<Metrics>,
+        drain: impl Future<Output = ()> + Send + 'static,
+    ) -> Self {
         let due = Arc::<Due>::default();
         Self {
             transport: Part::new(Box::pin(transport), &due, TRANSPORT),
@@ -95,6 +103,7 @@ impl<T: Transport> Driver<T> {
             calls: Slab::new(),
             due,
             turn: Vec::new(),
+            metrics,
         }
     }
 
@@ -152,8 +161,11 @@ impl<T: Transport> Future for Driver<T> {
             if !driver.due.take(&mut driver.turn, cx.waker()) {
                 return Poll::Pending;
             }
-            if let Poll::Ready(output) = driver.run() {
-                return Poll::Ready(output);
+            turn::begin();
+            let ran = driver.run();
+            turn::end(&driver.metrics);
+            if ran.is_ready() {
+                return ran;
             }
         }
         cx.waker().wake_by_ref();
@@ -255,7 +267,7 @@ mod tests {
         let (drain, drained) = tokio::sync::oneshot::channel();
         let fake = Fake { begun: begun.clone(), to_begin: calls, runs: Arc::clone(&runs), drained: false };
         let drained = async move { drop(drained.await) };
-        (Driver::new(fake, begun, drained), runs, drain)
+        (Driver::new(fake, begun, Arc::new(Metrics::new("test")), drained), runs, drain)
     }
 
     fn poll(driver: &mut Driver<Fake>) -> Poll<()> {

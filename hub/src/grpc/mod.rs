@@ -14,6 +14,7 @@ mod deadline;
 mod driver;
 mod frames_meter;
 mod governor;
+mod handed;
 mod peer;
 mod reads;
 mod recorded;
@@ -25,6 +26,7 @@ mod stall;
 mod status;
 mod strangers;
 pub(crate) mod subscribe;
+mod turn;
 
 pub use connection::Connections;
 pub use governor::Governor;
@@ -117,8 +119,9 @@ pub async fn serve(
         .layer(recorded::RecordedLayer(edge.audit.clone()))
         .layer(strangers::StrangersLayer(strangers))
         .layer(auth)
-        .service(routes(edge, health)?);
-    server::serve(connections, streams, service, shutdown).await;
+        .service(routes(Arc::clone(&edge), health)?);
+    let metrics = Arc::clone(&edge.metrics);
+    server::serve(connections, streams, service, metrics, shutdown).await;
     Ok(())
 }
 

@@ -1,16 +1,23 @@
 //! Serves connections: HTTP/2 by hyper, the calls by what stands behind it.
 
+use super::body::Live;
 use super::connection::{Connection, Connections};
 use super::driver::{Begun, Driver, Transport};
-use super::stall::Breaker;
+use super::handed;
+use super::stall::{Breaker, Watched};
+use crate::metrics::Metrics;
+use bytes::Bytes;
 use confhub_proto::wire;
 use http::{Request, Response};
+use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -41,6 +48,7 @@ pub(super) async fn serve<S>(
     mut connections: Connections,
     streams_per_connection: usize,
     service: S,
+    metrics: Arc<Metrics>,
     shutdown: impl Future<Output = ()>,
 ) where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + Sync + 'static,
@@ -60,7 +68,8 @@ pub(super) async fn serve<S>(
             let answering = Answering { service: service.clone(), breaker: connection.breaker() };
             let mut draining = draining.clone();
             let drained = async move { drop(draining.wait_for(|draining| *draining).await) };
-            open.spawn(drive(connection, streams_per_connection, answering, drained));
+            let metrics = Arc::clone(&metrics);
+            open.spawn(drive(connection, streams_per_connection, answering, metrics, drained));
         }
     }
     // Nobody connects to a hub that leaves.
@@ -74,6 +83,7 @@ async fn drive<S>(
     connection: Connection,
     streams: usize,
     answering: Answering<S>,
+    metrics: Arc<Metrics>,
     drained: impl Future<Output = ()> + Send + 'static,
 ) where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
@@ -89,7 +99,7 @@ async fn drive<S>(
         .max_pending_accept_reset_streams(PENDING_RESETS)
         .max_local_error_reset_streams(MISTAKEN_CALLS)
         .serve_connection(TokioIo::new(connection), answering);
-    if let Err(error) = Driver::new(transport, begun, drained).await {
+    if let Err(error) = Driver::new(transport, begun, metrics, drained).await {
         tracing::debug!(%error, "a connection ended");
     }
 }
@@ -115,16 +125,65 @@ where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
-    type Response = Response<Body>;
+    type Response = Response<Answer>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Answer>, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(self.breaker.clone());
         let stream = request.uri().path() == wire::SUBSCRIBE_PATH;
         let answer = self.service.clone().oneshot(request);
-        if stream { Box::pin(answer) } else { Box::pin(apart(answer)) }
+        if stream {
+            Box::pin(async move { Ok(unwrapped(answer.await?)) })
+        } else {
+            Box::pin(async move { Ok(apart(answer).await?.map(Answer::Other)) })
+        }
+    }
+}
+
+/// The body of an answer.
+enum Answer {
+    /// A stream, which HTTP/2 reads with nothing in between.
+    Stream(Box<Watched<Live>>),
+    /// Any other.
+    Other(Body),
+}
+
+impl http_body::Body for Answer {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
+        match &mut *self {
+            Self::Stream(body) => Pin::new(body).poll_frame(cx),
+            Self::Other(body) => Pin::new(body).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Stream(body) => body.is_end_stream(),
+            Self::Other(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Stream(body) => body.size_hint(),
+            Self::Other(body) => body.size_hint(),
+        }
+    }
+}
+
+/// Puts the body of a stream to its place, if one came along.
+fn unwrapped(mut response: Response<Body>) -> Response<Answer> {
+    match handed::take(&mut response) {
+        Some(body) => response.map(|_| Answer::Stream(body)),
+        None => response.map(Answer::Other),
     }
 }
 

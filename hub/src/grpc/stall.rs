@@ -15,7 +15,6 @@ use super::peer::Peer;
 use crate::admission::{Admission, Refused};
 use crate::auth::{Identity, refused_status};
 use crate::limits::STALLED;
-use axum::body::Body;
 use bytes::Bytes;
 use confhub_proto::wire;
 use futures_util::task::AtomicWaker;
@@ -42,59 +41,55 @@ const WITHDRAWN: Duration = Duration::from_secs(10);
 const GATHER: Duration = Duration::from_millis(200);
 
 /// All open bodies of a hub.
+#[derive(Default)]
 pub struct Watch {
     bodies: Mutex<Slab<Entry>>,
-    began: Instant,
+    /// How often the watch has looked around: its clock, since every frame asks it.
+    looks: AtomicU64,
 }
 
 struct Entry {
     expires: Instant,
     /// Whose body it is; `None`: it is not cut off.
     identity: Option<Identity>,
-    cut: Arc<Cut>,
-    standing: Arc<Standing>,
+    reading: Arc<Reading>,
     breaker: Breaker,
 }
 
-/// Since when a body waits for its reader, in milliseconds after the watch began
-/// and plus one; 0: it does not. Without a lock, since every frame passes here.
-struct Standing(AtomicU64);
-
-/// Where a body learns that its reader's right to it was withdrawn.
+/// What a body and the watch know of each other.
 #[derive(Default)]
-pub(super) struct Cut {
+pub(super) struct Reading {
+    /// Since which look, plus one, the body waits for its reader; 0: it does not.
+    standing: AtomicU64,
+    /// Why the reader's right to it was withdrawn.
     refused: OnceLock<Refused>,
     body: AtomicWaker,
 }
 
-impl Cut {
-    fn set(&self, refused: Refused) {
+impl Reading {
+    fn cut_off(&self, refused: Refused) {
         if self.refused.set(refused).is_ok() {
             self.body.wake();
         }
     }
 
     /// Why the right was withdrawn, if it was.
-    pub(super) fn get(&self) -> Option<Refused> {
+    pub(super) fn cut(&self) -> Option<Refused> {
         self.refused.get().copied()
-    }
-
-    /// The same, and `cx` is woken when it is.
-    fn poll(&self, cx: &Context<'_>) -> Option<Refused> {
-        self.body.register(cx.waker());
-        self.get()
     }
 }
 
 /// A body that is watched until it is dropped.
-pub(super) struct Watched {
-    body: Body,
+pub(super) struct Watched<B> {
+    /// `None`: the reader has no right to it any more.
+    body: Option<B>,
     expires: Instant,
     parting: Parting,
-    cut: Arc<Cut>,
+    reading: Arc<Reading>,
+    /// Who is woken when the right is withdrawn.
+    waker: Option<Waker>,
     watch: Arc<Watch>,
     place: usize,
-    standing: Arc<Standing>,
     /// What the call may take up for as long as its answer is not read.
     place_of_call: Option<Place>,
 }
@@ -128,42 +123,43 @@ pub(super) struct Reader {
     /// When its right to read ends.
     pub(super) expires: Instant,
     /// Where the body learns that it has ended before.
-    pub(super) cut: Arc<Cut>,
+    pub(super) reading: Arc<Reading>,
     /// What breaks its connection.
     pub(super) breaker: Breaker,
     /// It reads a stream of frames, on which one says goodbye.
     pub(super) stream: bool,
 }
 
-impl Default for Watch {
-    fn default() -> Self {
-        Self { bodies: Mutex::default(), began: Instant::now() }
-    }
-}
-
 impl Watch {
     /// Watches a body, of which its reader must not get more once its right ends.
     #[must_use]
-    pub(super) fn over(
+    pub(super) fn over<B>(
         self: &Arc<Self>,
-        body: Body,
+        body: B,
         reader: Reader,
         admission: &Admission,
         place_of_call: Option<Place>,
-    ) -> Watched {
-        let standing = Arc::new(Standing(AtomicU64::new(self.millis())));
-        let Reader { identity, expires, cut, breaker, stream } = reader;
+    ) -> Watched<B> {
+        let Reader { identity, expires, reading, breaker, stream } = reader;
+        reading.standing.store(self.now(), Ordering::Relaxed);
         let checked = identity.clone();
-        let entry =
-            Entry { expires, identity, cut: Arc::clone(&cut), standing: Arc::clone(&standing), breaker };
+        let entry = Entry { expires, identity, reading: Arc::clone(&reading), breaker };
         let place = self.lock().insert(entry);
         // Once more, now that it is among those that every change is held against:
         // one that came since the call was let in would pass it by otherwise.
         if let Some(Err(refused)) = checked.map(|identity| admission.check(&identity)) {
-            cut.set(refused);
+            reading.cut_off(refused);
         }
-        let parting = Parting::Nothing { stream };
-        Watched { body, expires, parting, cut, watch: Arc::clone(self), place, standing, place_of_call }
+        Watched {
+            body: Some(body),
+            expires,
+            parting: Parting::Nothing { stream },
+            reading,
+            waker: None,
+            watch: Arc::clone(self),
+            place,
+            place_of_call,
+        }
     }
 
     /// Looks around for as long as it is polled.
@@ -182,6 +178,7 @@ impl Watch {
                     continue;
                 }
             };
+            self.looks.fetch_add(1, Ordering::Relaxed);
             let stalled: Vec<_> = {
                 let bodies = self.lock();
                 let stalled = bodies.iter().filter(|(_, entry)| self.is_stalled(entry, now));
@@ -200,26 +197,32 @@ impl Watch {
             let bodies = self.lock();
             let held = bodies.iter().filter_map(|(_, entry)| {
                 let refused = admission.check(entry.identity.as_ref()?).err()?;
-                Some((Arc::clone(&entry.cut), refused))
+                Some((Arc::clone(&entry.reading), refused))
             });
             held.collect()
         };
-        for (cut, refused) in cut {
-            cut.set(refused);
+        for (reading, refused) in cut {
+            reading.cut_off(refused);
         }
     }
 
     fn is_stalled(&self, entry: &Entry, now: Instant) -> bool {
-        let standing = entry.standing.0.load(Ordering::Relaxed);
-        let stands_ms = self.millis().saturating_sub(standing);
+        let since = entry.reading.standing.load(Ordering::Relaxed);
+        if since == 0 {
+            return false;
+        }
+        // The first look comes at once; only what lies between two is known to have passed.
+        let looks = u32::try_from(self.now().saturating_sub(since)).unwrap_or(u32::MAX);
+        let stands = LOOK.saturating_mul(looks.saturating_sub(1));
+        let withdrawn = entry.reading.cut().is_some() && stands >= WITHDRAWN;
         // A frame that is under way when the token expires gets a moment.
-        let withdrawn = entry.cut.get().is_some() && u128::from(stands_ms) > WITHDRAWN.as_millis();
-        let expired = now >= entry.expires && stands_ms > u64::try_from(LOOK.as_millis()).unwrap_or(u64::MAX);
-        standing != 0 && (expired || withdrawn || u128::from(stands_ms) > STALLED.as_millis())
+        let expired = now >= entry.expires && stands >= LOOK;
+        expired || withdrawn || stands >= STALLED
     }
 
-    fn millis(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+    /// The time by its own clock, which is never 0.
+    fn now(&self) -> u64 {
+        self.looks.load(Ordering::Relaxed) + 1
     }
 
     fn lock(&self) -> MutexGuard<'_, Slab<Entry>> {
@@ -227,19 +230,22 @@ impl Watch {
     }
 }
 
-impl http_body::Body for Watched {
+impl<B: http_body::Body<Data = Bytes> + Unpin> http_body::Body for Watched<B> {
     type Data = Bytes;
-    type Error = axum::Error;
+    type Error = B::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let polled = match self.cut.poll(cx) {
-            Some(refused) => Poll::Ready(self.part(&refused_status(refused))),
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let polled = match self.poll_cut(cx) {
+            Some(refused) => Poll::Ready(self.part(&refused_status(refused)).map(Ok)),
             // A stream of frames says goodbye ahead, and ends by itself.
-            None if self.has_expired() => Poll::Ready(self.part(&expired())),
-            None => Pin::new(&mut self.body).poll_frame(cx),
+            None if self.has_expired() => Poll::Ready(self.part(&expired()).map(Ok)),
+            None => match &mut self.body {
+                Some(body) => Pin::new(body).poll_frame(cx),
+                None => Poll::Ready(None),
+            },
         };
         if let (Poll::Ready(Some(Ok(frame))), Some(place)) = (&polled, &self.place_of_call)
             && frame.is_trailers()
@@ -247,46 +253,57 @@ impl http_body::Body for Watched {
             place.excuse();
         }
         // What is handed over has to be read; what is not there yet is not the reader's fault.
-        let standing = if polled.is_ready() { self.watch.millis() } else { 0 };
-        self.standing.0.store(standing, Ordering::Relaxed);
+        let standing = if polled.is_ready() { self.watch.now() } else { 0 };
+        self.reading.standing.store(standing, Ordering::Relaxed);
         polled
     }
 
     fn is_end_stream(&self) -> bool {
-        self.cut.get().is_none() && self.body.is_end_stream()
+        self.reading.cut().is_none() && self.body.as_ref().is_some_and(B::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        if self.cut.get().is_none() { self.body.size_hint() } else { SizeHint::default() }
+        match &self.body {
+            Some(body) if self.reading.cut().is_none() => body.size_hint(),
+            _ => SizeHint::default(),
+        }
     }
 }
 
-impl Watched {
+impl<B> Watched<B> {
     fn has_expired(&self) -> bool {
         matches!(self.parting, Parting::Nothing { stream: false } | Parting::Status)
             && Instant::now() >= self.expires
     }
 
+    /// Why the reader's right was withdrawn, if it was; if not, `cx` is woken when it is.
+    fn poll_cut(&mut self, cx: &Context<'_>) -> Option<Refused> {
+        if !self.waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+            self.waker = Some(cx.waker().clone());
+            self.reading.body.register(cx.waker());
+        }
+        self.reading.cut()
+    }
+
     /// What comes in the place of the body.
-    fn part(&mut self, status: &Status) -> Option<Result<Frame<Bytes>, axum::Error>> {
+    fn part(&mut self, status: &Status) -> Option<Frame<Bytes>> {
         // Its place in a topic, and what else it holds, is free at once.
-        self.body = Body::empty();
+        self.body = None;
         match self.parting {
             Parting::Nothing { stream: true } => {
                 self.parting = Parting::Goodbye;
-                let goodbye = goodbye(wire::goodbye::Reason::Revoked, Duration::ZERO);
-                Some(Ok(Frame::data(goodbye)))
+                Some(Frame::data(goodbye(wire::goodbye::Reason::Revoked, Duration::ZERO)))
             }
             Parting::Nothing { stream: false } | Parting::Goodbye => {
                 self.parting = Parting::Status;
-                Some(trailers(status).map_err(axum::Error::new))
+                Some(trailers(status))
             }
             Parting::Status => None,
         }
     }
 }
 
-impl Drop for Watched {
+impl<B> Drop for Watched<B> {
     fn drop(&mut self) {
         self.watch.lock().try_remove(self.place);
     }

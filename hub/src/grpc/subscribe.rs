@@ -3,8 +3,9 @@
 use super::body::{Ends, Finite, Live, expired};
 use super::call::Place;
 use super::governor::Cost;
+use super::handed::{self, Elsewhere};
 use super::request::identity;
-use super::stall::Cut;
+use super::stall::Reading;
 use super::status::invalid;
 use super::{Edge, VERSION};
 use crate::auth::Identity;
@@ -38,9 +39,11 @@ pub(super) fn subscribe(
     answered(move |request| {
         let edge = Arc::clone(&edge);
         async move {
-            let cut = request.extensions().get::<Arc<Cut>>().cloned().unwrap_or_default();
+            let reading = request.extensions().get::<Arc<Reading>>().cloned().unwrap_or_default();
             let (identity, asked) = read::<wire::SubscribeRequest>(request).await?;
-            edge.live(identity, asked, cut).await.map(Body::new)
+            let mut response = Response::new(Body::new(Elsewhere));
+            handed::over(&mut response, edge.live(identity, asked, reading).await?);
+            Ok(response)
         }
     })
 }
@@ -65,7 +68,7 @@ pub(super) fn get_snapshot(
             if let Some(place) = place {
                 place.charge(Cost::Shared(frames.size()));
             }
-            Ok(Body::new(Finite::new(frames, expires)))
+            Ok(Response::new(Body::new(Finite::new(frames, expires))))
         }
     })
 }
@@ -75,7 +78,7 @@ impl Edge {
         &self,
         identity: Identity,
         asked: wire::SubscribeRequest,
-        cut: Arc<Cut>,
+        reading: Arc<Reading>,
     ) -> Result<Live, Status> {
         let expires = self.expires(&identity)?;
         let client = asked.client.unwrap_or_default();
@@ -103,7 +106,7 @@ impl Edge {
         };
         let welcome = message(&wire::Frame { kind: Some(Kind::Welcome(welcome)) });
         let metrics = Arc::clone(&self.metrics);
-        let ends = Ends { expires, oldest: self.oldest(), cut };
+        let ends = Ends { expires, oldest: self.oldest(), reading };
         Ok(Live::new(listener, welcome, self.times.heartbeat, ends, metrics))
     }
 
@@ -139,14 +142,13 @@ fn answered<F, R>(
 ) -> impl Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
 where
     F: Fn(Request) -> R + Clone + Send + Sync + 'static,
-    R: Future<Output = Result<Body, Status>> + Send + 'static,
+    R: Future<Output = Result<Response, Status>> + Send + 'static,
 {
     tower::service_fn(move |request| {
         let answer = answer(request);
         async move {
             let response = match answer.await {
-                Ok(body) => {
-                    let mut response = Response::new(body);
+                Ok(mut response) => {
                     let grpc = http::HeaderValue::from_static("application/grpc");
                     response.headers_mut().insert(http::header::CONTENT_TYPE, grpc);
                     response
