@@ -21,6 +21,14 @@ const OPENING: usize = 64;
 /// Longest wait for the last delivery, and for the streams to be current.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What a server does after its last delivery is a part of the cost: it has this
+/// long for it.
+const SETTLING: Duration = Duration::from_millis(10);
+
+/// Fewest deliveries that make a figure: where each write reaches one stream, one
+/// alone would say nothing.
+const LEAST: u64 = 100;
+
 /// The figures of one round.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Round {
@@ -82,7 +90,7 @@ pub(crate) async fn run<P: Peer>(side: Side, plan: &Plan, cases: &[(Case, Durati
     for (case, budget) in cases {
         figures.push(session.case(*case, *budget).await?);
         lost += session.given_up;
-        if session.given_up > 0 {
+        if session.given_up > 0 || session.refused() {
             break;
         }
     }
@@ -144,8 +152,9 @@ impl<'a, P: Peer> Session<'a, P> {
         Ok(Self { plan, peer, fleet, written, targets, opening, subscribed_kb, given_up: 0 })
     }
 
-    /// Writes burst after burst until the budget is spent, at least one. Each is
-    /// due a period after the one before, or when that one has arrived everywhere.
+    /// Writes burst after burst until the budget is spent, and until there are
+    /// enough deliveries. Each is due a period after the one before, or when that one
+    /// has arrived everywhere.
     pub(crate) async fn case(&mut self, case: Case, budget: Duration) -> Result<Figures> {
         self.fleet.totals.borrow_mut().begin()?;
         let (mut lasts, mut acknowledged) = (Vec::new(), Latencies::new()?);
@@ -158,10 +167,16 @@ impl<'a, P: Peer> Session<'a, P> {
             self.burst(case, &mut acknowledged).await?;
             self.arrived().await;
             lasts.push(millis(self.fleet.totals.borrow().last));
-            if next.saturating_duration_since(started) > budget || self.given_up > 0 {
+            let received = {
+                let totals = self.fleet.totals.borrow();
+                totals.deliveries + totals.superseded
+            };
+            let enough = received >= LEAST && next.saturating_duration_since(started) > budget;
+            if enough || self.given_up > 0 || self.refused() {
                 break;
             }
         }
+        sleep(SETTLING).await;
         let cpu = self.peer.server().cpu_time()? - cpu;
         let own = process::cpu_time(std::process::id())? - own;
         let grown_kb = self.peer.server().memory_kb()? - self.subscribed_kb;
@@ -184,16 +199,25 @@ impl<'a, P: Peer> Session<'a, P> {
         })
     }
 
+    /// Whether any write was refused: what follows would be refused as well.
+    fn refused(&self) -> bool {
+        self.fleet.totals.borrow().faults.refused > 0
+    }
+
     /// Writes a burst, all at once, and waits until each write is acknowledged.
     async fn burst(&mut self, case: Case, acknowledged: &mut Latencies) -> Result<()> {
-        let due = self.fleet.totals.borrow().now();
         let targets = self.targets.burst(case.burst);
+        let size = |target: &Target| {
+            let key = &self.plan.settings[target.slot].key;
+            fit(case.bytes, |value| self.peer.framed(key, value))
+        };
+        // This takes its time, which is none of the latency.
+        let sizes: Vec<_> = targets.iter().map(size).collect::<Result<_>>()?;
+        let due = self.fleet.totals.borrow().now();
         let mut writes = Vec::with_capacity(targets.len());
-        for target in targets {
+        for (target, size) in targets.into_iter().zip(sizes) {
             let times = &mut self.written.times[target.tenant][target.slot];
             *times += 1;
-            let key = &self.plan.settings[target.slot].key;
-            let size = fit(case.bytes, |value| self.peer.framed(key, value))?;
             let value = Stamp { due, slot: target.slot, version: *times }.value(size);
             self.fleet.totals.borrow_mut().expect(self.plan.shape.streams_of(target.tenant));
             writes.push((target, value, *times));

@@ -42,7 +42,7 @@ const SHORTER: usize = 10;
 /// A round, and the shape that it was asked for as.
 #[derive(Serialize)]
 struct Measured {
-    #[serde(serialize_with = "as_name")]
+    #[serde(rename = "name", serialize_with = "as_name")]
     shape: ShapeName,
     #[serde(flatten)]
     round: Round,
