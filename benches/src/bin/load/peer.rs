@@ -28,6 +28,9 @@ pub(crate) trait Peer: Sized {
     /// A connection without streams.
     type Connection;
 
+    /// How long after opening it may seem to rest, while more is to come.
+    const REST: Duration = Duration::ZERO;
+
     /// Starts it in a process of its own, on the server's core, with the keys of
     /// the plan if they are to have values before.
     async fn start(plan: &Plan) -> Result<Self>;

@@ -6,6 +6,7 @@ use crate::peer::{Peer, Side};
 use crate::plan::{Case, Plan, Shape, Target, Targets, fit};
 use crate::stamp::Stamp;
 use confhub_benches::latency::Latencies;
+use confhub_benches::server::Server;
 use confhub_benches::summary::Summary;
 use confhub_benches::{Result, process};
 use futures_util::future::join_all;
@@ -20,6 +21,9 @@ const OPENING: usize = 64;
 
 /// Longest wait for the last delivery, and for the streams to be current.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Longest wait for a server to come to rest.
+const RESTING: Duration = Duration::from_secs(3);
 
 /// What a server does after its last delivery is a part of the cost: it has this
 /// long for it.
@@ -140,8 +144,9 @@ impl<'a, P: Peer> Session<'a, P> {
             .map(|(number, connection)| peer.open(connection, number, &fleet));
         let _: Vec<()> = stream::iter(opening).buffer_unordered(OPENING).try_collect().await?;
         current(&fleet, shape.streams()).await?;
-        let subscribed_kb = peer.server().memory_kb()?;
         let cpu = peer.server().cpu_time()? - cpu;
+        rest(peer.server(), P::REST).await?;
+        let subscribed_kb = peer.server().memory_kb()?;
         let opening = Opening {
             connection_kb: (connected_kb - empty_kb) / float(shape.connections),
             stream_kb: (subscribed_kb - connected_kb) / float(shape.streams()),
@@ -269,6 +274,24 @@ async fn current(fleet: &Fleet, streams: usize) -> Result<()> {
         }
         sleep(Duration::from_millis(2)).await;
     }
+}
+
+/// Waits until a server has come to rest after so many streams: for `least`, and
+/// until it uses a twentieth of its core at most, or will not.
+async fn rest(server: &Server, least: Duration) -> Result<()> {
+    const LOOK: Duration = Duration::from_millis(100);
+    sleep(least).await;
+    let since = Instant::now();
+    let mut before = server.cpu_time()?;
+    while since.elapsed() < RESTING {
+        sleep(LOOK).await;
+        let now = server.cpu_time()?;
+        if now - before < LOOK / 20 {
+            break;
+        }
+        before = now;
+    }
+    Ok(())
 }
 
 fn micros(time: Duration) -> f64 {

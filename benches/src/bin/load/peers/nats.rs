@@ -18,6 +18,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::rc::Rc;
+use std::time::Duration;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -51,6 +52,10 @@ pub(crate) struct Link {
 
 impl Peer for Nats {
     type Connection = Link;
+
+    /// It asks every client for its round trip 2 s after it has connected, and up to
+    /// a fifth later: with thousands of them that is as much work as a write.
+    const REST: Duration = Duration::from_millis(2_500);
 
     async fn start(plan: &Plan) -> Result<Self> {
         let folder = tempfile::tempdir()?;
