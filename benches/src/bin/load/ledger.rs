@@ -26,6 +26,8 @@ pub(crate) struct Totals {
     /// Versions that a stream did not see since a newer one came in their place,
     /// since [`Totals::begin`].
     pub(crate) superseded: u64,
+    /// What brought them, in bytes as [`crate::plan::Case::bytes`] has them.
+    pub(crate) bytes: u64,
     /// From when a write was due to its receipt, since [`Totals::begin`].
     pub(crate) latency: Latencies,
     /// The longest since [`Totals::expect`].
@@ -84,6 +86,7 @@ impl Totals {
             faults: Faults::default(),
             deliveries: 0,
             superseded: 0,
+            bytes: 0,
             latency: Latencies::new()?,
             last: Duration::ZERO,
             missing: 0,
@@ -98,7 +101,8 @@ impl Totals {
 
     /// Counts anew.
     pub(crate) fn begin(&mut self) -> Result<()> {
-        (self.deliveries, self.superseded, self.latency) = (0, 0, Latencies::new()?);
+        (self.deliveries, self.superseded, self.bytes) = (0, 0, 0);
+        self.latency = Latencies::new()?;
         Ok(())
     }
 

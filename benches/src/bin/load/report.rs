@@ -22,6 +22,7 @@ pub(crate) fn print(rounds: &[Round], sides: &[Side], as_json: bool) -> Result<b
     println!("{:<36} {heads}", "median (least .. greatest)");
     table.row("CPU a delivery, us", |_, case| case.cpu_us, true);
     table.row("  of the load itself, us", |_, case| case.own_cpu_us, false);
+    table.row("bytes a delivery", |_, case| case.bytes, false);
     table.row("write to receipt p50, ms", |_, case| case.p50_ms, true);
     table.row("write to receipt p99, ms", |_, case| case.p99_ms, true);
     table.row("write to receipt p99.9, ms", |_, case| case.p999_ms, true);

@@ -64,6 +64,9 @@ pub(crate) struct Figures {
     pub(crate) deliveries: u64,
     /// Of them, merged into a newer version of the same key.
     pub(crate) superseded: u64,
+    /// What brought a delivery, mean: see [`Case::bytes`]. Less where several came
+    /// in one frame.
+    pub(crate) bytes: f64,
     /// CPU time of the server, each delivery.
     pub(crate) cpu_us: f64,
     /// CPU time of the load itself, each delivery.
@@ -193,6 +196,7 @@ impl<'a, P: Peer> Session<'a, P> {
             bursts,
             deliveries: totals.deliveries,
             superseded: totals.superseded,
+            bytes: count(totals.bytes) / count(received),
             cpu_us: micros(cpu) / count(received),
             own_cpu_us: micros(own) / count(received),
             p50_ms: totals.latency.millis(50.0),

@@ -156,6 +156,7 @@ async fn follow(
         answers.flow_control().release_capacity(bytes.len())?;
         messages.push(bytes);
         for message in messages.by_ref() {
+            fleet.totals.borrow_mut().bytes += (PREFIX + message.len()) as u64;
             take(WatchResponse::decode(message)?, &streams, &fleet)?;
         }
     }

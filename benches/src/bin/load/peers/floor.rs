@@ -104,6 +104,7 @@ async fn follow(mut stream: TcpStream, mut turns: HashMap<usize, Turn>, fleet: R
         let mut totals = fleet.totals.borrow_mut();
         while let Some((tenant, value)) = frame(&mut held) {
             let turn = turns.get_mut(&tenant).ok_or("a frame of another tenant")?;
+            totals.bytes += (LENGTH + TENANT + value.len()).saturating_sub(HTTP2_HEAD) as u64;
             turn.streams[turn.next].borrow_mut().take(&value, None, &mut totals);
             turn.next = (turn.next + 1) % turn.streams.len();
         }

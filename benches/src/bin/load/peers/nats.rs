@@ -183,11 +183,13 @@ impl Link {
 async fn follow(mut link: Link, streams: Vec<Shared<Versions>>, fleet: Rc<Fleet>) -> Result<()> {
     loop {
         match link.next().await? {
-            Op::Message { subscription, value } => {
+            Op::Message { subscription, value, bytes } => {
                 let stream = streams.get(subscription).ok_or_else(|| -> Error {
                     format!("a message for subscription {subscription}, which nobody has made").into()
                 })?;
-                stream.borrow_mut().take(&value, None, &mut fleet.totals.borrow_mut());
+                let mut totals = fleet.totals.borrow_mut();
+                totals.bytes += bytes.saturating_sub(HTTP2_HEAD) as u64;
+                stream.borrow_mut().take(&value, None, &mut totals);
             }
             Op::Ping => link.tcp.write_all(b"PONG\r\n").await?,
             Op::Pong | Op::Info => {}

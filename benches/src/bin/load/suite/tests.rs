@@ -10,6 +10,7 @@ fn round(side: Side, shape: ShapeName, cpu_us: f64) -> Measured {
         bursts: 1,
         deliveries: 10,
         superseded: 0,
+        bytes: 200.0,
         cpu_us,
         own_cpu_us: 1.0,
         p50_ms: 1.0,

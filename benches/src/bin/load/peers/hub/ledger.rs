@@ -9,6 +9,7 @@ use crate::ledger::{Held, Totals, behind};
 use crate::stamp::Stamp;
 use bytes::Bytes;
 use confhub_benches::Result;
+use confhub_benches::messages::PREFIX;
 use confhub_proto::frame::FrameError;
 use confhub_proto::{Digest, Entry, wire};
 use prost::Message as _;
@@ -126,6 +127,7 @@ impl Reader {
 
     /// Takes a frame in.
     pub(crate) fn take(&mut self, bytes: Bytes) {
+        self.tenant.fleet.totals.borrow_mut().bytes += (PREFIX + bytes.len()) as u64;
         let parsed = self.tenant.parse(bytes);
         match &parsed.kind {
             Meaning::Welcome => {}

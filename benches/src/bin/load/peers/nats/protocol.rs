@@ -18,6 +18,8 @@ pub(super) enum Op {
     Message {
         subscription: usize,
         value: Bytes,
+        /// What it took, line and all.
+        bytes: usize,
     },
     Ping,
     Pong,
@@ -74,12 +76,13 @@ impl Parser {
         if self.held.len() < payload + size + 2 {
             return Ok(None);
         }
-        let mut message = self.held.split_to(payload + size + 2).freeze();
+        let bytes = payload + size + 2;
+        let mut message = self.held.split_to(bytes).freeze();
         if !message.ends_with(b"\r\n") {
             return Err("a message of NATS does not end where it should".into());
         }
         message.truncate(payload + size);
-        Ok(Some(Op::Message { subscription, value: message.slice(payload..) }))
+        Ok(Some(Op::Message { subscription, value: message.slice(payload..), bytes }))
     }
 }
 
@@ -102,9 +105,13 @@ mod tests {
     fn what_a_server_says_is_understood_however_it_is_cut() {
         let bytes = b"INFO {\"a\":\"b c\"}\r\nPONG\r\nMSG t0.a.b 7 4\r\n\r\nab\r\nPING\r\n\
             MSG t0.c 12 reply 0\r\n\r\n-ERR 'Unknown Protocol Operation'\r\n";
-        let message = |subscription, value| Op::Message { subscription, value: Bytes::from_static(value) };
+        let message = |subscription, value, bytes| {
+            let value = Bytes::from_static(value);
+            Op::Message { subscription, value, bytes }
+        };
         let refused = Op::Refused("'Unknown Protocol Operation'".to_owned());
-        let expected = [Op::Info, Op::Pong, message(7, b"\r\nab"), Op::Ping, message(12, b""), refused];
+        let expected =
+            [Op::Info, Op::Pong, message(7, b"\r\nab", 22), Op::Ping, message(12, b"", 23), refused];
         for size in 1..=bytes.len() {
             assert_eq!(all(bytes, size).unwrap(), expected, "{size}");
         }
