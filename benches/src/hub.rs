@@ -9,6 +9,7 @@ use confhub::clock::system_clock;
 use confhub::config::{AuditTo, Settings};
 use confhub_proto::{TenantId, limits, wire};
 use serde::Deserialize;
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -29,6 +30,9 @@ pub enum Program {
     },
     /// A `confhub` binary: `serve`.
     Binary(PathBuf),
+    /// This program again, on one thread, run by another program: these are its
+    /// name and its options.
+    Under(Vec<OsString>),
 }
 
 /// How many calls, and streams that do not last, a tenant may make in a second.
@@ -72,6 +76,12 @@ impl Hub {
             Program::Itself { current_thread } => {
                 let mut command = Command::new(std::env::current_exe()?);
                 command.arg("hub-server").args(current_thread.then_some("--current-thread"));
+                command
+            }
+            Program::Under(wrapper) => {
+                let (program, options) = wrapper.split_first().ok_or("a wrapper without a program")?;
+                let mut command = Command::new(program);
+                command.args(options).arg(std::env::current_exe()?).args(["hub-server", "--current-thread"]);
                 command
             }
             Program::Binary(path) => {

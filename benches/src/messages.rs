@@ -3,7 +3,7 @@
 use bytes::{Buf as _, Bytes, BytesMut};
 
 /// Bytes in front of each message: a flag and a length.
-const PREFIX: usize = 5;
+pub const PREFIX: usize = 5;
 
 /// Bytes that have come and were not taken yet.
 #[derive(Debug, Default)]

@@ -6,7 +6,7 @@ use clap::Args;
 use std::path::PathBuf;
 
 /// Options of every program that measures a hub.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct HubArgs {
     /// A `confhub` binary to measure. Default: the hub that this program was
     /// built with, in a process of its own.

@@ -1,14 +1,12 @@
 //! What to load, and how.
 
-use clap::{Args as ClapArgs, Parser, Subcommand};
-use confhub_benches::input::{self, Setting};
-use confhub_benches::place::{HubArgs, Place};
-use confhub_benches::{Result, process};
-use confhub_proto::frame::split;
-use confhub_proto::{Content, Entry, State, Update};
-use prost::Message as _;
+use crate::peer::Side;
+use crate::plan::{Case, Plan, Shape};
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use confhub_benches::place::HubArgs;
+use confhub_benches::{Result, input, process};
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// Streams on one connection; the hub allows 1,024 calls.
 const STREAMS_PER_CONNECTION: usize = 1_000;
@@ -16,17 +14,14 @@ const STREAMS_PER_CONNECTION: usize = 1_000;
 /// Files beside connections: the store, timers, libraries.
 const OTHER_FILES: usize = 200;
 
-/// What HTTP/2 and gRPC put in front of a message, in bytes.
-const WIRE_OVERHEAD: usize = 9 + 5;
-
 /// Loads a hub with subscribers and measures what a delivery costs.
 ///
-/// Opens --streams streams over --connections connections, for one tenant or
-/// many, writes at --rate for --seconds, and tells deliveries, losses, order,
-/// latency from write to receipt, CPU time of the hub per delivery, and memory
-/// per connection and stream. In turn with each hub round it measures a floor:
-/// one task per connection that writes bytes which are framed already. The
-/// ratio of the two is what counts; figures alone depend on the machine.
+/// Opens streams over connections, for one tenant or many, writes, and tells
+/// deliveries, losses, order, latency from write to receipt, CPU time of the
+/// server per delivery, and memory per connection and stream. In turn with each
+/// round of the hub it measures others: a floor (one task per connection that
+/// writes bytes which are framed already), and with `--sides` or `suite` etcd and
+/// NATS. The ratios are what counts; figures alone depend on the machine.
 ///
 /// Every stream checks every frame: versions of a key only rise, and after each
 /// commit its digest is the hub's. Exit code 1: something was lost, out of
@@ -36,9 +31,11 @@ const WIRE_OVERHEAD: usize = 9 + 5;
 /// server gets one core, the subscribers another.
 ///
 /// Examples:
-///   load --streams 1000 --connections 1000 --rate 20
-///   load --streams 1000 --connections 10 --rate 20
-///   load --tenants 1000 --streams 1000 --connections 1000 --rate 500
+///   load --connections 1000 --streams 1000
+///   load --connections 10 --streams 1000 --bytes 4096 --burst 16
+///   load --tenants 1000 --connections 1000 --streams 1000 --rate 200
+///   load suite
+///   load check
 ///   load roundtrip
 #[derive(Parser)]
 #[command(verbatim_doc_comment, args_conflicts_with_subcommands = true)]
@@ -52,6 +49,12 @@ pub(crate) struct Args {
 /// The other things that this program does.
 #[derive(Subcommand)]
 pub(crate) enum Command {
+    /// Measures hub, floor, etcd and NATS at all shapes, and writes a table and a
+    /// plot, with the targets beside.
+    Suite(SuiteArgs),
+    /// Counts the instructions of a delivery, and fails if they are 10 % more than
+    /// what is recorded.
+    Check(CheckArgs),
     /// Measures from an acknowledged write to the value in one SDK client,
     /// beside a unary call of the same hub.
     Roundtrip(RoundtripArgs),
@@ -71,9 +74,6 @@ pub(crate) enum Command {
     /// Is the floor.
     #[command(hide = true)]
     FloorServer {
-        /// Size of a frame.
-        #[arg(long)]
-        frame_bytes: usize,
         /// File that receives the addresses.
         #[arg(long)]
         ready_file: PathBuf,
@@ -86,31 +86,87 @@ pub(crate) struct LoadArgs {
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=20_000))]
     streams: u32,
     /// Connections that carry them, at most 1,000 streams each.
-    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=19_000))]
     connections: u32,
     /// Tenants among which streams and writes go round; at most one per stream.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     tenants: u32,
-    /// Writes a second, all tenants together.
+    /// Bursts a second, all tenants together; fewer if a burst takes longer to
+    /// arrive everywhere.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     rate: u32,
+    /// Writes in each burst, each of another key.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    burst: u32,
     /// Seconds of writing in each round.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=3_600))]
     seconds: u32,
-    /// Size of each written value.
-    #[arg(long, default_value_t = 48, value_parser = clap::value_parser!(u32).range(32..=65_536))]
-    value_bytes: u32,
-    /// Keys of each tenant, written in turn.
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(64..=1_000))]
-    keys: u32,
-    /// Rounds; each measures the floor and the hub, in processes started anew.
+    /// What a stream gets of one write: prefix of gRPC, message, value and all.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(180..=65_536))]
+    bytes: u32,
+    /// Rounds; each measures every side, in processes started anew.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
-    rounds: u32,
+    pub(crate) rounds: u32,
+    /// Who is measured.
+    #[arg(long, value_delimiter = ',', default_values = ["hub", "floor"])]
+    pub(crate) sides: Vec<Side>,
     #[command(flatten)]
     at: HubArgs,
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct SuiteArgs {
+    /// Where the table, the plot and the figures are written.
+    #[arg(long, value_name = "FOLDER", default_value = "target/fan-out")]
+    pub(crate) out: PathBuf,
+    /// Who is measured.
+    #[arg(long, value_delimiter = ',', default_values = ["hub", "floor", "etcd", "etcd-shared", "nats"])]
+    pub(crate) sides: Vec<Side>,
+    /// At which shapes: connections x streams on each.
+    #[arg(long, value_delimiter = ',', default_values = ["10000x1", "1000x10", "100x100", "tenants"])]
+    pub(crate) shapes: Vec<ShapeName>,
+    /// Rounds; each measures every side at every shape, started anew.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) rounds: u32,
+    /// How long it may take in all. Every case is measured for what that leaves
+    /// it, for one burst at least.
+    #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..=600))]
+    pub(crate) minutes: u32,
+    /// A tenth of the connections, two rounds, one minute: whether it works.
+    #[arg(long)]
+    pub(crate) short: bool,
+    #[command(flatten)]
+    at: HubArgs,
+}
+
+/// The shapes of the suite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ShapeName {
+    /// 10,000 connections with one stream each.
+    #[value(name = "10000x1")]
+    Wide,
+    /// 1,000 connections with 10 streams each.
+    #[value(name = "1000x10")]
+    Middle,
+    /// 100 connections with 100 streams each.
+    #[value(name = "100x100")]
+    Deep,
+    /// 10,000 connections with one stream each, each of another tenant.
+    #[value(name = "tenants")]
+    Tenants,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct CheckArgs {
+    /// Keep what is counted as what is right.
+    #[arg(long)]
+    pub(crate) record: bool,
+    /// File of what is recorded.
+    #[arg(long, value_name = "FILE", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/instructions.json"))]
+    pub(crate) recorded: PathBuf,
 }
 
 #[derive(ClapArgs)]
@@ -128,20 +184,16 @@ pub(crate) struct RoundtripArgs {
     pub(crate) json: bool,
 }
 
-/// A load that can be made.
-pub(crate) struct Plan {
-    pub(crate) connections: usize,
-    /// Streams of each connection.
-    pub(crate) streams_each: usize,
-    pub(crate) tenants: usize,
-    pub(crate) rate: u32,
-    pub(crate) writes: usize,
-    pub(crate) value_bytes: usize,
-    pub(crate) settings: Vec<Setting>,
-    /// Mean size of a delta on the wire.
-    pub(crate) frame_bytes: usize,
-    pub(crate) rounds: u32,
-    pub(crate) place: Place,
+impl ShapeName {
+    pub(crate) fn shape(self) -> Shape {
+        let (connections, streams_each, tenants) = match self {
+            Self::Wide => (10_000, 1, 1),
+            Self::Middle => (1_000, 10, 1),
+            Self::Deep => (100, 100, 1),
+            Self::Tenants => (10_000, 1, 10_000),
+        };
+        Shape { connections, streams_each, tenants }
+    }
 }
 
 impl LoadArgs {
@@ -167,76 +219,36 @@ impl LoadArgs {
                 format!("--tenants {tenants} is more than --streams {streams}: nobody would listen").into()
             );
         }
-        process::allow_open_files(u64::try_from(connections + OTHER_FILES)?)?;
-        let settings = input::settings(usize::try_from(self.keys)?)?;
-        let value_bytes = usize::try_from(self.value_bytes)?;
-        Ok(Plan {
-            connections,
-            streams_each,
-            tenants,
-            rate: self.rate,
-            writes: usize::try_from(self.rate * self.seconds)?,
-            value_bytes,
-            frame_bytes: frame_bytes(&settings, value_bytes),
-            settings,
-            rounds: self.rounds,
-            place: self.at.place()?,
-        })
+        plan(Shape { connections, streams_each, tenants }, Duration::from_secs(1) / self.rate, &self.at)
+    }
+
+    pub(crate) fn case(&self) -> Result<(Case, Duration)> {
+        let case = Case { bytes: usize::try_from(self.bytes)?, burst: usize::try_from(self.burst)? };
+        Ok((case, Duration::from_secs(self.seconds.into())))
     }
 }
 
-impl Plan {
-    pub(crate) fn streams(&self) -> usize {
-        self.connections * self.streams_each
-    }
-
-    /// The tenants of a connection's streams.
-    pub(crate) fn tenants_of(&self, connection: usize) -> impl Iterator<Item = usize> {
-        let first = connection * self.streams_each;
-        (first..first + self.streams_each).map(|stream| stream % self.tenants)
-    }
-
-    /// How many streams a tenant has.
-    pub(crate) fn streams_of(&self, tenant: usize) -> usize {
-        (self.streams() + self.tenants - 1 - tenant) / self.tenants
-    }
-
-    /// The tenant and the key of a write: both go round.
-    pub(crate) fn target(&self, write: usize) -> (usize, usize) {
-        (write % self.tenants, write / self.tenants % self.settings.len())
-    }
-
-    /// Time between two writes.
-    pub(crate) fn period(&self) -> Duration {
-        Duration::from_secs(1) / self.rate
+impl SuiteArgs {
+    /// The load at one of the shapes.
+    pub(crate) fn plan(&self, shape: Shape, period: Duration) -> Result<Plan> {
+        plan(shape, period, &self.at)
     }
 }
 
-/// Mean size on the wire of the update that one write makes, in bytes.
-fn frame_bytes(settings: &[Setting], value_bytes: usize) -> usize {
-    // A time takes fewer bytes if its fraction is small.
-    let now = SystemTime::UNIX_EPOCH + Duration::new(1_800_000_000, 500_000_000);
-    let frame = |setting: &Setting| {
-        let value = vec![b'0'; value_bytes].into();
-        let content = Content { value, content_type: Content::JSON.into(), secret: false };
-        let entry = Entry::new(setting.key.clone(), None, content, 2, now);
-        let state = State::from_iter([std::sync::Arc::new(entry)]);
-        let frames = split(&Update::difference([&setting.key], &state, now));
-        frames.iter().map(|frame| frame.encoded_len() + WIRE_OVERHEAD).sum::<usize>()
-    };
-    settings.iter().map(frame).sum::<usize>() / settings.len().max(1)
+/// Keys of a lone tenant; where there are several, each has one.
+const KEYS: usize = 64;
+
+/// A plan for this machine.
+fn plan(shape: Shape, period: Duration, at: &HubArgs) -> Result<Plan> {
+    process::allow_open_files(u64::try_from(shape.connections + OTHER_FILES)?)?;
+    let settings = input::settings(if shape.tenants == 1 { KEYS } else { 1 })?;
+    Ok(Plan { shape, settings, period, place: at.place()? })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use clap::CommandFactory as _;
-
-    fn plan(args: &[&str]) -> Result<Plan, String> {
-        let args = ["load", "--no-pin"].iter().chain(args);
-        let args = Args::try_parse_from(args).map_err(|error| error.to_string())?;
-        args.load.plan().map_err(|error| error.to_string())
-    }
 
     #[test]
     fn the_options_are_consistent() {
@@ -250,17 +262,9 @@ mod tests {
             (["--streams=2000", "--connections=1"], "more --connections"),
             (["--streams=1000", "--tenants=1001"], "nobody would listen"),
         ] {
-            let error = plan(&args).err().unwrap();
-            assert!(error.contains(reason), "{error}");
+            let args = ["load", "--no-pin"].iter().chain(&args);
+            let error = Args::try_parse_from(args).unwrap().load.plan().map(drop).unwrap_err();
+            assert!(error.to_string().contains(reason), "{error}");
         }
-    }
-
-    #[test]
-    fn every_stream_belongs_to_one_tenant() {
-        let plan = plan(&["--streams=100", "--connections=10", "--tenants=7"]).unwrap();
-        let mut streams = vec![0; 7];
-        (0..10).flat_map(|connection| plan.tenants_of(connection)).for_each(|tenant| streams[tenant] += 1);
-        assert_eq!(streams, (0..7).map(|tenant| plan.streams_of(tenant)).collect::<Vec<_>>());
-        assert_eq!(streams.iter().sum::<usize>(), 100);
     }
 }

@@ -1,26 +1,30 @@
-//! What a delivery costs a hub, beside the least that a delivery can cost.
+//! What a delivery costs a hub, beside the least that a delivery can cost and
+//! beside what others take for it.
 //!
-//! The hub and the floor are processes of their own; this one is the fleet of
-//! subscribers and the writer, so that both ends of a latency are read from one
-//! clock. Every frame is checked: versions, digests, commits.
+//! Servers are processes of their own; this one is the fleet of subscribers and
+//! the writer, so that both ends of a latency are read from one clock. Every
+//! frame is checked: versions, digests, commits.
 
 mod args;
-mod connection;
-mod floor;
-mod floor_server;
+mod check;
+mod fleet;
 mod ledger;
-mod publish;
+mod peer;
+mod peers;
+mod plan;
 mod report;
-mod round;
 mod roundtrip;
+mod session;
+mod stamp;
+mod suite;
 
 use args::{Args, Command, LoadArgs};
 use clap::Parser;
-use confhub_benches::{Error, Result, hub};
-use report::Report;
+use confhub_benches::{Result, hub};
+use peers::floor_server;
 use std::process::ExitCode;
 
-/// Exit code of a run in which something was lost or out of order.
+/// Exit code of a run in which a promise was not kept.
 const BROKEN_PROMISE: u8 = 1;
 
 /// Exit code of a run that could not be made.
@@ -32,9 +36,9 @@ fn main() -> ExitCode {
         Some(Command::HubServer { data_dir, ready_file, current_thread }) => {
             hub::serve(&data_dir, &ready_file, current_thread).map(|()| true)
         }
-        Some(Command::FloorServer { frame_bytes, ready_file }) => {
-            floor_server::serve(frame_bytes, &ready_file).map(|()| true)
-        }
+        Some(Command::FloorServer { ready_file }) => floor_server::serve(&ready_file).map(|()| true),
+        Some(Command::Suite(args)) => alone(suite::run(&args)),
+        Some(Command::Check(args)) => alone(check::run(&args)),
         Some(Command::Roundtrip(args)) => alone(roundtrip::run(&args)),
         None => alone(load(&args.load)),
     };
@@ -58,19 +62,16 @@ fn alone<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
 /// True: nothing was lost, and all was in order.
 async fn load(args: &LoadArgs) -> Result<bool> {
     let plan = args.plan()?;
-    let mut report = Report::new(&plan);
-    for number in 1..=plan.rounds {
-        // Who comes first changes, so that neither gains from what warms up.
-        let hub_first = number % 2 == 0;
-        for turn in 0..2 {
-            let is_hub = (turn == 0) == hub_first;
-            let side = if is_hub { "hub" } else { "floor" };
-            eprintln!("round {number} of {}: {side}", plan.rounds);
-            let measured = if is_hub { round::hub(&plan).await } else { floor::round(&plan).await };
-            let measured = measured.map_err(|error| -> Error { format!("{side}: {error}").into() })?;
-            if is_hub { report.hub.push(measured) } else { report.floor.push(measured) }
+    let case = args.case()?;
+    let mut rounds = Vec::new();
+    let mut sides = args.sides.clone();
+    for number in 1..=args.rounds {
+        for side in &sides {
+            eprintln!("round {number} of {}: {side}", args.rounds);
+            rounds.push(side.round(&plan, &[case]).await?);
         }
+        // Who comes first changes, so that none gains from what warms up.
+        sides.rotate_left(1);
     }
-    report.print(args.json)?;
-    Ok(report.is_whole())
+    report::print(&rounds, &args.sides, args.json)
 }

@@ -2,9 +2,9 @@
 //! call of the same hub, in turn.
 
 use crate::args::RoundtripArgs;
-use crate::publish::value;
-use crate::report::Round;
-use confhub_benches::hub::{CallPace, Caller, Hub};
+use crate::stamp::Stamp;
+use confhub_benches::hub::{CallPace, Caller};
+use confhub_benches::latency::Latencies;
 use confhub_benches::summary::Summary;
 use confhub_benches::{Result, input};
 use confhub_client::{Client, Watch};
@@ -45,10 +45,7 @@ struct Figures {
 /// True: within the target.
 pub(crate) async fn run(args: &RoundtripArgs) -> Result<bool> {
     let place = args.at.place()?;
-    place.as_server()?;
-    let hub = Hub::start(&place.program, CallPace::Lifted).await;
-    place.as_client()?;
-    let hub = hub?;
+    let hub = place.hub(CallPace::Lifted).await?;
     let token = hub.token("shop")?;
     let channel = hub.channel().await?;
     let caller = Caller::new(channel.clone(), &token)?;
@@ -86,24 +83,25 @@ struct Pair {
 impl Pair {
     async fn round(&mut self, calls: u32, key: &str) -> Result<Figures> {
         let [mut applied, mut unary, mut put, mut visible] =
-            [Round::latencies()?, Round::latencies()?, Round::latencies()?, Round::latencies()?];
-        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+            [Latencies::new()?, Latencies::new()?, Latencies::new()?, Latencies::new()?];
         for call in 0..calls {
             let called = Instant::now();
-            let version = self.caller.put(key, value(call.into(), 48)).await?;
+            let version =
+                self.caller.put(key, Stamp { due: 0, slot: 0, version: call.into() }.value(48)).await?;
             let acknowledged = Instant::now();
             let seen = *timeout(PATIENCE, self.sight.wait_for(|(seen, _)| *seen >= version)).await??;
-            put.saturating_record(nanos(acknowledged - called));
-            applied.saturating_record(nanos(seen.1.saturating_duration_since(acknowledged)));
-            visible.saturating_record(nanos(seen.1.saturating_duration_since(called)));
+            put.record(acknowledged - called);
+            applied.record(seen.1.saturating_duration_since(acknowledged));
+            visible.record(seen.1.saturating_duration_since(called));
 
             let request = wire::GetRequest { key: key.to_owned(), service: String::new() };
             let request = self.caller.request(request);
             let called = Instant::now();
             self.config.get(request).await?;
-            unary.saturating_record(nanos(called.elapsed()));
+            unary.record(called.elapsed());
         }
-        let (p50, p99) = (|h: &_| Round::micros(h, 50.0), |h: &_| Round::micros(h, 99.0));
+        let p50 = |latencies: &Latencies| latencies.millis(50.0) * 1e3;
+        let p99 = |latencies: &Latencies| latencies.millis(99.0) * 1e3;
         Ok(Figures {
             applied_p50_us: p50(&applied),
             applied_p99_us: p99(&applied),
