@@ -138,7 +138,7 @@ pub(super) async fn around(State(edge): State<Arc<Edge>>, mut request: Request, 
     let reader = Reader { identity, expires, reading, breaker, stream };
     if let Some(live) = handed::take::<_, Live>(&mut response) {
         let watched = edge.watch.over(live, reader, &edge.admission, Some(place));
-        handed::over(&mut response, Box::new(watched));
+        handed::over(&mut response, watched);
         return response;
     }
     let response = response.map(|body| if reveals { Body::new(Padded::new(body)) } else { body });

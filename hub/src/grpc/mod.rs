@@ -15,6 +15,8 @@ mod driver;
 mod frames_meter;
 mod governor;
 mod handed;
+mod http2;
+mod outgoing;
 mod peer;
 mod reads;
 mod recorded;
