@@ -10,7 +10,7 @@ pub(crate) enum Exit {
     Ok = 0,
     /// Failed for a reason that has no code of its own.
     Failure = 1,
-    /// The command line, a setting or a request is wrong (also what `clap` exits with).
+    /// The command line, a setting, a file or a request is wrong (also what `clap` exits with).
     Usage = 2,
     /// There is no such entry or version.
     NotFound = 3,
@@ -29,7 +29,7 @@ pub(crate) const TABLE: &str = "\
 Exit codes:
   0  done
   1  failed for another reason
-  2  the command line, a setting or a request is wrong
+  2  the command line, a setting, a file or a request is wrong
   3  no such entry or version
   4  conflict: the entry does not have the expected version
   5  no valid token, or not allowed
