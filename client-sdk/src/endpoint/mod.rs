@@ -121,6 +121,11 @@ impl Endpoints {
         self.away.insert(address.socket, Instant::now() + pause.min(limits::AWAY));
     }
 
+    /// Whether any address is kept away from.
+    pub(crate) fn keeps_away(&self) -> bool {
+        self.away.values().any(|until| *until > Instant::now())
+    }
+
     /// Resolves all names and says what to try.
     pub(crate) async fn round(&mut self, rng: &mut fastrand::Rng) -> Round {
         let (addresses, failures) = self.shared.names().await;

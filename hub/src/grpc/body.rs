@@ -206,7 +206,9 @@ impl Live {
                 self.end(status, EndReason::Drain, Some(goodbye(Reason::Drain, retry_after)))
             }
             End::TooLarge => {
-                let status = Status::resource_exhausted("the tenant has grown over its limits");
+                let status = Status::resource_exhausted(
+                    "the tenant has grown over `limits.tenant-entries` or `limits.tenant-bytes`",
+                );
                 self.end(status, EndReason::TooLarge, None)
             }
         }
