@@ -205,20 +205,24 @@ impl Watch {
                 }
             };
             self.looks.fetch_add(1, Ordering::Relaxed);
-            let over: Vec<_> = {
-                let bodies = self.lock();
-                let over = bodies.iter().filter_map(|(_, entry)| {
-                    let over = self.has_to_end(entry, now)?;
-                    let ended = entry.stream.then(|| Arc::clone(&entry.reading)).ok_or(entry.breaker.clone());
-                    Some((over, ended))
-                });
-                over.collect()
-            };
-            for (over, ended) in over {
-                match ended {
-                    Ok(reading) => reading.end(over),
-                    Err(breaker) => breaker.trip("an answer on it was not read"),
-                }
+            self.end_what_has_to_end(now);
+        }
+    }
+
+    fn end_what_has_to_end(&self, now: Instant) {
+        let over: Vec<_> = {
+            let bodies = self.lock();
+            let over = bodies.iter().filter_map(|(_, entry)| {
+                let over = self.has_to_end(entry, now)?;
+                let ended = entry.stream.then(|| Arc::clone(&entry.reading)).ok_or(entry.breaker.clone());
+                Some((over, ended))
+            });
+            over.collect()
+        };
+        for (over, ended) in over {
+            match ended {
+                Ok(reading) => reading.end(over),
+                Err(breaker) => breaker.trip("an answer on it was not read"),
             }
         }
     }
@@ -401,5 +405,94 @@ impl Breaker {
         }
         drop(reader);
         self.0.broken.load(Ordering::SeqCst)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::task::noop_waker_ref;
+    use http_body::Body as _;
+
+    /// Has always more.
+    struct Endless;
+
+    impl http_body::Body for Endless {
+        type Data = Bytes;
+        type Error = std::convert::Infallible;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"more")))))
+        }
+    }
+
+    fn watched(watch: &Arc<Watch>, lives: Duration) -> Watched<Endless> {
+        let reading = Arc::<Reading>::default();
+        let entry = Entry {
+            expires: Instant::now() + lives,
+            stream: true,
+            identity: None,
+            reading: Arc::clone(&reading),
+            breaker: Breaker::default(),
+        };
+        let place = watch.lock().insert(entry);
+        Watched {
+            body: Some(Endless),
+            expires: Instant::now() + lives,
+            parting: Parting::Nothing { stream: true },
+            reading,
+            waker: None,
+            watch: Arc::clone(watch),
+            place,
+            place_of_call: None,
+        }
+    }
+
+    fn next(body: &mut Watched<Endless>) -> Frame<Bytes> {
+        match Pin::new(body).poll_frame(&mut Context::from_waker(noop_waker_ref())) {
+            Poll::Ready(Some(Ok(frame))) => frame,
+            _ => panic!("no frame"),
+        }
+    }
+
+    /// Looks around once.
+    fn look(watch: &Watch) {
+        watch.looks.fetch_add(1, Ordering::Relaxed);
+        watch.end_what_has_to_end(Instant::now());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_is_not_read_for_too_long_ends_with_a_status_that_says_so() {
+        let watch = Arc::<Watch>::default();
+        let (mut unread, mut read) =
+            (watched(&watch, Duration::from_secs(900)), watched(&watch, Duration::from_secs(900)));
+        next(&mut unread);
+        let looks = STALLED.as_millis().div_ceil(LOOK.as_millis());
+        for _ in 0..looks {
+            next(&mut read);
+            assert!(!unread.give_up(), "too early");
+            look(&watch);
+        }
+        look(&watch);
+        assert!(unread.give_up() && !read.give_up());
+        let trailers = next(&mut unread).into_trailers().unwrap();
+        assert_eq!(trailers["grpc-status"], "8", "RESOURCE_EXHAUSTED");
+        assert!(trailers["grpc-message"].to_str().unwrap().contains("60%20s"), "{trailers:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_whose_token_has_expired_is_not_waited_for() {
+        let watch = Arc::<Watch>::default();
+        let mut unread = watched(&watch, Duration::from_millis(500));
+        next(&mut unread);
+        look(&watch);
+        tokio::time::advance(Duration::from_millis(600)).await;
+        assert!(!unread.give_up());
+        look(&watch);
+        assert!(unread.give_up());
+        assert_eq!(next(&mut unread).into_trailers().unwrap()["grpc-status"], "16", "UNAUTHENTICATED");
     }
 }
