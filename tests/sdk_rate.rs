@@ -2,11 +2,19 @@
 //! neither those who read nor the program's other tasks are held up.
 
 use crate::support::{Hub, client, put, soon, until_state};
-use confhub_client::{Client, Cursor, Snapshot, Stats};
-use std::sync::Arc;
+use confhub::fanout::message;
+use confhub_client::{Client, Content, Cursor, Entry, Key, Snapshot, Stats};
+use confhub_proto::{State, Update, frame, wire};
+use h2::SendStream;
+use serde::{Deserialize, Deserializer};
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime};
+use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::oneshot;
 use tokio::task::{JoinSet, yield_now};
 
 const KEYS: usize = 20;
@@ -165,4 +173,104 @@ async fn who_reads_all_the_time_never_sees_a_part_of_an_update_or_an_older_versi
     assert_eq!(*typed.load(), "300");
     stop.store(true, Ordering::SeqCst);
     assert_eq!(reader.join().unwrap(), 300);
+}
+
+const FLAG: &str = "tenant_config_flag";
+
+fn at(version: u64) -> State {
+    let content = Content { value: "1".into(), content_type: Content::JSON.into(), secret: false };
+    let entry = Entry::new(Key::new(FLAG).unwrap(), None, content, version, SystemTime::now());
+    State::from_iter([Arc::new(entry)])
+}
+
+/// Writes a message in a DATA frame of its own, once all before are with the kernel.
+async fn send_alone(stream: &mut SendStream<bytes::Bytes>, message: bytes::Bytes) {
+    let length = message.len();
+    stream.reserve_capacity(length);
+    while stream.capacity() < length {
+        soon("the window", poll_fn(|cx| stream.poll_capacity(cx))).await.expect("an open stream").unwrap();
+    }
+    stream.send_data(message, false).unwrap();
+}
+
+/// A hub for one client that sends so many updates, each in a frame of its own as hubs
+/// do, says when all have arrived, and stays.
+async fn hub_of_small_updates(listener: TcpListener, last: u64, go: oneshot::Receiver<()>) -> Cursor {
+    let (tcp, _) = listener.accept().await.unwrap();
+    tcp.set_nodelay(true).unwrap();
+    let mut connection = h2::server::Builder::new().max_send_buffer_size(1_024).handshake(tcp).await.unwrap();
+    let mut pings = connection.ping_pong().unwrap();
+    let (_request, mut respond) = connection.accept().await.unwrap().unwrap();
+    tokio::spawn(async move { while connection.accept().await.is_some() {} });
+    let head = http::Response::builder().header("content-type", "application/grpc").body(()).unwrap();
+    let mut stream = respond.send_response(head, false).unwrap();
+    let heartbeat_interval = Some(Duration::from_secs(300).try_into().unwrap());
+    let welcome = wire::Welcome { tenant: "acme".to_owned(), heartbeat_interval, ..wire::Welcome::default() };
+    let welcome = wire::Frame { kind: Some(wire::frame::Kind::Welcome(welcome)) };
+    send_alone(&mut stream, message(&welcome)).await;
+    let mut now = at(1);
+    let first = Update::reset(&now, SystemTime::now());
+    send_alone(&mut stream, message(&frame::split(&first)[0])).await;
+    go.await.unwrap();
+    for version in 2..=last {
+        now = at(version);
+        let update = Update::difference([&Key::new(FLAG).unwrap()], &now, SystemTime::now());
+        send_alone(&mut stream, message(&frame::split(&update)[0])).await;
+    }
+    soon("the answer to a ping", pings.ping(h2::Ping::opaque())).await.unwrap();
+    // Dropped, it would end the stream.
+    tokio::spawn(async move { poll_fn(|cx| stream.poll_reset(cx)).await });
+    now.digest()
+}
+
+/// Values are only parsed while this is true.
+static MAY_PARSE: (Mutex<bool>, Condvar) = (Mutex::new(true), Condvar::new());
+
+fn let_parse(may: bool) {
+    *MAY_PARSE.0.lock().unwrap() = may;
+    MAY_PARSE.1.notify_all();
+}
+
+/// Even if the test fails: a runtime waits for its threads.
+struct ParseAtEnd;
+
+impl Drop for ParseAtEnd {
+    fn drop(&mut self) {
+        let_parse(true);
+    }
+}
+
+/// A value whose parser can be held up.
+struct Slow;
+
+impl<'de> Deserialize<'de> for Slow {
+    fn deserialize<D: Deserializer<'de>>(value: D) -> Result<Self, D::Error> {
+        let may = MAY_PARSE.0.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(MAY_PARSE.1.wait_while(may, |may| !*may).unwrap_or_else(PoisonError::into_inner));
+        u64::deserialize(value).map(|_| Self)
+    }
+}
+
+/// A connection goes on while its client is held up, here by a parser of the program's
+/// own. What then waits to be read is thousands of small frames, for which the HTTP/2
+/// library would break the connection.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn small_updates_that_wait_for_a_slow_program_do_not_break_its_connection() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let (go, going) = oneshot::channel();
+    let last = 6_000;
+    let hub = tokio::spawn(hub_of_small_updates(listener, last, going));
+    let client = Client::builder().endpoint(endpoint).token("any").connect().await.unwrap();
+    let _slow = client.typed::<Slow>(FLAG).unwrap();
+
+    let parse_at_end = ParseAtEnd;
+    let_parse(false);
+    go.send(()).unwrap();
+    let cursor = soon("all updates to be sent", hub).await.unwrap();
+    assert!(client.stats().updates <= 2, "it is held up: {:?}", client.stats());
+    drop(parse_at_end);
+    until_state(&client, "the last update", |state| state.digest() == cursor).await;
+    let stats = client.stats();
+    assert_eq!((stats.updates, stats.attempts, stats.superseded), (last, 1, 0), "{}", client.status());
 }
