@@ -95,6 +95,10 @@ async fn a_thousand_tenants_share_ten_connections_and_all_are_current() {
         until_state(client, tenant, |state| has(state, "tenant_config_a", tenant)).await;
         assert_eq!((client.snapshot().len(), client.stats().resets), (1, 1), "its own entry alone");
     }
+    for tenant in pool.tenants() {
+        let TenantState::Open { stats, .. } = tenant.state else { panic!("{tenant:?} is not open") };
+        assert_eq!((stats.entries, stats.superseded), (1, 0), "counted for each");
+    }
     pool.close().await;
     hub.until_metric("confhub_streams", |streams| streams < 0.5).await;
 }
