@@ -149,8 +149,8 @@ pub(crate) const WINDOW_BYTES: u32 = 1024 * 1024;
 /// frames wait to be read: each below 256 bytes counts with what it lacks of them, and
 /// half this window is the limit (`data_frame_budget` of `h2`). So it has to be so large
 /// that the stream's own window is full before that, and a client that was held up
-/// while small updates came reads on: with 8 times as much, frames of 52 bytes and
-/// more, and an update has 56 at least.
+/// while small updates came reads on: with 8 times as much that is so for frames of
+/// 52 bytes and more. The smallest update, which removes one key, has about 56.
 pub(crate) const CONNECTION_WINDOW_BYTES: u32 = 8 * WINDOW_BYTES;
 
 /// HTTP/2 pings notice a dead peer while a hub's heartbeats are set to be rare,
