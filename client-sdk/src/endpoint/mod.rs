@@ -21,7 +21,7 @@ mod url;
 mod words;
 
 pub(crate) use channel::open_any;
-pub(crate) use connections::{Connection, Connections, Sharing};
+pub(crate) use connections::{Connection, Connections, Sharing, Windows};
 pub(crate) use dialer::DynDialer;
 pub use dialer::{Dialer, TcpDialer};
 #[cfg(feature = "oauth2")]
