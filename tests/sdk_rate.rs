@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 use tokio::task::{JoinSet, yield_now};
+use tokio::time::interval;
 
 const KEYS: usize = 20;
 
@@ -48,11 +49,20 @@ impl Scene {
         Self { program, client, hub, hubs }
     }
 
-    /// What the hub holds now.
-    fn last(&self) -> Cursor {
-        let state =
-            self.hubs.block_on(async { self.hub.caller("acme").await.snapshot("", &[]).await.unwrap().0 });
-        state.digest()
+    /// What the hub holds once it shows all of so many writes: a write is acknowledged
+    /// when it is durable, which may be before.
+    fn last(&self, writes: usize) -> Cursor {
+        let caller = self.hubs.block_on(self.hub.caller("acme"));
+        self.hubs.block_on(soon("the hub to show all writes", async {
+            let mut looks = interval(Duration::from_millis(5));
+            loop {
+                looks.tick().await;
+                let state = caller.snapshot("", &[]).await.unwrap().0;
+                if state.iter().map(|entry| entry.version()).sum::<u64>() == (KEYS + writes) as u64 {
+                    return state.digest();
+                }
+            }
+        }))
     }
 }
 
@@ -88,7 +98,7 @@ fn what_is_written_while_a_program_is_held_up_arrives_merged_and_no_version_is_u
     let writes = 400;
     scene.hubs.block_on(write(&scene.hub, writes, 16, &"x".repeat(8 * 1_024)));
     assert_eq!(counted(client.stats(), before), (0, 0), "it was held up");
-    let last = scene.last();
+    let last = scene.last(writes);
     scene.program.block_on(until_state(client, "the last state", |state| state.digest() == last));
 
     let (entries, superseded) = counted(client.stats(), before);
@@ -108,7 +118,7 @@ fn a_flood_of_updates_leaves_the_programs_other_tasks_their_turns() {
     let (client, before) = (&scene.client, scene.client.stats().updates);
     // One after the other, so that most are updates of their own.
     scene.hubs.block_on(write(&scene.hub, 1_000, 1, "x"));
-    let last = scene.last();
+    let last = scene.last(1_000);
     let most = scene.program.block_on(soon("the last state", async {
         let (mut most, mut seen) = (0, before);
         while client.cursor() != last {

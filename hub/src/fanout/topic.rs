@@ -156,15 +156,17 @@ impl Topic {
     }
 
     pub(super) fn leave(&self, place: usize) {
-        locked(&self.waiting).try_remove(place);
+        let left = locked(&self.waiting).try_remove(place);
+        // Wakers may own whatever they wake: not under the lock.
+        drop(left);
     }
 
     /// Has `waker` called whenever there is something new from now on. Whoever waits
     /// has to look once more after this.
     pub(super) fn wait(&self, place: usize, waker: &Waker) {
-        if let Some(slot) = locked(&self.waiting).get_mut(place) {
-            *slot = Some(waker.clone());
-        }
+        let waker = Some(waker.clone());
+        let former = locked(&self.waiting).get_mut(place).map(|slot| std::mem::replace(slot, waker));
+        drop(former);
     }
 
     /// What leads from `from` to the present.

@@ -8,10 +8,12 @@ use crate::tenant::Listener;
 use bytes::Bytes;
 use confhub_proto::wire::{self, frame::Kind, goodbye::Reason};
 use http_body::{Body, Frame};
-use std::pin::Pin;
+use std::future::Future as _;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
+use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::Status;
 
@@ -76,7 +78,8 @@ impl Alarm {
             self.sleep.as_mut().reset(at);
         }
         self.waker = Some(cx.waker().clone());
-        if self.sleep.as_mut().poll(cx).is_ready() {
+        // Not refused for the budget of the task: it would have to be set once more.
+        if pin!(unconstrained(self.sleep.as_mut())).poll(cx).is_ready() {
             // Time goes on, though not within a turn.
             cx.waker().wake_by_ref();
         }
