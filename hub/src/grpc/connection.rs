@@ -1,8 +1,10 @@
 //! Connections as they come in, counted and bounded.
 
 use super::frames_meter::FramesMeter;
+use super::governor::Pace;
 use super::stall::Breaker;
 use crate::config::{LimitSettings, TimeSettings};
+use crate::limits::BURST_ACCEPTS;
 use crate::metrics::{Metrics, RefusalLabel};
 use crate::tls::{Acceptor, Io};
 use std::future::Future;
@@ -27,18 +29,24 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// The stream of accepted connections. Over the limit a connection is closed
 /// as soon as it is accepted, so that its client tries another hub at once
-/// rather than waiting in this one's backlog.
+/// rather than waiting in this one's backlog. Over the pace it waits there, so that
+/// those who open connections leave their turn to streams that are open.
 pub struct Connections {
     listener: TcpListener,
     acceptor: Acceptor,
     places: Arc<Semaphore>,
+    pace: Pace,
+    /// When the whole burst will be there again.
+    rested: Instant,
+    /// Whether the next one has its turn already.
+    turn: bool,
     metrics: Arc<Metrics>,
     draining: watch::Receiver<bool>,
     /// Most streams of one.
     streams: usize,
     /// How long one without a call is kept.
     idle: Duration,
-    /// While there is no way to accept more.
+    /// While no more are accepted.
     pause: Option<Pin<Box<Sleep>>>,
     /// Whether the trouble has been told.
     told: bool,
@@ -57,8 +65,20 @@ impl Connections {
         draining: watch::Receiver<bool>,
     ) -> Self {
         let places = Arc::new(Semaphore::new(limits.connections));
-        let (streams, idle) = (limits.streams_per_connection, times.connection_idle);
-        Self { listener, acceptor, places, metrics, draining, streams, idle, pause: None, told: false }
+        Self {
+            listener,
+            acceptor,
+            places,
+            pace: Pace::new(BURST_ACCEPTS, limits.accepts_per_second),
+            rested: Instant::now(),
+            turn: false,
+            metrics,
+            draining,
+            streams: limits.streams_per_connection,
+            idle: times.connection_idle,
+            pause: None,
+            told: false,
+        }
     }
 
     /// Says once what is wrong, until it has been right again.
@@ -66,6 +86,13 @@ impl Connections {
         if !std::mem::replace(&mut self.told, true) {
             tracing::warn!(%trouble, "cannot take more connections");
         }
+    }
+
+    /// Takes the turn of the next one, or says how long until it is.
+    fn take_turn(&mut self) -> Result<(), Duration> {
+        self.pace.take(&mut self.rested, Instant::now())?;
+        self.turn = true;
+        Ok(())
     }
 
     fn connection(&mut self, stream: TcpStream, peer: SocketAddr) -> Option<Connection> {
@@ -111,8 +138,15 @@ impl Stream for Connections {
                 ready!(pause.as_mut().poll(cx));
                 self.pause = None;
             }
+            if !self.turn
+                && let Err(wait) = self.take_turn()
+            {
+                self.pause = Some(Box::pin(sleep(wait)));
+                continue;
+            }
             match ready!(self.listener.poll_accept(cx)) {
                 Ok((stream, peer)) => {
+                    self.turn = false;
                     if let Some(connection) = self.connection(stream, peer) {
                         return Poll::Ready(Some(connection));
                     }
