@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use confhub_proto::{Cursor, Digest, Key, State, Update};
 use prometheus_client::metrics::counter::Counter;
 use slab::Slab;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 use std::time::SystemTime;
@@ -230,15 +230,16 @@ impl Topic {
             Encoded::Passing(frames) => frames.upgrade(),
         });
         let frames = shared.unwrap_or_else(|| past.share(from, &present));
-        let changed: Option<Vec<Key>> = if frames.are_made() {
-            None
-        } else {
-            past.changed(from).map(|changed| changed.cloned().collect())
-        };
         drop(past);
-        self.make(&frames, || match &changed {
-            Some(changed) => Update::difference(changed, &present.state, present.published),
-            None => Update::reset(&present.state, present.published),
+        self.make(&frames, || {
+            // What has come since is in it too, and does no harm.
+            let past = locked(&self.past);
+            let changed: Option<Vec<_>> = past.changed(from).map(|keys| keys.into_iter().cloned().collect());
+            drop(past);
+            match &changed {
+                Some(changed) => Update::difference(changed, &present.state, present.published),
+                None => Update::reset(&present.state, present.published),
+            }
         });
         (frames, present.position)
     }
@@ -283,15 +284,15 @@ impl Past {
     }
 
     /// The keys that changed since; `None`: all of them may have.
-    fn changed(&self, from: From) -> Option<impl Iterator<Item = &Key>> {
-        from.and_then(|position| self.ring.since(position))
+    fn changed(&self, from: From) -> Option<HashSet<&Key>> {
+        from.and_then(|position| self.ring.since(position)).map(Iterator::collect)
     }
 }
 
 /// About how many bytes a difference has; `None`: all of `state`.
-fn size<'a>(changed: Option<impl Iterator<Item = &'a Key>>, state: &State) -> usize {
+fn size<'a>(changed: Option<impl IntoIterator<Item = &'a Key>>, state: &State) -> usize {
     let size = |key: &Key| state.get(key.as_str()).map_or(key.as_str().len(), |entry| entry.size());
-    changed.map_or(state.bytes(), |changed| changed.map(size).sum())
+    changed.map_or(state.bytes(), |changed| changed.into_iter().map(size).sum())
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
