@@ -48,7 +48,16 @@ impl Connection {
     /// # Errors
     /// If the hub refuses.
     pub async fn subscribe(&mut self, token: &str) -> Result<RecvStream> {
-        let message = framed(&wire::SubscribeRequest::default());
+        self.subscribe_from(token, &[]).await
+    }
+
+    /// The same from a cursor; empty: from nothing.
+    ///
+    /// # Errors
+    /// If the hub refuses.
+    pub async fn subscribe_from(&mut self, token: &str, cursor: &[u8]) -> Result<RecvStream> {
+        let cursor = cursor.to_vec();
+        let message = framed(&wire::SubscribeRequest { cursor, ..wire::SubscribeRequest::default() });
         let (_, body) = self.call(wire::SUBSCRIBE_PATH, Some(token), message, true).await?;
         Ok(body)
     }

@@ -55,6 +55,9 @@ pub(crate) enum Command {
     /// Counts the instructions of a delivery, and fails if they are 10 % more than
     /// what is recorded.
     Check(CheckArgs),
+    /// Measures what it costs when all clients come at once: after a restart, with
+    /// changes, for the first time, and beside streams that run.
+    Storm(StormArgs),
     /// Measures from an acknowledged write to the value in one SDK client,
     /// beside a unary call of the same hub.
     Roundtrip(RoundtripArgs),
@@ -157,6 +160,65 @@ pub(crate) enum ShapeName {
     /// 10,000 connections with one stream each, each of another tenant.
     #[value(name = "tenants")]
     Tenants,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct StormArgs {
+    /// Clients, each with a connection and a stream, that come at once.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=19_000))]
+    clients: u32,
+    /// Keys of their tenant.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    keys: u32,
+    /// Different states from which they come back when there were changes.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    cursors: u32,
+    /// Streams of another tenant that run meanwhile, ten on a connection.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(10..=10_000))]
+    running: u32,
+    /// New connections a second that the hub takes. Default: the hub's own.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) accepts: Option<u32>,
+    /// Rounds; each starts the hub and the floor anew.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) rounds: u32,
+    #[command(flatten)]
+    at: HubArgs,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A storm that can be made.
+pub(crate) struct Storm {
+    pub(crate) clients: usize,
+    pub(crate) keys: usize,
+    pub(crate) cursors: usize,
+    /// What runs meanwhile.
+    pub(crate) running: Plan,
+    /// The floor, with as many connections.
+    pub(crate) floor: Plan,
+}
+
+impl StormArgs {
+    pub(crate) fn storm(&self) -> Result<Storm> {
+        let [clients, keys, cursors, running] = [self.clients, self.keys, self.cursors, self.running];
+        let clients = usize::try_from(clients)?;
+        let shape = |connections, streams_each| Shape { connections, streams_each, tenants: 1 };
+        let running = shape(usize::try_from(running)? / 10, 10);
+        // The larger one last: it raises the limit on open files for both.
+        let running = plan(running, Duration::from_millis(20), &self.at)?;
+        let files = clients + running.shape.connections + OTHER_FILES;
+        process::allow_open_files(u64::try_from(files)?)?;
+        let floor = Plan { shape: shape(clients, 1), ..running.clone() };
+        Ok(Storm {
+            clients,
+            keys: usize::try_from(keys)?,
+            cursors: usize::try_from(cursors)?,
+            running,
+            floor,
+        })
+    }
 }
 
 #[derive(ClapArgs)]

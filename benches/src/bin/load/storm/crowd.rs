@@ -1,0 +1,190 @@
+//! Clients that come all at once: each opens a connection and a stream, and is
+//! current when the hub has told it so.
+//!
+//! They are in a thread of their own, so that streams which run meanwhile are read
+//! as soon as they bring something.
+
+use crate::fleet::Fleet;
+use crate::ledger::{Faults, Held as _};
+use crate::peers::hub::ledger::{Place, Reader, Tenant};
+use crate::session::{count, float, micros, millis};
+use bytes::Bytes;
+use confhub_benches::connection::Connection;
+use confhub_benches::latency::Latencies;
+use confhub_benches::messages::Messages;
+use confhub_benches::{Error, Result, process};
+use confhub_proto::Digest;
+use futures_util::stream::{FuturesUnordered, TryStreamExt as _};
+use h2::RecvStream;
+use serde::Serialize;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep, timeout};
+
+/// Longest wait for the last client: far beyond what a connection that found no room
+/// waits before it tries again.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What a hub does after the last client is current is a part of the cost: it has
+/// this long for it.
+const SETTLING: Duration = Duration::from_millis(20);
+
+/// Where a crowd goes.
+#[derive(Clone)]
+pub(crate) struct Goal {
+    pub(crate) address: SocketAddr,
+    /// The process of the hub.
+    pub(crate) pid: u32,
+    pub(crate) token: String,
+    /// The keys of the tenant.
+    pub(crate) keys: Vec<String>,
+}
+
+/// What it was like.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(crate) struct Came {
+    pub(crate) clients: usize,
+    /// CPU time of the hub, each client.
+    pub(crate) cpu_us: f64,
+    /// CPU time of the clients themselves, each.
+    pub(crate) own_cpu_us: f64,
+    /// From the beginning until a client was current, half of them.
+    pub(crate) p50_ms: f64,
+    /// Until the last one was.
+    pub(crate) last_ms: f64,
+    /// Entries that all got together.
+    pub(crate) entries: u64,
+    /// Messages with their prefixes, each client.
+    pub(crate) bytes: f64,
+    pub(crate) faults: Faults,
+    /// The state that they have come to.
+    #[serde(skip)]
+    pub(crate) state: Digest,
+}
+
+/// What clients come with.
+#[derive(Clone)]
+pub(crate) enum Coming {
+    /// Nothing.
+    New,
+    /// One of these, in turn; what they lack is a difference.
+    Back(Vec<Place>),
+    /// A state that the hub does not know: they get all of the present one.
+    Forgotten(Place),
+}
+
+impl Coming {
+    /// What the client of a number comes with, and the cursor that it sends.
+    fn client(&self, number: usize, tenant: &Rc<Tenant>) -> (Reader, Vec<u8>) {
+        let cursor = |place: &Place| place.digest.to_bytes().to_vec();
+        match self {
+            Self::New => (Reader::new(tenant), Vec::new()),
+            Self::Forgotten(place) => (Reader::new(tenant), cursor(place)),
+            Self::Back(places) => {
+                let place = &places[number % places.len()];
+                (Reader::from(tenant, place.clone()), cursor(place))
+            }
+        }
+    }
+}
+
+impl Goal {
+    /// Sends so many clients at once. If they are `considerate`, they take what others
+    /// in this process leave of their core.
+    pub(crate) async fn storm(&self, clients: usize, coming: Coming, considerate: bool) -> Result<Came> {
+        let goal = self.clone();
+        let (tell, told) = oneshot::channel();
+        let thread = std::thread::spawn(move || {
+            let come = || {
+                if considerate {
+                    process::step_back()?;
+                }
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+                tokio::task::LocalSet::new().block_on(&runtime, goal.come(clients, &coming))
+            };
+            // Whoever asked may have left.
+            let _ = tell.send(come());
+        });
+        let came = told.await?;
+        thread.join().map_err(|_| "the thread of the clients has failed")?;
+        came
+    }
+
+    /// Where a client stands that comes now.
+    pub(crate) async fn look(&self) -> Result<Place> {
+        let (fleet, tenant) = self.tenant()?;
+        let mut reader = Reader::new(&tenant);
+        let opened = self.client(&fleet, &mut reader, &[]).await;
+        fleet.end();
+        drop(opened?);
+        Ok(reader.place())
+    }
+
+    fn tenant(&self) -> Result<(Rc<Fleet>, Rc<Tenant>)> {
+        let slots: HashMap<_, _> = self.keys.iter().cloned().zip(0..).collect();
+        let fleet = Fleet::new()?;
+        let tenant = Rc::new(Tenant::new(&Rc::new(slots), &fleet));
+        Ok((fleet, tenant))
+    }
+
+    async fn come(&self, clients: usize, coming: &Coming) -> Result<Came> {
+        let (fleet, tenant) = self.tenant()?;
+        let (cpu, own) = (process::cpu_time(self.pid)?, process::cpu_time(std::process::id())?);
+        let began = Instant::now();
+        let one = async |number: usize| {
+            let (mut reader, cursor) = coming.client(number, &tenant);
+            let held = self.client(&fleet, &mut reader, &cursor).await?;
+            Ok::<_, Error>((began.elapsed(), reader.digest(), held))
+        };
+        let all: FuturesUnordered<_> = (0..clients).map(one).collect();
+        let all: Vec<_> = timeout(PATIENCE, all.try_collect())
+            .await
+            .map_err(|_| format!("not all clients are current after {PATIENCE:?}"))??;
+        sleep(SETTLING).await;
+        let (cpu, own) = (process::cpu_time(self.pid)? - cpu, process::cpu_time(std::process::id())? - own);
+        let mut latencies = Latencies::new()?;
+        all.iter().for_each(|(took, ..)| latencies.record(*took));
+        let totals = fleet.totals.borrow();
+        let mut faults = totals.faults;
+        let state = all.first().and_then(|(_, digest, _)| *digest).unwrap_or_default();
+        faults.unequal += all.iter().filter(|(_, digest, _)| *digest != Some(state)).count() as u64;
+        let came = Came {
+            clients,
+            cpu_us: micros(cpu) / float(clients),
+            own_cpu_us: micros(own) / float(clients),
+            p50_ms: latencies.millis(50.0),
+            last_ms: all.iter().map(|(took, ..)| millis(*took)).fold(0.0, f64::max),
+            entries: totals.entries,
+            bytes: count(totals.bytes) / float(clients),
+            faults,
+            state,
+        };
+        drop(totals);
+        fleet.end();
+        Ok(came)
+    }
+
+    /// Opens a connection and a stream, and reads until it is current.
+    async fn client(
+        &self,
+        fleet: &Rc<Fleet>,
+        reader: &mut Reader,
+        cursor: &[u8],
+    ) -> Result<(Connection, RecvStream)> {
+        let mut connection = Connection::open(self.address, &fleet.tasks).await?;
+        let mut stream = connection.subscribe_from(&self.token, cursor).await?;
+        let mut messages = Messages::default();
+        while !reader.is_current() {
+            let bytes: Bytes = stream.data().await.ok_or("a stream has ended")??;
+            stream.flow_control().release_capacity(bytes.len())?;
+            messages.push(bytes);
+            for message in messages.by_ref() {
+                reader.take(message);
+            }
+        }
+        Ok((connection, stream))
+    }
+}

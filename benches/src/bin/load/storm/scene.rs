@@ -1,0 +1,97 @@
+//! The tenant to which the clients of a storm come, on one run of a hub.
+
+use super::crowd::{Coming, Goal};
+use super::{Expected, Visit};
+use crate::args::Storm;
+use crate::session::float;
+use bytes::Bytes;
+use confhub_benches::Result;
+use confhub_benches::counts::Counts;
+use confhub_benches::hub::{Caller, Hub};
+use confhub_benches::input::{self, Setting};
+use std::net::SocketAddr;
+
+/// The tenant.
+const TENANT: &str = "storm";
+
+/// It, and what was written of it.
+pub(super) struct Scene {
+    pub(super) goal: Goal,
+    pub(super) caller: Caller,
+    pub(super) settings: Vec<Setting>,
+    clients: usize,
+    cursors: usize,
+    http: SocketAddr,
+    written: usize,
+}
+
+impl Scene {
+    /// The tenant on this run of a hub.
+    pub(super) async fn of(storm: &Storm, hub: &Hub) -> Result<Self> {
+        let settings = input::settings(storm.keys)?;
+        let token = hub.token(TENANT)?;
+        let caller = Caller::new(hub.channel().await?, &token)?;
+        let keys = settings.iter().map(|setting| setting.key.to_string()).collect();
+        let goal = Goal { address: hub.address, pid: hub.server.pid(), token, keys };
+        let Storm { clients, cursors, .. } = *storm;
+        Ok(Self { goal, caller, settings, clients, cursors, http: hub.http, written: 0 })
+    }
+
+    /// Writes to the next key.
+    pub(super) async fn write(&mut self) -> Result<()> {
+        let key = &self.settings[self.written % self.settings.len()].key;
+        self.written += 1;
+        let value = Bytes::from(format!("\"written {}\"", self.written));
+        self.caller.put(key.as_str(), value).await?;
+        Ok(())
+    }
+
+    /// That each client gets everything, which is encoded once.
+    pub(super) fn whole(&self) -> Expected {
+        Expected { entries: (self.clients * self.settings.len()) as u64, encodings: Some(1.0) }
+    }
+
+    /// Clients come back from several states.
+    pub(super) async fn changed(&mut self, considerate: bool) -> Result<Visit> {
+        let mut places = Vec::with_capacity(self.cursors);
+        for _ in 0..self.cursors {
+            places.push(self.goal.look().await?);
+            self.write().await?;
+        }
+        // A look is answered by the state that the writer knows of, and waits for it.
+        self.goal.look().await?;
+        let lacks = |client: usize| (self.cursors - client % self.cursors).min(self.settings.len()) as u64;
+        let entries = (0..self.clients).map(lacks).sum();
+        let expected = Expected { entries, encodings: Some(float(places.len())) };
+        self.visit(Coming::Back(places), expected, considerate).await
+    }
+
+    /// Clients come for the first time.
+    pub(super) async fn new_clients(&mut self, considerate: bool) -> Result<Visit> {
+        // So that nobody has had this state before.
+        self.write().await?;
+        self.visit(Coming::New, self.whole(), considerate).await
+    }
+
+    /// Lets clients come, and looks what that has made the hub do. `considerate`: others
+    /// write meanwhile, and read what is written.
+    pub(super) async fn visit(
+        &self,
+        coming: Coming,
+        mut expected: Expected,
+        considerate: bool,
+    ) -> Result<Visit> {
+        let before = self.encodings().await?;
+        let mut came = self.goal.storm(self.clients, coming, considerate).await?;
+        let encodings = self.encodings().await? - before;
+        if considerate {
+            expected.encodings = None;
+        }
+        came.faults.unequal += u64::from(self.goal.look().await?.digest != came.state);
+        Ok(Visit { came, encodings, expected })
+    }
+
+    async fn encodings(&self) -> Result<f64> {
+        Ok(Counts::of(self.http).await?.sum("confhub_encodings_total", &[]))
+    }
+}
