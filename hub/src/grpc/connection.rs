@@ -2,6 +2,7 @@
 
 use super::frames_meter::FramesMeter;
 use super::governor::Pace;
+use super::opening::Opening;
 use super::stall::Breaker;
 use crate::config::{LimitSettings, TimeSettings};
 use crate::limits::BURST_ACCEPTS;
@@ -118,6 +119,7 @@ impl Connections {
             silence: Some(Box::pin(silence())),
             meter: FramesMeter::new(self.streams),
             has_written: false,
+            opening: Some(Opening::default()),
             idle: self.idle,
             next_look: None,
             peer,
@@ -175,6 +177,8 @@ pub struct Connection {
     silence: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     meter: FramesMeter,
     has_written: bool,
+    /// What it has begun with; `None`: that is written.
+    opening: Option<Opening>,
     /// How long it is kept without a call.
     idle: Duration,
     /// When to look whether the peer does its part, while there is nothing to read.
@@ -213,6 +217,9 @@ impl AsyncRead for Connection {
         if self.silence.is_some() && self.meter.has_spoken() {
             self.silence = None;
         }
+        if read.is_pending() {
+            self.pause(cx)?;
+        }
         match read {
             Poll::Pending if self.silence.is_none() => self.look(cx).map(Err),
             read => read,
@@ -224,6 +231,27 @@ impl Connection {
     fn wrote(&mut self, bytes: usize) {
         self.has_written = true;
         self.meter.wrote(bytes);
+    }
+
+    /// There is nothing to read for now: the peer may be waiting.
+    fn pause(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let Some(opening) = &mut self.opening else { return Ok(()) };
+        if self.silence.is_none() {
+            opening.pause(cx);
+        } else if let Poll::Ready(written) = opening.poll_write_held(cx, Pin::new(&mut self.stream)) {
+            // Some say nothing before they are greeted.
+            return written;
+        }
+        Ok(())
+    }
+
+    /// Writes what is still held of the beginning.
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(opening) = &mut self.opening {
+            ready!(opening.poll_write_held(cx, Pin::new(&mut self.stream)))?;
+            self.opening = None;
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// What breaks it.
@@ -273,6 +301,9 @@ impl Connection {
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.opening.is_some() {
+            return self.poll_write_vectored(cx, &[io::IoSlice::new(bytes)]);
+        }
         self.check(cx)?;
         let written = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
         self.wrote(written);
@@ -285,7 +316,19 @@ impl AsyncWrite for Connection {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.check(cx)?;
-        let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, slices))?;
+        let connection = &mut *self;
+        let stream = Pin::new(&mut connection.stream);
+        let written = match &mut connection.opening {
+            None => ready!(stream.poll_write_vectored(cx, slices))?,
+            Some(opening) => match opening.hold(slices) {
+                Some(held) => held,
+                None => {
+                    let written = ready!(opening.poll_write_with(cx, stream, slices))?;
+                    connection.opening = None;
+                    written
+                }
+            },
+        };
         self.wrote(written);
         Poll::Ready(Ok(written))
     }
@@ -299,11 +342,16 @@ impl AsyncWrite for Connection {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.check(cx)?;
+        if self.opening.as_ref().is_some_and(|opening| !opening.is_over()) {
+            return Poll::Ready(Ok(()));
+        }
+        ready!(self.poll_open(cx))?;
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.check(cx)?;
+        ready!(self.poll_open(cx))?;
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

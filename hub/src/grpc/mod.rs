@@ -15,6 +15,7 @@ mod driver;
 mod frames_meter;
 mod governor;
 mod handed;
+mod opening;
 mod peer;
 mod reads;
 mod recorded;
