@@ -2,7 +2,7 @@
 
 use super::frames_meter::FramesMeter;
 use super::governor::Pace;
-use super::opening::Opening;
+use super::opening::{self, Opening};
 use super::stall::Breaker;
 use crate::config::{LimitSettings, TimeSettings};
 use crate::limits::BURST_ACCEPTS;
@@ -210,15 +210,22 @@ impl AsyncRead for Connection {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
         }
-        if let Err(kind) = self.meter.read(&buffer.filled()[before..]) {
+        let come = &buffer.filled()[before..];
+        if self.silence.is_some() && !opening::is_preface(come) {
+            self.greet(cx)?;
+        }
+        if let Err(kind) = self.meter.read(come) {
             buffer.set_filled(before);
             return Poll::Ready(Err(self.give_up(kind)));
         }
         if self.silence.is_some() && self.meter.has_spoken() {
             self.silence = None;
         }
-        if read.is_pending() {
-            self.pause(cx)?;
+        if read.is_pending()
+            && self.silence.is_none()
+            && let Some(opening) = &mut self.opening
+        {
+            opening.pause(cx);
         }
         match read {
             Poll::Pending if self.silence.is_none() => self.look(cx).map(Err),
@@ -233,16 +240,14 @@ impl Connection {
         self.meter.wrote(bytes);
     }
 
-    /// There is nothing to read for now: the peer may be waiting.
-    fn pause(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+    /// Says what is held to a peer that may be waiting for it, or that has to learn by it
+    /// that it speaks something else than HTTP/2.
+    fn greet(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         let Some(opening) = &mut self.opening else { return Ok(()) };
-        if self.silence.is_none() {
-            opening.pause(cx);
-        } else if let Poll::Ready(written) = opening.poll_write_held(cx, Pin::new(&mut self.stream)) {
-            // Some say nothing before they are greeted.
-            return written;
+        match opening.poll_write_held(cx, Pin::new(&mut self.stream)) {
+            Poll::Ready(written) => written,
+            Poll::Pending => Ok(()),
         }
-        Ok(())
     }
 
     /// Writes what is still held of the beginning.

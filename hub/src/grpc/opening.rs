@@ -18,6 +18,14 @@ const HELD_BYTES: usize = 1_024;
 /// looks twice in the turn in which it comes, and the answer is there in the next.
 const PAUSES: u8 = 3;
 
+/// What a client of HTTP/2 says first (RFC 9113, 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Whether a client of HTTP/2 may begin so. It has to say something.
+pub(super) fn is_preface(come: &[u8]) -> bool {
+    !come.is_empty() && (come.starts_with(PREFACE) || PREFACE.starts_with(come))
+}
+
 /// The bytes that a connection has begun with, not written yet.
 #[derive(Default)]
 pub(super) struct Opening {

@@ -55,6 +55,9 @@ pub(crate) enum Command {
     /// Counts the instructions of a delivery, and fails if they are 10 % more than
     /// what is recorded.
     Check(CheckArgs),
+    /// Measures what connections, streams, stalled readers and tenants take of the
+    /// memory of the hub.
+    Memory(MemoryArgs),
     /// Measures what it costs when all clients come at once: after a restart, with
     /// changes, for the first time, and beside streams that run.
     Storm(StormArgs),
@@ -218,6 +221,61 @@ impl StormArgs {
             running,
             floor,
         })
+    }
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct MemoryArgs {
+    /// Connections with one stream each.
+    #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(10..=19_000))]
+    connections: u32,
+    /// Streams on each of a hundredth as many connections.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    added: u32,
+    /// Readers that stop reading, of each kind.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    stalled: u32,
+    /// Tenants that are loaded and dropped.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    tenants: u32,
+    /// Keys of each of them.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    keys: u32,
+    /// Rounds; each measures everything on hubs started anew.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) rounds: u32,
+    #[command(flatten)]
+    at: HubArgs,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What memory is measured of.
+pub(crate) struct Loads {
+    /// Many connections with a stream each.
+    pub(crate) wide: Plan,
+    /// A few with many.
+    pub(crate) deep: Plan,
+    /// Streams that are read while others are not.
+    pub(crate) read: Plan,
+    pub(crate) stalled: usize,
+    pub(crate) tenants: usize,
+    pub(crate) keys: usize,
+}
+
+impl MemoryArgs {
+    pub(crate) fn loads(&self) -> Result<Loads> {
+        let [connections, added, stalled, tenants, keys] =
+            [self.connections, self.added, self.stalled, self.tenants, self.keys].map(usize::try_from);
+        let (connections, stalled) = (connections?, stalled?);
+        let plan = |connections, streams_each| {
+            plan(Shape { connections, streams_each, tenants: 1 }, Duration::from_millis(1), &self.at)
+        };
+        let (read, deep) = (plan(20, 1)?, plan((connections / 100).max(1), added?)?);
+        // The one with the most files last.
+        process::allow_open_files(u64::try_from(stalled + OTHER_FILES)?)?;
+        Ok(Loads { wide: plan(connections, 1)?, deep, read, stalled, tenants: tenants?, keys: keys? })
     }
 }
 

@@ -117,7 +117,7 @@ pub(crate) struct Session<'a, P> {
     fleet: Rc<Fleet>,
     written: Written,
     targets: Targets,
-    opening: Opening,
+    pub(crate) opening: Opening,
     /// Memory with all streams open, before the first write.
     subscribed_kb: f64,
     /// Deliveries that did not come in time.
