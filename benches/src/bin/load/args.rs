@@ -170,6 +170,11 @@ pub(crate) struct StormArgs {
     /// Clients, each with a connection and a stream, that come at once.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=19_000))]
     clients: u32,
+    /// How many of them are on their way at a time. The system queues 4,096 for a server
+    /// and drops what is beyond, and then other packets too: that is in every figure of
+    /// latency if more come.
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    at_once: u32,
     /// Keys of their tenant.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     keys: u32,
@@ -195,6 +200,7 @@ pub(crate) struct StormArgs {
 /// A storm that can be made.
 pub(crate) struct Storm {
     pub(crate) clients: usize,
+    pub(crate) at_once: usize,
     pub(crate) keys: usize,
     pub(crate) cursors: usize,
     /// What runs meanwhile.
@@ -205,22 +211,17 @@ pub(crate) struct Storm {
 
 impl StormArgs {
     pub(crate) fn storm(&self) -> Result<Storm> {
-        let [clients, keys, cursors, running] = [self.clients, self.keys, self.cursors, self.running];
-        let clients = usize::try_from(clients)?;
+        let [clients, at_once, keys, cursors, running] =
+            [self.clients, self.at_once, self.keys, self.cursors, self.running].map(usize::try_from);
+        let clients = clients?;
         let shape = |connections, streams_each| Shape { connections, streams_each, tenants: 1 };
-        let running = shape(usize::try_from(running)? / 10, 10);
+        let running = shape(running? / 10, 10);
         // The larger one last: it raises the limit on open files for both.
         let running = plan(running, Duration::from_millis(20), &self.at)?;
         let files = clients + running.shape.connections + OTHER_FILES;
         process::allow_open_files(u64::try_from(files)?)?;
         let floor = Plan { shape: shape(clients, 1), ..running.clone() };
-        Ok(Storm {
-            clients,
-            keys: usize::try_from(keys)?,
-            cursors: usize::try_from(cursors)?,
-            running,
-            floor,
-        })
+        Ok(Storm { clients, at_once: at_once?, keys: keys?, cursors: cursors?, running, floor })
     }
 }
 

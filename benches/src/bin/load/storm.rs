@@ -24,16 +24,20 @@ use crate::plan::Case;
 use crate::session::{Figures, Session, float, micros, millis};
 use confhub_benches::hub::CallPace;
 use confhub_benches::{Error, Result};
-use crowd::{Came, Coming};
+use crowd::{Came, Coming, Crowd};
 use futures_util::stream::{FuturesUnordered, TryStreamExt as _};
 use scene::Scene;
 use serde::Serialize;
 use std::cell::Cell;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 
 /// What streams that run get while nothing else happens, and for how long.
 const CALM: Duration = Duration::from_secs(2);
+
+/// How long a hub has, at least, to notice that all have left.
+const LEAVING: Duration = Duration::from_millis(500);
 
 /// What is written to streams that run.
 const CASE: Case = Case { bytes: 200, burst: 1 };
@@ -54,7 +58,7 @@ struct Round {
 const VISITS: [&str; 6] = ["unchanged", "forgotten", "changed", "new", "changed, beside", "new, beside"];
 
 /// When streams that run are looked at.
-const MOMENTS: [&str; 3] = ["calm", "beside changed", "beside new"];
+const MOMENTS: [&str; 4] = ["calm", "beside changed", "beside new", "while all of them leave"];
 
 /// What streams that run feel: from a write to its receipt.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -148,39 +152,53 @@ async fn round(storm: &Storm, settings: &[(&'static str, String)]) -> Result<Rou
     place.restart(&mut hub).await?;
     scene = Scene::of(storm, &hub).await?;
     let none = Expected { entries: 0, encodings: Some(0.0) };
-    let unchanged = scene.visit(Coming::Back(vec![before.clone()]), none, false).await?;
+    let unchanged = alone(scene.visit(Coming::Back(vec![before.clone()]), none, false)).await?;
 
     place.restart(&mut hub).await?;
     scene = Scene::of(storm, &hub).await?;
     scene.write().await?;
-    let forgotten = scene.visit(Coming::Forgotten(before), scene.whole(), false).await?;
-    let changed = scene.changed(false).await?;
-    let new = scene.new_clients(false).await?;
+    let forgotten = alone(scene.visit(Coming::Forgotten(before), scene.whole(), false)).await?;
+    let changed = alone(scene.changed(false)).await?;
+    let new = alone(scene.new_clients(false)).await?;
 
     let mut session = Session::over(&storm.running, TheHub::on(hub, &storm.running).await?).await?;
     session.case(CASE, CALM / 4).await?;
     let calm = session.case(CASE, CALM).await?;
-    let (beside_changed, running_changed) = beside(&mut session, scene.changed(true)).await?;
-    let (beside_new, running_new) = beside(&mut session, scene.new_clients(true)).await?;
-    let running = [calm, running_changed, running_new].map(|figures| Running::of(&figures));
+    let ((beside_changed, crowd), running_changed) = beside(&mut session, scene.changed(true)).await?;
+    crowd.leave().await;
+    let ((beside_new, crowd), running_new) = beside(&mut session, scene.new_clients(true)).await?;
+    let leaving = async {
+        crowd.leave().await;
+        sleep(LEAVING).await;
+        Ok(())
+    };
+    let ((), running_leaving) = beside(&mut session, leaving).await?;
+    let running = [calm, running_changed, running_new, running_leaving].map(|figures| Running::of(&figures));
     let faults = session.faults().await?;
     let visits = [unchanged, forgotten, changed, new, beside_changed, beside_new];
     Ok(Round { floor, visits, running, faults })
 }
 
+/// Lets a storm pass, and its clients leave.
+async fn alone(storm: impl Future<Output = Result<(Visit, Crowd)>>) -> Result<Visit> {
+    let (visit, crowd) = storm.await?;
+    crowd.leave().await;
+    Ok(visit)
+}
+
 /// Lets a storm pass while streams run.
-async fn beside(
+async fn beside<T>(
     session: &mut Session<'_, TheHub>,
-    storm: impl Future<Output = Result<Visit>>,
-) -> Result<(Visit, Figures)> {
+    storm: impl Future<Output = Result<T>>,
+) -> Result<(T, Figures)> {
     let over = Cell::new(false);
     let storm = async {
-        let visit = storm.await;
+        let done = storm.await;
         over.set(true);
-        visit
+        done
     };
-    let (visit, figures) = tokio::join!(storm, session.case_while(CASE, |_| !over.get()));
-    Ok((visit?, figures?))
+    let (done, figures) = tokio::join!(storm, session.case_while(CASE, |_| !over.get()));
+    Ok((done?, figures?))
 }
 
 /// What it costs the floor when as many come.
@@ -188,7 +206,9 @@ async fn floor(storm: &Storm) -> Result<Opening> {
     let (floor, fleet) = (Floor::start(&storm.floor).await?, Fleet::new()?);
     let cpu = floor.server().cpu_time()?;
     let began = Instant::now();
+    let turns = Semaphore::new(storm.at_once);
     let one = async |number: usize| {
+        let _turn = turns.acquire().await?;
         floor.open(floor.connect(&fleet).await?, number, &fleet).await?;
         Ok::<_, Error>(began.elapsed())
     };

@@ -21,7 +21,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 
 /// Longest wait for the last client: far beyond what a connection that found no room
@@ -39,6 +39,8 @@ pub(crate) struct Goal {
     /// The process of the hub.
     pub(crate) pid: u32,
     pub(crate) token: String,
+    /// How many are on their way at a time.
+    pub(crate) at_once: usize,
     /// The keys of the tenant.
     pub(crate) keys: Vec<String>,
 }
@@ -63,6 +65,21 @@ pub(crate) struct Came {
     /// The state that they have come to.
     #[serde(skip)]
     pub(crate) state: Digest,
+}
+
+/// Clients that are there.
+pub(crate) struct Crowd {
+    leave: oneshot::Sender<()>,
+    gone: oneshot::Receiver<()>,
+}
+
+impl Crowd {
+    /// Has all leave at once, and waits until they have.
+    pub(crate) async fn leave(self) {
+        drop(self.leave);
+        // It is never sent anything: it ends.
+        let _ = self.gone.await;
+    }
 }
 
 /// What clients come with.
@@ -94,23 +111,31 @@ impl Coming {
 impl Goal {
     /// Sends so many clients at once. If they are `considerate`, they take what others
     /// in this process leave of their core.
-    pub(crate) async fn storm(&self, clients: usize, coming: Coming, considerate: bool) -> Result<Came> {
+    pub(crate) async fn storm(
+        &self,
+        clients: usize,
+        coming: Coming,
+        considerate: bool,
+    ) -> Result<(Came, Crowd)> {
         let goal = self.clone();
         let (tell, told) = oneshot::channel();
-        let thread = std::thread::spawn(move || {
+        let (leave, leaving) = oneshot::channel();
+        let (gone_now, gone) = oneshot::channel::<()>();
+        std::thread::spawn(move || {
             let come = || {
                 if considerate {
                     process::step_back()?;
                 }
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-                tokio::task::LocalSet::new().block_on(&runtime, goal.come(clients, &coming))
+                tokio::task::LocalSet::new().block_on(&runtime, goal.come(clients, &coming, tell, leaving))
             };
-            // Whoever asked may have left.
-            let _ = tell.send(come());
+            if let Err(error) = come() {
+                eprintln!("a storm has failed: {error}");
+            }
+            drop(gone_now);
         });
-        let came = told.await?;
-        thread.join().map_err(|_| "the thread of the clients has failed")?;
-        came
+        let came = told.await.map_err(|_| "a storm has failed")?;
+        Ok((came, Crowd { leave, gone }))
     }
 
     /// Where a client stands that comes now.
@@ -130,11 +155,19 @@ impl Goal {
         Ok((fleet, tenant))
     }
 
-    async fn come(&self, clients: usize, coming: &Coming) -> Result<Came> {
+    async fn come(
+        &self,
+        clients: usize,
+        coming: &Coming,
+        tell: oneshot::Sender<Came>,
+        leaving: oneshot::Receiver<()>,
+    ) -> Result<()> {
         let (fleet, tenant) = self.tenant()?;
         let (cpu, own) = (process::cpu_time(self.pid)?, process::cpu_time(std::process::id())?);
         let began = Instant::now();
+        let turns = Semaphore::new(self.at_once);
         let one = async |number: usize| {
+            let _turn = turns.acquire().await?;
             let (mut reader, cursor) = coming.client(number, &tenant);
             let held = self.client(&fleet, &mut reader, &cursor).await?;
             Ok::<_, Error>((began.elapsed(), reader.digest(), held))
@@ -163,8 +196,12 @@ impl Goal {
             state,
         };
         drop(totals);
+        // Whoever asked may have left.
+        let _ = tell.send(came);
+        let _ = leaving.await;
+        drop(all);
         fleet.end();
-        Ok(came)
+        Ok(())
     }
 
     /// Opens a connection and a stream, and reads until it is current.

@@ -1,6 +1,6 @@
 //! The tenant to which the clients of a storm come, on one run of a hub.
 
-use super::crowd::{Coming, Goal};
+use super::crowd::{Coming, Crowd, Goal};
 use super::{Expected, Visit};
 use crate::args::Storm;
 use crate::session::float;
@@ -32,8 +32,8 @@ impl Scene {
         let token = hub.token(TENANT)?;
         let caller = Caller::new(hub.channel().await?, &token)?;
         let keys = settings.iter().map(|setting| setting.key.to_string()).collect();
-        let goal = Goal { address: hub.address, pid: hub.server.pid(), token, keys };
-        let Storm { clients, cursors, .. } = *storm;
+        let Storm { clients, at_once, cursors, .. } = *storm;
+        let goal = Goal { address: hub.address, pid: hub.server.pid(), token, at_once, keys };
         Ok(Self { goal, caller, settings, clients, cursors, http: hub.http, written: 0 })
     }
 
@@ -52,7 +52,7 @@ impl Scene {
     }
 
     /// Clients come back from several states.
-    pub(super) async fn changed(&mut self, considerate: bool) -> Result<Visit> {
+    pub(super) async fn changed(&mut self, considerate: bool) -> Result<(Visit, Crowd)> {
         let mut places = Vec::with_capacity(self.cursors);
         for _ in 0..self.cursors {
             places.push(self.goal.look().await?);
@@ -67,7 +67,7 @@ impl Scene {
     }
 
     /// Clients come for the first time.
-    pub(super) async fn new_clients(&mut self, considerate: bool) -> Result<Visit> {
+    pub(super) async fn new_clients(&mut self, considerate: bool) -> Result<(Visit, Crowd)> {
         // So that nobody has had this state before.
         self.write().await?;
         self.visit(Coming::New, self.whole(), considerate).await
@@ -80,15 +80,15 @@ impl Scene {
         coming: Coming,
         mut expected: Expected,
         considerate: bool,
-    ) -> Result<Visit> {
+    ) -> Result<(Visit, Crowd)> {
         let before = self.encodings().await?;
-        let mut came = self.goal.storm(self.clients, coming, considerate).await?;
+        let (mut came, crowd) = self.goal.storm(self.clients, coming, considerate).await?;
         let encodings = self.encodings().await? - before;
         if considerate {
             expected.encodings = None;
         }
         came.faults.unequal += u64::from(self.goal.look().await?.digest != came.state);
-        Ok(Visit { came, encodings, expected })
+        Ok((Visit { came, encodings, expected }, crowd))
     }
 
     async fn encodings(&self) -> Result<f64> {

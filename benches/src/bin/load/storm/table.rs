@@ -10,8 +10,10 @@ use confhub_benches::summary::Summary;
 const BARS: [(usize, f64); 2] = [(0, 1.5), (3, 3.0)];
 
 pub(super) fn print(storm: &Storm, rounds: &[Round]) {
-    let Storm { clients, keys, cursors, .. } = storm;
-    println!("{clients} clients at once, {keys} keys, {cursors} cursors where there were changes");
+    let Storm { clients, at_once, keys, cursors, .. } = storm;
+    println!(
+        "{clients} clients, at most {at_once} on their way at a time, {keys} keys, {cursors} cursors where there were changes"
+    );
     println!(
         "{:<34}{:>26}{:>26}{:>26}",
         "median (least .. greatest)", "CPU a client, us", "to the floor", "the last after, ms"
