@@ -5,8 +5,7 @@ use std::process::Command;
 
 #[test]
 fn what_is_not_read_is_merged_and_arrives_and_the_others_lose_nothing() {
-    let args =
-        "memory --connections 10 --added 2 --stalled 2 --tenants 3 --keys 10 --rounds 1 --no-pin --json";
+    let args = "memory --connections 10 --added 2 --stalled 2 --seconds 1 --tenants 3 --keys 10 --rounds 1 --no-pin --json";
     let done = Command::new(env!("CARGO_BIN_EXE_load")).args(args.split(' ')).output().unwrap();
     let said = String::from_utf8_lossy(&done.stderr);
     assert!(done.status.success(), "{said}{}", String::from_utf8_lossy(&done.stdout));

@@ -236,6 +236,9 @@ pub(crate) struct MemoryArgs {
     /// Readers that stop reading, of each kind.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     stalled: u32,
+    /// Seconds of writing while they stall, and as long before.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=20))]
+    seconds: u32,
     /// Tenants that are loaded and dropped.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     tenants: u32,
@@ -261,6 +264,8 @@ pub(crate) struct Loads {
     /// Streams that are read while others are not.
     pub(crate) read: Plan,
     pub(crate) stalled: usize,
+    /// For how long they stall.
+    pub(crate) writing: Duration,
     pub(crate) tenants: usize,
     pub(crate) keys: usize,
 }
@@ -276,7 +281,9 @@ impl MemoryArgs {
         let (read, deep) = (plan(20, 1)?, plan((connections / 100).max(1), added?)?);
         // The one with the most files last.
         process::allow_open_files(u64::try_from(stalled + OTHER_FILES)?)?;
-        Ok(Loads { wide: plan(connections, 1)?, deep, read, stalled, tenants: tenants?, keys: keys? })
+        let writing = Duration::from_secs(self.seconds.into());
+        let (wide, tenants, keys) = (plan(connections, 1)?, tenants?, keys?);
+        Ok(Loads { wide, deep, read, stalled, writing, tenants, keys })
     }
 }
 

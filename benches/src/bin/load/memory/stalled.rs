@@ -26,14 +26,11 @@ use wire::frame::Kind as Frame;
 /// What is written, to 64 keys in turn.
 const CASE: Case = Case { bytes: 4_096, burst: 1 };
 
-/// For how long, each time. On loopback the kernel holds some megabytes for a socket,
-/// and a reader is stalled when that is full.
-const WRITING: Duration = Duration::from_secs(4);
-
 /// Longest wait until all are back.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Room for what has come and was not read, in bytes: as little as the system gives.
+/// Room for what has come and was not read, in bytes. On loopback the kernel holds some
+/// megabytes for a socket all the same, and a reader is stalled when that is full.
 const RECEIVE_BYTES: u32 = 16 * 1024;
 
 /// How a reader stalls.
@@ -113,13 +110,13 @@ pub(super) async fn measure(loads: &Loads, kind: Kind) -> Result<Stalled> {
     let readers = try_join_all(open).await?;
 
     // Once while all read, so that what a store and an allocator grow by is known.
-    session.case(CASE, WRITING / 2).await?;
+    session.case(CASE, loads.writing / 2).await?;
     let kb = |session: &Session<'_, TheHub>| session.peer.server().memory_kb();
     let begun_kb = kb(&session)?;
-    let before = session.case(CASE, WRITING).await?;
+    let before = session.case(CASE, loads.writing).await?;
     let read_kb = kb(&session)?;
     stall.send_replace(true);
-    let beside = session.case(CASE, WRITING).await?;
+    let beside = session.case(CASE, loads.writing).await?;
     let stalled_kb = kb(&session)?;
     // The same growth for as many writes is none of theirs.
     let own_kb = (read_kb - begun_kb).max(0.0) * count(beside.bursts) / count(before.bursts.max(1));

@@ -180,8 +180,10 @@ impl Goal {
         let (cpu, own) = (process::cpu_time(self.pid)? - cpu, process::cpu_time(std::process::id())? - own);
         let mut latencies = Latencies::new()?;
         all.iter().for_each(|(took, ..)| latencies.record(*took));
-        let totals = fleet.totals.borrow();
-        let mut faults = totals.faults;
+        let (mut faults, entries, bytes) = {
+            let totals = fleet.totals.borrow();
+            (totals.faults, totals.entries, totals.bytes)
+        };
         let state = all.first().and_then(|(_, digest, _)| *digest).unwrap_or_default();
         faults.unequal += all.iter().filter(|(_, digest, _)| *digest != Some(state)).count() as u64;
         let came = Came {
@@ -190,12 +192,11 @@ impl Goal {
             own_cpu_us: micros(own) / float(clients),
             p50_ms: latencies.millis(50.0),
             last_ms: all.iter().map(|(took, ..)| millis(*took)).fold(0.0, f64::max),
-            entries: totals.entries,
-            bytes: count(totals.bytes) / float(clients),
+            entries,
+            bytes: count(bytes) / float(clients),
             faults,
             state,
         };
-        drop(totals);
         // Whoever asked may have left.
         let _ = tell.send(came);
         let _ = leaving.await;
