@@ -3,7 +3,7 @@
 
 use crate::support::{Caller, Hub, HubProcess, Operator, command, secret, seed, soon};
 use confhub::auth::Role;
-use confhub::config::AuditTo;
+use confhub::config::{AuditTo, Settings};
 use confhub_proto::wire;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -17,10 +17,19 @@ const HOUR: Duration = Duration::from_secs(3_600);
 
 /// A hub whose audit log is a file, and the file.
 async fn recorded() -> (Hub, PathBuf) {
+    recorded_with(|_| {}).await
+}
+
+/// The same with further settings.
+async fn recorded_with(change: impl FnOnce(&mut Settings)) -> (Hub, PathBuf) {
     let folder = Arc::new(tempfile::tempdir().unwrap());
     let path = folder.path().join("audit.log");
     let to = AuditTo::File(path.clone());
-    let hub = Hub::start_on(folder, |settings| settings.audit.to = to).await;
+    let hub = Hub::start_on(folder, |settings| {
+        settings.audit.to = to;
+        change(settings);
+    })
+    .await;
     (hub, path)
 }
 
@@ -149,6 +158,44 @@ async fn every_version_is_on_record_though_its_writer_has_left() {
         (recorded(records(&path)) == kept).then_some(kept.len())
     });
     assert!(settled.await > 1);
+}
+
+#[tokio::test]
+async fn a_call_refused_for_a_limit_names_it_and_so_does_its_record() {
+    let (hub, path) = recorded_with(|settings| {
+        settings.limits.tenant_entries = 1;
+        settings.limits.tenant_bytes = 1_000;
+        settings.limits.views_per_tenant = 1;
+        settings.limits.streams_per_tenant = 2;
+        settings.limits.streams = 3;
+    })
+    .await;
+    let (acme, globex) = (hub.caller("acme").await, hub.caller("globex").await);
+    acme.put("tenant_config_a", "1").await.unwrap();
+    let fuller = acme.put("tenant_config_b", "1").await.map(drop);
+    let larger = acme.put("tenant_config_a", &"x".repeat(1_000)).await.map(drop);
+    let first = acme.subscribe("cart", b"").await.unwrap();
+    let view = acme.subscribe("", b"").await.map(drop);
+    let second = acme.subscribe("cart", b"").await.unwrap();
+    let own = acme.subscribe("cart", b"").await.map(drop);
+    let others = globex.subscribe("", b"").await.unwrap();
+    let all = globex.subscribe("", b"").await.map(drop);
+    for (limit, event, outcome) in [
+        ("limits.tenant-entries", "write", fuller),
+        ("limits.tenant-bytes", "write", larger),
+        ("limits.views-per-tenant", "call", view),
+        ("limits.streams-per-tenant", "call", own),
+        ("limits.streams", "call", all),
+    ] {
+        let status = outcome.unwrap_err();
+        assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+        assert!(status.message().contains(&format!("`{limit}`")), "{status}");
+        let record =
+            until(limit, async || records(&path).into_iter().find(|one| one["reason"] == limit)).await;
+        assert_eq!((&record["event"], &record["outcome"]), (&event.into(), &"refused".into()), "{record}");
+        assert_eq!(hub.metrics("confhub_limited_total", &[&format!("\"{limit}\"")]).await, 1.0, "{limit}");
+    }
+    drop((first, second, others));
 }
 
 #[tokio::test]

@@ -1,11 +1,12 @@
 //! The operator's commands as a script uses them: arguments in, JSON and exit
 //! codes out.
 
-use crate::support::{Hub, Operator, command, ended, run, secret};
+use crate::support::{Hub, Operator, command, ended, put, run, secret, soon};
 use serde_json::{Value, json};
 use std::net::TcpListener;
-use std::process::Output;
+use std::process::{Output, Stdio};
 use std::time::Duration;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::time::Instant;
 
 const KEY: &str = "tenant_config_limits";
@@ -116,11 +117,11 @@ async fn an_apply_is_all_or_nothing() {
         ),
         (
             r#"{"put": {"key": "tenant_config_b", "value": 1}}, {"delete": {"key": "tenant_config_b"}}"#,
-            1,
+            2,
             "twice",
         ),
-        (r#"{"put": {"key": "tenant_config_b", "value": 1}}, {"putt": {}}"#, 1, "putt"),
-        ("", 1, ""),
+        (r#"{"put": {"key": "tenant_config_b", "value": 1}}, {"putt": {}}"#, 2, "putt"),
+        ("", 2, ""),
     ] {
         let ran = operator.feed(&["apply", "-f", "-"], &format!(r#"{{"changes": [{changes}]}}"#)).await;
         assert_eq!(ran.code, Some(code), "{changes}: {ran:?}");
@@ -174,9 +175,13 @@ async fn a_malformed_file_is_told_with_line_and_reason() {
         ("[]", "1:"),
     ] {
         let ran = operator.feed(&["import", "-"], text).await;
-        assert_eq!(ran.code, Some(1), "{text}: {ran:?}");
+        assert_eq!(ran.code, Some(2), "{text}: {ran:?}");
         assert!(ran.err.starts_with("error: ") && ran.err.contains(named), "{text}: {ran:?}");
     }
+    // What is wrong with an entry is as wrong as in `put`.
+    let large = format!(r#"{{"shared": {{"tenant_config_large": "{}"}}}}"#, "x".repeat(65 * 1024));
+    let ran = operator.feed(&["import", "-"], &large).await;
+    assert!(ran.code == Some(2) && ran.err.contains("limits.value-bytes"), "{ran:?}");
     assert_eq!(operator.json(&["status"]).await["entries"], 0, "nothing was written");
 }
 
@@ -244,9 +249,76 @@ async fn a_watch_ends_with_its_wait_or_with_its_token() {
     let begun = Instant::now();
     let ran = short.run(&["watch"]).await;
     assert!(ran.code == Some(5) && ran.err.contains("expired"), "{ran:?}");
+    assert!(ran.err.contains("error: no stream from http://"), "{ran:?}");
+    assert!(ran.err.contains("--token-file"), "the hint of all commands: {ran:?}");
     assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
     let ran = operator.run(&["watch", "--token", "garbage"]).await;
     assert!(ran.code == Some(5) && ran.err.starts_with("error: watch: "), "{ran:?}");
+}
+
+#[tokio::test]
+async fn a_watch_that_finds_no_room_says_so_at_once_and_ends_with_what_the_hub_says() {
+    let hub = Hub::start_with(|settings| settings.limits.streams_per_tenant = 1).await;
+    let operator = Operator::of(&hub, "acme");
+    let _held = hub.caller("acme").await.subscribe("", b"").await.unwrap();
+    // Long before it gives up.
+    let mut watch = tokio::process::Command::from(operator.command(&["watch", "--timeout", "10m"]));
+    let mut watch = watch.stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    let mut lines = BufReader::new(watch.stderr.take().unwrap()).lines();
+    let said = soon("what it waits for", lines.next_line()).await.unwrap().unwrap();
+    assert!(said.starts_with("(waiting for a hub with room: "), "{said}");
+    assert!(said.contains("1 streams open") && said.contains("limits.streams-per-tenant"), "{said}");
+    watch.kill().await.unwrap();
+
+    let ran = operator.run(&["watch", "--timeout", "1s", "--output", "json"]).await;
+    let error = &parsed(&ran.err)["error"];
+    assert_eq!((ran.code, &error["code"]), (Some(6), &json!("limited")), "{ran:?}");
+    let (message, hint) = (error["message"].as_str().unwrap(), error["hint"].as_str().unwrap());
+    assert!(
+        message.contains("limits.streams-per-tenant") && !message.contains("no hub answers"),
+        "{message}"
+    );
+    assert!(!hint.contains("is it running") && hint.contains("--timeout"), "{hint}");
+    let status = parsed(ran.out.lines().next().unwrap());
+    assert_eq!((&status["change"], &status["status"]), (&json!("status"), &json!("starting")));
+}
+
+#[tokio::test]
+async fn what_may_be_tried_later_is_told_from_what_finds_no_room_at_all() {
+    let hub = Hub::start_with(|settings| settings.limits.calls_per_second = 1).await;
+    let operator = Operator::of(&hub, "acme");
+    // It counts as many calls, whose turn is over in half a minute.
+    let many = (0..1_000).map(|i| put("", &format!("tenant_config_{i}"), "x")).collect();
+    hub.caller("acme").await.apply(many).await.unwrap();
+    for args in [&["get", "tenant_config_1"][..], &["watch"]] {
+        let ran = operator.run(&[args, &["--output", "json"]].concat()).await;
+        let error = &parsed(&ran.err)["error"];
+        assert_eq!(
+            (ran.code, &error["code"], &error["exit"]),
+            (Some(6), &json!("limited"), &json!(6)),
+            "{ran:?}"
+        );
+        assert!(error["message"].as_str().unwrap().contains("limits.calls-per-second"), "{ran:?}");
+        assert!((1..=60_000).contains(&error["retry_after_ms"].as_u64().unwrap()), "{ran:?}");
+        assert_eq!(error["request_id"].as_str().map(str::len), Some(16), "{ran:?}");
+    }
+
+    let hub = Hub::start_with(|settings| settings.limits.tenant_entries = 1).await;
+    let operator = Operator::of(&hub, "acme");
+    operator.ok(&["put", KEY, "1"]).await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), r#"{"shared": {"tenant_config_b": 1}}"#).unwrap();
+    for args in [&["put", "tenant_config_b", "1"][..], &["import", file.path().to_str().unwrap()]] {
+        let ran = operator.run(&[args, &["--output", "json"]].concat()).await;
+        let error = &parsed(&ran.err)["error"];
+        assert_eq!(
+            (ran.code, &error["code"], &error["exit"]),
+            (Some(1), &json!("full"), &json!(1)),
+            "{ran:?}"
+        );
+        assert!(error["message"].as_str().unwrap().contains("limits.tenant-entries"), "{ran:?}");
+        assert_eq!(error.get("retry_after_ms"), None, "{ran:?}");
+    }
 }
 
 #[tokio::test]

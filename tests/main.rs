@@ -39,6 +39,7 @@ mod resume;
 mod sdk_credentials;
 mod sdk_moves;
 mod sdk_pool;
+mod sdk_rate;
 mod sdk_reads;
 mod sdk_reconnect;
 mod sdk_start;

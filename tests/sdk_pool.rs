@@ -95,43 +95,12 @@ async fn a_thousand_tenants_share_ten_connections_and_all_are_current() {
         until_state(client, tenant, |state| has(state, "tenant_config_a", tenant)).await;
         assert_eq!((client.snapshot().len(), client.stats().resets), (1, 1), "its own entry alone");
     }
+    for tenant in pool.tenants() {
+        let TenantState::Open { stats, .. } = tenant.state else { panic!("{tenant:?} is not open") };
+        assert_eq!((stats.entries, stats.superseded), (1, 0), "counted for each");
+    }
     pool.close().await;
     hub.until_metric("confhub_streams", |streams| streams < 0.5).await;
-}
-
-/// What a tenant costs a program that has a thousand of them; run by hand, alone.
-#[cfg(target_os = "linux")]
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a figure, not a promise"]
-async fn memory_of_a_thousand_tenants() {
-    let resident = || {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse::<usize>().unwrap()
-    };
-    let folder = tempfile::tempdir().unwrap();
-    let hub = crate::support::HubProcess::start(folder.path()).await;
-    let tenants = names(1_000);
-    let tokens: std::collections::HashMap<_, _> =
-        tenants.iter().map(|tenant| (tenant.clone(), hub.token(tenant))).collect();
-    let admin = hub.caller(&tenants[0]).await.admin;
-    for tenant in &tenants {
-        let change = |i| {
-            let key = format!("tenant_config_setting_{i}");
-            crate::support::put("", &key, &format!("value {i} of {tenant}, as long as most are"))
-        };
-        let mut request = tonic::Request::new(wire::ApplyRequest { changes: (0..20).map(change).collect() });
-        request.metadata_mut().insert("authorization", format!("Bearer {}", tokens[tenant]).parse().unwrap());
-        admin.clone().apply(request).await.unwrap();
-    }
-    drop(admin);
-    let pool = with_tokens(&hub.endpoint(), move |tenant| Ok(tokens[tenant].clone())).build().unwrap();
-    drop(open_all(&pool, &tenants[..10]).await);
-    let (before, few) = (resident(), pool.stats());
-    drop(open_all(&pool, &tenants).await);
-    let (after, all) = (resident(), pool.stats());
-    let (kilobytes, opened) = (after - before, all.tenants - few.tenants);
-    println!("{kilobytes} kB for {opened} tenants; {all:?}");
 }
 
 #[tokio::test]

@@ -2,7 +2,10 @@
 //! hub's.
 
 use crate::support::{Caller, Event, Hub, soon, text};
+use confhub::auth::Role;
+use confhub_proto::State;
 use std::time::Duration;
+use tonic::Code;
 use tonic::transport::Endpoint;
 
 const KEYS: usize = 50;
@@ -78,9 +81,8 @@ async fn neither_others_nor_writers_feel_it() {
     let writer = hub.caller("acme").await;
     for i in 0..20 {
         let written = writer.put("tenant_config_after", &i.to_string()).await.unwrap();
-        let is_there = |state: &confhub_proto::State| {
-            state.get("tenant_config_after").is_some_and(|entry| entry.version() == written)
-        };
+        let is_there =
+            |state: &State| state.get("tenant_config_after").is_some_and(|entry| entry.version() == written);
         for stream in &mut others {
             let arrives = stream.until("the write", is_there);
             let arrived = tokio::time::timeout(Duration::from_secs(5), arrives).await;
@@ -88,9 +90,8 @@ async fn neither_others_nor_writers_feel_it() {
         }
     }
     for stream in &mut slow {
-        let last = |state: &confhub_proto::State| {
-            state.get("tenant_config_after").is_some_and(|entry| entry.value() == "19")
-        };
+        let last =
+            |state: &State| state.get("tenant_config_after").is_some_and(|entry| entry.value() == "19");
         stream.until("the last write", last).await;
         assert!(stream.entries < WRITES / 4, "{} entries for {WRITES} writes", stream.entries);
     }
@@ -118,4 +119,27 @@ async fn a_large_state_is_not_kept_for_each_newcomer_that_does_not_read() {
         stream.until("the state", |now| now.digest() == state.digest()).await;
         assert_eq!(stream.updates, 1);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_is_ended_meanwhile_gets_its_status_and_its_connection_goes_on() {
+    let hub = Hub::start().await;
+    let endpoint = Endpoint::from_shared(hub.endpoint()).unwrap().initial_stream_window_size(65_535);
+    let channel = endpoint.initial_connection_window_size(16 << 20).connect().await.unwrap();
+    let token = hub.token_of("acme", None, &[Role::Reader], Duration::from_secs(3));
+    let mut unread = Caller::through(channel.clone(), &token).subscribe("", b"").await.unwrap();
+    unread.until_current().await;
+    let mut read = Caller::through(channel, &hub.token("acme")).subscribe("", b"").await.unwrap();
+    read.until_current().await;
+    let writer = hub.caller("acme").await;
+    let value = "x".repeat(VALUE_BYTES);
+    // Until its token expires, and so that its window is full long before.
+    while hub.metric("confhub_streams").await == 2.0 {
+        writer.put(&key(0), &value).await.unwrap();
+    }
+    assert_eq!(unread.until_end().await.code(), Code::Unauthenticated);
+    assert!(unread.goodbye.is_none(), "there was no room for one");
+    let last = writer.put("tenant_config_after", "1").await.unwrap();
+    let is_there = |state: &State| state.get("tenant_config_after").is_some_and(|e| e.version() == last);
+    read.until("the last write", is_there).await;
 }

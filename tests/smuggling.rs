@@ -459,7 +459,7 @@ async fn an_imported_file_reaches_no_other_tenant_or_service() {
         r#"{"shared": {"tenant_config_b": "x"}, "services": {"globex/cart": {"tenant_config_a": "x"}}}"#,
     ] {
         let ran = operator.feed(&["import", "-"], text).await;
-        assert_eq!(ran.code, Some(1), "{text}: {ran:?}");
+        assert_eq!(ran.code, Some(2), "{text}: {ran:?}");
     }
     for text in [
         r#"{"tenant": "globex", "changes": [{"put": {"key": "tenant_config_a", "value": "x"}}]}"#,
@@ -467,7 +467,7 @@ async fn an_imported_file_reaches_no_other_tenant_or_service() {
         r#"{"changes": [{"put": {"key": "tenant_config_a", "service": "../globex", "value": "x"}}]}"#,
     ] {
         let ran = operator.feed(&["apply", "-f", "-"], text).await;
-        assert_eq!(ran.code, Some(1), "{text}: {ran:?}");
+        assert_eq!(ran.code, Some(2), "{text}: {ran:?}");
     }
     // A service's own token: shared entries and another service's stay as they are, and
     // what stands beside them in the same file is not half done.

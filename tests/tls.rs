@@ -215,6 +215,10 @@ async fn a_hub_that_asks_for_client_certificates_serves_those_of_its_ca_alone() 
     assert!(without.contains("asks for a client certificate"), "{without}");
     let strange = refused(trusting().client_certificate(&theirs.certificate, &theirs.key)).await;
     assert!(strange.contains("does not trust the CA of the client certificate"), "{strange}");
+    let servers =
+        trusting().client_certificate_files(certificates.path("server.pem"), certificates.path("server.key"));
+    let servers = refused(servers).await;
+    assert!(servers.contains("is it one for clients"), "{servers}");
     let served =
         trusting().client_certificate_files(certificates.path("client.pem"), certificates.path("client.key"));
     assert!(served.connect().await.is_ok());
@@ -225,6 +229,11 @@ async fn a_hub_that_asks_for_client_certificates_serves_those_of_its_ca_alone() 
     assert!(ran.code != Some(0) && ran.err.contains("asks for a client certificate"), "{ran:?}");
     let (certificate, key) = (certificates.arg("client.pem"), certificates.arg("client.key"));
     operator.ok(&["status", "--ca-file", &ca, "--client-cert", &certificate, "--client-key", &key]).await;
+    let (certificate, key) = (certificates.arg("server.pem"), certificates.arg("server.key"));
+    let servers = ["status", "--ca-file", &ca, "--client-cert", &certificate, "--client-key", &key];
+    let ran = operator.run(&servers).await;
+    assert!(ran.code == Some(6) && ran.err.contains("is it one for clients"), "{ran:?}");
+    assert!(ran.err.contains("hint: --ca-file") && !ran.err.contains("is it running"), "{ran:?}");
     // Probes have no certificate, and a certificate is no token.
     let count = |reason| format!("confhub_tls_handshake_failures_total{{reason=\"{reason}\"}}");
     assert!(certificates.metric(&hub, &count("no-certificate")).await >= 2.0);

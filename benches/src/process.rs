@@ -23,6 +23,14 @@ pub fn cpu_time(pid: u32) -> Result<Duration> {
     Ok(clock.now()?.into())
 }
 
+/// CPU time that this thread has used, user and system.
+///
+/// # Errors
+/// If the system does not tell.
+pub fn thread_cpu_time() -> Result<Duration> {
+    Ok(ClockId::CLOCK_THREAD_CPUTIME_ID.now()?.into())
+}
+
 /// Resident memory of a process, in kB. What the kernel holds for its sockets
 /// is not in it.
 ///

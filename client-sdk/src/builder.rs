@@ -5,7 +5,7 @@ use crate::credentials::{Credentials, SharedTokens};
 use crate::endpoint::{DynDialer, Endpoint, Endpoints, Pem, Sharing, Tls, open_any};
 use crate::start::{Plan, start};
 use crate::view::View;
-use crate::{Client, ConfigError, Dialer, Error, TcpDialer, TokenSource, limits};
+use crate::{Client, ConfigError, Dialer, Error, Status, TcpDialer, TokenSource, limits};
 use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -232,7 +232,17 @@ impl Builder {
     /// At once if the builder was told something impossible or the hub refuses
     /// the caller; otherwise after [`connect_timeout`](Self::connect_timeout).
     pub async fn connect(self) -> Result<Client, Error> {
-        start(self.plan(Sharing::ALONE)?).await
+        self.connect_telling(|_| {}).await
+    }
+
+    /// The same for a program that says what it waits for: `tell` is called with each
+    /// [`Starting`](crate::Status::Starting) that tells of another failure. It must not
+    /// block.
+    ///
+    /// # Errors
+    /// Those of [`connect`](Self::connect).
+    pub async fn connect_telling(self, tell: impl FnMut(&Status)) -> Result<Client, Error> {
+        start(self.plan(Sharing::ALONE)?, tell).await
     }
 
     /// Opens a connection to the first hub that takes one, by the same rules as

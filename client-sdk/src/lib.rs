@@ -73,6 +73,10 @@
 //! - **Fixed cost.** One task per client, and one connection, or a place on one
 //!   that the clients of a [`Pool`] share. Nobody who follows changes has a queue:
 //!   a reader that lags gets several changes as one.
+//! - **Nothing goes uncounted.** A hub merges what is written while a client is slow or
+//!   away, and a client what is written while a reader is: [`Stats`] tells how much was
+//!   applied and how much was merged, and together they are all that was written. However
+//!   fast updates come, reads and the program's other tasks go on.
 //!
 //! # What it is not
 //!

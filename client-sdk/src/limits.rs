@@ -140,11 +140,18 @@ pub(crate) const LIVED: Duration = Duration::from_secs(1);
 /// Longest that a hub can ask a client to keep away from it.
 pub(crate) const AWAY: Duration = Duration::from_secs(300);
 
-/// Window of HTTP/2 of one stream, in bytes, and of a connection that is one
-/// client's alone: at a round trip of 50 ms this lets 20 MB/s through, where the
-/// default of 64 KiB lets 1.3 MB/s. It also bounds what a hub can push onto a
-/// program that is not reading.
+/// Window of HTTP/2 of the stream of a client alone, in bytes: at a round trip of
+/// 50 ms this lets 20 MB/s through, where the default of 64 KiB lets 1.3 MB/s. It also
+/// bounds what a hub can push onto a program that is not reading.
 pub(crate) const WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// Window of its connection. The HTTP/2 library breaks a connection on which small
+/// frames wait to be read: each below 256 bytes counts with what it lacks of them, and
+/// half this window is the limit (`data_frame_budget` of `h2`). So it has to be so large
+/// that the stream's own window is full before that, and a client that was held up
+/// while small updates came reads on: with 8 times as much that is so for frames of
+/// 52 bytes and more. The smallest update, which removes one key, has about 56.
+pub(crate) const CONNECTION_WINDOW_BYTES: u32 = 8 * WINDOW_BYTES;
 
 /// HTTP/2 pings notice a dead peer while a hub's heartbeats are set to be rare,
 /// and keep the state of middleboxes alive.
@@ -244,10 +251,15 @@ pub(crate) const POOL_NAMES_FOR: Duration = Duration::from_secs(1);
 /// thousand are then one a millisecond to the hub that takes them over.
 pub(crate) const POOL_SPREAD: Duration = Duration::from_secs(1);
 
-/// Window of HTTP/2 of a connection that many streams share, in bytes: a stream
-/// whose task has to wait for a processor holds up to `WINDOW_BYTES`, so three
-/// more can be in that place before others notice.
-pub(crate) const POOL_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+/// Window of HTTP/2 of one stream of a pool, in bytes: at a round trip of 50 ms this
+/// lets 5 MB/s through, for each tenant.
+pub(crate) const POOL_WINDOW_BYTES: u32 = 256 * 1024;
+
+/// Window of a connection that they share: the windows of `POOL_STREAMS` together, so
+/// that no stream whose task has to wait for a processor holds up others. For the
+/// reason at `CONNECTION_WINDOW_BYTES` it also lets half of them be full of frames of
+/// 128 bytes at a time, which is what a small update has.
+pub(crate) const POOL_CONNECTION_WINDOW_BYTES: u32 = 128 * POOL_WINDOW_BYTES;
 
 /// As long as anyone waits for a tenant; a clock cannot count much further.
 pub(crate) const POOL_LONGEST_WAIT: Duration = Duration::from_secs(24 * 3_600);

@@ -39,10 +39,12 @@ pub(crate) struct Plan {
 /// As long as anyone waits for a start; a clock cannot count much further.
 const LONGEST_START: Duration = Duration::from_secs(30 * 24 * 3_600);
 
-/// Starts the worker and waits for a first state.
-pub(crate) async fn start(plan: Plan) -> Result<Client, Error> {
+/// Starts the worker and waits for a first state. Meanwhile `tell` hears how attempts end.
+pub(crate) async fn start(plan: Plan, mut tell: impl FnMut(&Status)) -> Result<Client, Error> {
     let deadline = Instant::now() + plan.connect_timeout.min(LONGEST_START);
     let store = Arc::new(Store::new(plan.view.prefixes.clone(), plan.budget.share()));
+    // From before the first attempt.
+    let mut status = store.watch_status();
     let (stop, stopped) = watch::channel(false);
     let (found, on_disk) = oneshot::channel();
     let writer = |path: &PathBuf| DiskWriter::start(path.clone(), plan.view.clone(), Arc::clone(&store));
@@ -72,6 +74,23 @@ pub(crate) async fn start(plan: Plan) -> Result<Client, Error> {
             () = patience => store.fall_back(),
         }
         first_state(&store).await;
+    };
+    let telling = async {
+        // The store has the sender, so there is no error.
+        while status.changed().await.is_ok() {
+            // A copy: what `tell` does must not happen under a lock.
+            let status = status.borrow_and_update().clone();
+            if status.is_starting() {
+                tell(&status);
+            }
+        }
+        pending().await
+    };
+    let first = async {
+        tokio::select! {
+            () = first => {}
+            () = telling => {}
+        }
     };
     if timeout_at(deadline, first).await.is_err() {
         store.fall_back();

@@ -10,6 +10,14 @@ pub struct Stats {
     pub updates: u64,
     /// Updates that replaced the whole state.
     pub resets: u64,
+    /// Entries that these updates put or removed. What they only repeated is not
+    /// counted.
+    pub entries: u64,
+    /// Versions that this client never had, since the hub sent a later one of the
+    /// same entry in their place: it merges what is written while a client is slow or
+    /// away. With [`entries`](Self::entries) they are all that was written, as far as
+    /// versions count writes. Those of secrets do not, and are left out.
+    pub superseded: u64,
     /// Attempts to open a stream.
     pub attempts: u64,
     /// Streams opened after the first one, `moves` included.
@@ -22,8 +30,9 @@ pub struct Stats {
     pub failed_moves: u64,
     /// Times that the state differed from the hub's and was asked for anew.
     pub healed: u64,
-    /// Updates that a reader of changes got together with an earlier one,
-    /// because it had not read that one yet.
+    /// Updates that a reader of changes ([`ChangeStream`](crate::ChangeStream),
+    /// [`Watch`](crate::Watch)) got together with an earlier one, because it had not
+    /// read that one yet. The client itself had each of them.
     pub merged: u64,
     /// Values that a typed handle could not parse, and so kept the last good one.
     pub rejected_values: u64,
@@ -38,6 +47,8 @@ pub struct Stats {
 pub(crate) struct Counters {
     pub(crate) updates: Counter,
     pub(crate) resets: Counter,
+    pub(crate) entries: Counter,
+    pub(crate) superseded: Counter,
     pub(crate) attempts: Counter,
     pub(crate) streams: Counter,
     pub(crate) moves: Counter,
@@ -55,7 +66,11 @@ pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
     pub(crate) fn add_one(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.add(1);
+    }
+
+    pub(crate) fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
     }
 
     fn get(&self) -> u64 {
@@ -68,6 +83,8 @@ impl Counters {
         Stats {
             updates: self.updates.get(),
             resets: self.resets.get(),
+            entries: self.entries.get(),
+            superseded: self.superseded.get(),
             attempts: self.attempts.get(),
             reconnects: self.streams.get().saturating_sub(1),
             moves: self.moves.get(),

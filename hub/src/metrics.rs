@@ -46,6 +46,8 @@ pub enum EndReason {
     Age,
     /// Its right to listen was withdrawn.
     Withdrawn,
+    /// It was not read.
+    Stalled,
 }
 
 /// How something went.
@@ -168,7 +170,7 @@ macro_rules! words {
 }
 
 words! {
-    EndReason { Left => "left", Drain => "drain", Expired => "expired", TooLarge => "too-large", Age => "age", Withdrawn => "withdrawn" }
+    EndReason { Left => "left", Drain => "drain", Expired => "expired", TooLarge => "too-large", Age => "age", Withdrawn => "withdrawn", Stalled => "stalled" }
     Outcome { Done => "done", Refused => "refused", Failed => "failed" }
     Purpose { Load => "load", Hint => "hint", Sweep => "sweep", Get => "get" }
     Change { Created => "created", Updated => "updated", Deleted => "deleted" }

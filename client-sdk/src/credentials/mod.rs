@@ -225,6 +225,15 @@ impl Credentials {
         }
     }
 
+    /// The same for the token that this client was handed last.
+    pub(crate) async fn last_rotated(&self) -> Token {
+        let last = self.last().clone();
+        match last {
+            Some(last) => self.clone().rotated(last).await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Whether there will never be another token.
     pub(crate) fn are_fixed(&self) -> bool {
         matches!(self.kind, Kind::Fixed(_))

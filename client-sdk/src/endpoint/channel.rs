@@ -1,5 +1,6 @@
 //! One connection to one address, ready for calls.
 
+use super::connections::{Sharing, Windows};
 use super::link::{Link, Tracked};
 use super::{Address, DynDialer, Endpoints, Round, chain};
 use crate::{Error, limits};
@@ -18,7 +19,7 @@ pub(super) async fn open(
     address: &Address,
     dialer: Arc<dyn DynDialer>,
     link: &Arc<Link>,
-    window: u32,
+    windows: Windows,
 ) -> Result<Channel, String> {
     let (socket, link) = (address.socket, Arc::clone(link));
     let (settings, secured) = address.endpoint.settings().await;
@@ -38,7 +39,8 @@ pub(super) async fn open(
             }
         }
     });
-    let settings = settings.initial_connection_window_size(window);
+    let settings = settings.initial_stream_window_size(windows.stream);
+    let settings = settings.initial_connection_window_size(windows.connection);
     settings.connect_with_connector(connector).await.map_err(|error| chain(&error))
 }
 
@@ -65,7 +67,7 @@ pub(crate) async fn open_any(
             // The last one has all the time that is left.
             let share = addresses.peek().map_or(limit, |_| limits::DIAL_TIMEOUT);
             let link = Link::new();
-            let dialing = open(&address, endpoints.dialer(), &link, limits::WINDOW_BYTES);
+            let dialing = open(&address, endpoints.dialer(), &link, Sharing::ALONE.windows);
             match timeout(share, dialing).await {
                 Ok(Ok(channel)) => return Some(channel),
                 Ok(Err(reason)) => last = reason,
@@ -86,7 +88,6 @@ const ANYWHERE: &str = "http://hub";
 pub(super) fn settings(uri: &Uri) -> Endpoint {
     Endpoint::from_static(ANYWHERE)
         .origin(uri.clone())
-        .initial_stream_window_size(limits::WINDOW_BYTES)
         .http2_keep_alive_interval(limits::PING_INTERVAL)
         .keep_alive_timeout(limits::PING_TIMEOUT)
         // A connection of a pool that waits for its next stream must be known to be

@@ -39,8 +39,16 @@ pub(crate) struct Sharing {
     pub(crate) names_for: Duration,
     /// Streams that were lost come back within this time, at random.
     pub(crate) spread: Duration,
-    /// What a hub may send on one connection before it is read, in bytes.
-    pub(crate) window: u32,
+    pub(crate) windows: Windows,
+}
+
+/// What a hub may send before it is read, in bytes (RFC 9113, 5.2).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Windows {
+    /// On one stream.
+    pub(crate) stream: u32,
+    /// On all of a connection together.
+    pub(crate) connection: u32,
 }
 
 impl Sharing {
@@ -51,7 +59,7 @@ impl Sharing {
         linger: Duration::ZERO,
         names_for: Duration::ZERO,
         spread: limits::SPREAD,
-        window: limits::WINDOW_BYTES,
+        windows: Windows { stream: limits::WINDOW_BYTES, connection: limits::CONNECTION_WINDOW_BYTES },
     };
 }
 
@@ -162,7 +170,7 @@ impl Connections {
 
     async fn dial(&self, line: &Line) -> Result<Channel, String> {
         let limit = limits::DIAL_TIMEOUT;
-        let dialing = open(&line.address, Arc::clone(&self.dialer), &line.link, self.sharing.window);
+        let dialing = open(&line.address, Arc::clone(&self.dialer), &line.link, self.sharing.windows);
         let channel = match timeout(limit, dialing).await {
             Ok(channel) => channel,
             Err(_) => Err(format!("no answer to the dial within {limit:?}")),

@@ -21,7 +21,7 @@ mod url;
 mod words;
 
 pub(crate) use channel::open_any;
-pub(crate) use connections::{Connection, Connections, Sharing};
+pub(crate) use connections::{Connection, Connections, Sharing, Windows};
 pub(crate) use dialer::DynDialer;
 pub use dialer::{Dialer, TcpDialer};
 #[cfg(feature = "oauth2")]
@@ -119,6 +119,11 @@ impl Endpoints {
     /// Keeps away from an address for a while.
     pub(crate) fn leave(&mut self, address: &Address, pause: Duration) {
         self.away.insert(address.socket, Instant::now() + pause.min(limits::AWAY));
+    }
+
+    /// Whether any address is kept away from.
+    pub(crate) fn keeps_away(&self) -> bool {
+        self.away.values().any(|until| *until > Instant::now())
     }
 
     /// Resolves all names and says what to try.

@@ -17,6 +17,10 @@ const MEANINGS: &[(&str, &str)] = &[
     ("fatal alert: DecryptError", "the hub does not trust the CA of the client certificate"),
     ("fatal alert: CertificateExpired", "the client certificate has expired"),
     ("fatal alert: BadCertificate", "the hub does not take the client certificate"),
+    (
+        "fatal alert: UnsupportedCertificate",
+        "the hub does not take the client certificate: is it one for clients, and not a server's?",
+    ),
     ("InvalidContentType", "what answers there speaks no TLS: is it http://?"),
     ("this port speaks TLS", "the hub speaks TLS: use https://"),
 ];

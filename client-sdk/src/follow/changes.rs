@@ -75,6 +75,9 @@ impl Pending {
         self.with(|unread| {
             if unread.latest.is_some() {
                 counters.merged.add_one();
+            } else if unread.base.digest() == state.digest() {
+                // The reader began with this state, before it was told of it.
+                return;
             }
             if let Keys::Some(keys) = &mut unread.keys {
                 if keys.len() + changed.keys.len() <= limits::PENDING_KEYS {

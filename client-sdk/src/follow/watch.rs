@@ -5,7 +5,7 @@ use crate::stats::Counters;
 use crate::store::Lease;
 use crate::{Closed, Status};
 use confhub_proto::{Digest, Entry};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 /// Follows one key, which need not exist yet.
@@ -19,30 +19,66 @@ pub struct Watch {
     key: Arc<str>,
     bell: Arc<Bell>,
     ticket: Option<Ticket>,
-    /// The entry that was returned last, or was there at the beginning.
-    seen: Option<Digest>,
 }
 
-/// Rings when the key has changed. The entry itself is read from the store.
+/// Rings when the key has changed. The entry itself is read from the store, where it
+/// is before anybody is told of it: so a reader may be one change ahead of the bell.
 #[derive(Debug, Default)]
-struct Bell(Notify);
+struct Bell {
+    ring: Notify,
+    marks: Mutex<Marks>,
+}
+
+/// Which entry, by its digest; `None`: there is none.
+type Mark = Option<Digest>;
+
+/// Where the reader is, and what the bell has rung for.
+#[derive(Debug, Default)]
+struct Marks {
+    /// What was returned last, or was there at the beginning.
+    seen: Mark,
+    /// The last change that the bell rang for, until one is returned.
+    told: Option<Mark>,
+}
+
+impl Bell {
+    fn marks(&self) -> MutexGuard<'_, Marks> {
+        self.marks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl FollowKey for Bell {
-    fn tell(&self, _: Option<&Arc<Entry>>, _: &Counters) {
-        self.0.notify_one();
+    fn tell(&self, entry: Option<&Arc<Entry>>, counters: &Counters) {
+        let mut marks = self.marks();
+        let change = mark(entry);
+        if marks.told.is_none() && marks.seen == change {
+            return;
+        }
+        if marks.told.replace(change).is_some() {
+            counters.merged.add_one();
+        }
+        drop(marks);
+        self.ring.notify_one();
     }
 
     fn close(&self) {
-        self.0.notify_one();
+        self.ring.notify_one();
     }
+}
+
+fn mark(entry: Option<&Arc<Entry>>) -> Mark {
+    entry.map(|entry| entry.digest())
 }
 
 impl Watch {
     pub(crate) fn new(lease: Arc<Lease>, key: &str) -> Self {
-        let (key, bell) = (key.into(), Arc::default());
-        let ticket = lease.store.followers.add(&key, &bell, || true);
-        let seen = lease.store.get(&key).map(|entry| entry.digest());
-        Self { lease, key, bell, ticket, seen }
+        let (key, bell): (Arc<str>, Arc<Bell>) = (key.into(), Arc::default());
+        let begin = || {
+            bell.marks().seen = mark(lease.store.get(&key).as_ref());
+            true
+        };
+        let ticket = lease.store.followers.add(&key, &bell, begin);
+        Self { lease, key, bell, ticket }
     }
 
     /// The key.
@@ -67,17 +103,30 @@ impl Watch {
     /// If the client is closed and all changes have been returned.
     pub async fn changed(&mut self) -> Result<Option<Arc<Entry>>, Closed> {
         loop {
-            let entry = self.get();
-            let now = entry.as_ref().map(|entry| entry.digest());
-            if now != self.seen {
-                self.seen = now;
+            if let Some(entry) = self.take() {
                 return Ok(entry);
             }
             if let Status::Closed { reason } = self.lease.store.status() {
                 return Err(reason);
             }
-            self.bell.0.notified().await;
+            self.bell.ring.notified().await;
         }
+    }
+
+    /// The entry now, if it is another one than was seen.
+    fn take(&self) -> Option<Option<Arc<Entry>>> {
+        let mut marks = self.bell.marks();
+        let entry = self.get();
+        let now = mark(entry.as_ref());
+        if now == marks.seen {
+            return None;
+        }
+        marks.seen = now;
+        // Ahead of the bell, with a change before that was not taken.
+        if marks.told.take().is_some_and(|told| told != now) {
+            self.lease.store.counters.merged.add_one();
+        }
+        Some(entry)
     }
 }
 

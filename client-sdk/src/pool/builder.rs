@@ -4,7 +4,7 @@ use super::table::Rules;
 use super::tokens::{Issue, issue, issue_shared};
 use super::{Pool, Settings, TenantTokens};
 use crate::budget::Budget;
-use crate::endpoint::Sharing;
+use crate::endpoint::{Sharing, Windows};
 use crate::{Builder, Client, ConfigError, SharedTokens, TenantId, limits};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -154,7 +154,10 @@ impl PoolBuilder {
             linger: limits::POOL_LINGER,
             names_for: limits::POOL_NAMES_FOR,
             spread: limits::POOL_SPREAD,
-            window: limits::POOL_WINDOW_BYTES,
+            windows: Windows {
+                stream: limits::POOL_WINDOW_BYTES,
+                connection: limits::POOL_CONNECTION_WINDOW_BYTES,
+            },
         };
         let max_tenants = self.max_tenants.unwrap_or_else(|| limits::POOL_TENANTS.min(self.places()));
         let issue = self.tokens.ok_or(ConfigError::NoToken)?;

@@ -252,7 +252,7 @@ impl Inner {
         plan.disk = self.settings.file(tenant);
         plan.tenant = Some(tenant.clone());
         plan.rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner).fork();
-        start(plan).await.map_err(Unopened::Failed)
+        start(plan, |_| {}).await.map_err(Unopened::Failed)
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {

@@ -1,7 +1,7 @@
 //! What a pool has, for its program's own metrics and health page.
 
 use super::TenantError;
-use crate::{Status, TenantId};
+use crate::{Stats, Status, TenantId};
 use std::time::Duration;
 
 /// What a pool has now, and what it has done since it was built.
@@ -60,6 +60,8 @@ pub enum TenantState {
         bytes: usize,
         /// Whether the program holds a handle to it.
         held: bool,
+        /// What its client has done, and what was merged for it.
+        stats: Stats,
         /// How long ago it was asked for, or was seen to be held.
         unused: Duration,
     },

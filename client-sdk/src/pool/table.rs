@@ -241,6 +241,7 @@ impl Table {
                     entries: client.snapshot().len(),
                     bytes: client.state_bytes(),
                     held: client.is_held(),
+                    stats: client.stats(),
                     unused: now.saturating_duration_since(*used),
                 },
             };

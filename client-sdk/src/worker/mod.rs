@@ -104,13 +104,17 @@ impl Worker {
                     self.backoff.next(&mut self.rng)
                 }
             };
-            sleep(pause).await;
+            tokio::select! {
+                () = sleep(pause) => {}
+                () = self.tokens.replaced() => {}
+            }
         }
     }
 
     /// Goes through addresses until one had more to say than that it cannot be
     /// reached. Returns the pause before the next round.
     async fn go_round(&mut self, addresses: Vec<Address>) -> Result<Duration, Closed> {
+        let mut unreachable = None;
         for address in addresses {
             let Visit { end, address, opened, worked } = self.visit(&address).await;
             let starting = self.store.status().is_starting();
@@ -120,7 +124,10 @@ impl Worker {
                 tracing::debug!(hub = %address, reason = %end, "the stream has ended");
             } else if !matches!(verdict, Verdict::Close(_)) {
                 tracing::warn!(hub = %address, reason = %end, "no stream; reads go on from the last good state");
-                self.store.failed(end.kind(), &end.to_string());
+                unreachable = Some(end.to_string()).filter(|_| self.is_no_news(&end));
+                if unreachable.is_none() {
+                    self.store.failed(end.kind(), &end.to_string());
+                }
             }
             let soon = worked && verdict != Verdict::MuchLater;
             match verdict {
@@ -142,9 +149,23 @@ impl Worker {
             self.store.failed(end.kind(), &end.to_string());
             return Ok(self.backoff.next(&mut self.rng));
         }
+        if let Some(why) = unreachable.filter(|_| !self.endpoints.keeps_away()) {
+            self.store.failed(FailureKind::Unreachable, &why);
+        }
         self.tokens.forget_kept();
         self.store.fall_back();
         Ok(self.backoff.next(&mut self.rng))
+    }
+
+    /// Whether a hub has said that it takes no more for now, which says more than that
+    /// nobody is at another address: at least until that hub was asked again.
+    fn is_no_news(&self, end: &End) -> bool {
+        let known = match self.store.status() {
+            Status::Starting { last } => last.map(|last| last.kind),
+            Status::Stale { kind, .. } => Some(kind),
+            _ => None,
+        };
+        known == Some(FailureKind::Limited) && end.kind() == FailureKind::Unreachable
     }
 
     /// All hubs have sent this client away, or are not trusted for the moment.

@@ -105,10 +105,13 @@ impl Place {
 
     /// Publishes the state [`after`](Self::after) `update`.
     pub(super) fn publish(&mut self, next: Arc<State>, update: &Update, store: &Store) {
-        let changed = Changed { keys: changed_keys(&self.state, &next, update), reset: update.reset };
+        let (keys, superseded) = changes(&self.state, &next, update);
+        let changed = Changed { keys, reset: update.reset };
         self.state = Arc::clone(&next);
         self.cursor = Some(next.digest());
         store.counters.updates.add_one();
+        store.counters.entries.add(u64::try_from(changed.keys.len()).unwrap_or(u64::MAX));
+        store.counters.superseded.add(superseded);
         if update.reset {
             store.counters.resets.add_one();
         }
@@ -140,13 +143,31 @@ impl Place {
     }
 }
 
-/// Keys that `update` changed. Those that a merged difference only repeats are
-/// left out.
-fn changed_keys(old: &State, new: &State, update: &Update) -> Vec<Key> {
-    if update.reset {
-        return old.changed_keys(new);
+/// Keys that `update` changed, without those that a merged difference only repeats;
+/// and how many versions of them were written in between.
+fn changes(old: &State, new: &State, update: &Update) -> (Vec<Key>, u64) {
+    let mut keys = if update.reset {
+        old.changed_keys(new)
+    } else {
+        update.puts.iter().map(|entry| entry.key()).chain(&update.removes).cloned().collect()
+    };
+    let mut superseded: u64 = 0;
+    keys.retain(|key| {
+        let (old, new) = (old.get(key.as_str()), new.get(key.as_str()));
+        superseded = superseded.saturating_add(versions_between(old, new));
+        old.map(|entry| entry.digest()) != new.map(|entry| entry.digest())
+    });
+    (keys, superseded)
+}
+
+/// Versions that were written between two of one entry. Those of another service's
+/// entry count anew. Those of secrets do not count at all: some stores have moments
+/// for them.
+fn versions_between(old: Option<&Arc<Entry>>, new: Option<&Arc<Entry>>) -> u64 {
+    match (old, new) {
+        (Some(old), Some(new)) if old.service() == new.service() && !old.is_secret() && !new.is_secret() => {
+            new.version().saturating_sub(old.version()).saturating_sub(1)
+        }
+        _ => 0,
     }
-    let digest = |state: &State, key: &Key| state.get(key.as_str()).map(|entry: &Arc<Entry>| entry.digest());
-    let keys = update.puts.iter().map(|entry| entry.key()).chain(&update.removes);
-    keys.filter(|key| digest(old, key) != digest(new, key)).cloned().collect()
 }

@@ -14,6 +14,7 @@ use futures_util::future::BoxFuture;
 use std::convert::Infallible;
 use std::pin::pin;
 use std::time::Duration;
+use tokio::task::consume_budget;
 use tokio::time::{Instant, sleep, timeout};
 use tonic::transport::Channel;
 use tonic::{Code, Request, Streaming};
@@ -196,6 +197,9 @@ impl Worker {
                 Err(End::Goodbye(Reason::Revoked, _)) => return Err(last_word(&mut stream.frames).await),
                 taken => taken?,
             }
+            // A window may hold thousands of updates: other tasks of the program get
+            // their turns in between, and so do the clients of other tenants.
+            consume_budget().await;
         }
     }
 
@@ -228,7 +232,8 @@ impl Worker {
 
     /// Has the state after `update` written to disk in time.
     pub(super) fn save(&self, update: &Update) {
-        if let (Some(disk), Some(good)) = (&self.disk, self.place.good(update.commit.hub_time)) {
+        let Some(disk) = &self.disk else { return };
+        if let Some(good) = self.place.good(update.commit.hub_time) {
             disk.offer(good);
         }
     }

@@ -10,6 +10,7 @@ use crate::limits;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use std::collections::VecDeque;
+use std::future::pending;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -84,6 +85,21 @@ impl Tokens {
     /// never will.
     pub(super) fn rotated(&self, old: &Token) -> Option<BoxFuture<'static, Token>> {
         (!self.are_fixed()).then(|| self.credentials.clone().rotated(old.clone()).boxed())
+    }
+
+    /// Waits until the source has another token than the refused one of its own accord,
+    /// which is then the next. Never, if the last one was not refused, or too many were
+    /// asked for.
+    pub(super) async fn replaced(&mut self) {
+        if self.renew {
+            let token = self.credentials.last_rotated().await;
+            if self.may_renew() {
+                self.renew = false;
+                self.keep(token);
+                return;
+            }
+        }
+        pending().await
     }
 
     /// Takes note of how a stream ended that had lived so long. True: it is the second

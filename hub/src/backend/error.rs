@@ -153,7 +153,7 @@ fn absent(actual: u64) -> &'static str {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Full {
     /// Too many entries.
-    #[error("it would have {would_have} entries; at most {limit} are allowed")]
+    #[error("it would have {would_have} entries; at most {limit} are allowed by `limits.tenant-entries`")]
     Entries {
         /// How many there would be.
         would_have: usize,
@@ -161,7 +161,10 @@ pub enum Full {
         limit: usize,
     },
     /// Too many bytes.
-    #[error("it would have {would_have} bytes of keys, types and values; at most {limit} are allowed")]
+    #[error(
+        "it would have {would_have} bytes of keys, types and values; at most {limit} are allowed by \
+         `limits.tenant-bytes`"
+    )]
     Bytes {
         /// How many there would be.
         would_have: usize,
@@ -192,6 +195,15 @@ impl BackendError {
 }
 
 impl Full {
+    /// The setting that is the limit.
+    #[must_use]
+    pub fn limit(&self) -> &'static str {
+        match self {
+            Self::Entries { .. } => "limits.tenant-entries",
+            Self::Bytes { .. } => "limits.tenant-bytes",
+        }
+    }
+
     /// Compares a tenant's size with its limits.
     pub(crate) fn check(
         (entries, most_entries): (usize, usize),

@@ -6,8 +6,8 @@ use super::exit::Exit;
 use crate::app::StartError;
 use crate::auth::DevIssuerError;
 use crate::config::ConfigErrors;
-use confhub_client::Closed;
-use confhub_proto::{ContentError, NameError, wire};
+use confhub_client::{Closed, FailureKind};
+use confhub_proto::{ContentError, NameError, retry, wire};
 use std::io;
 use std::path::PathBuf;
 
@@ -30,6 +30,8 @@ pub(crate) enum CliError {
         what: String,
         /// Why.
         reason: String,
+        /// What the hub would answer.
+        code: tonic::Code,
     },
     /// A malformed file.
     #[error(transparent)]
@@ -64,6 +66,16 @@ pub(crate) enum CliError {
         /// Where.
         endpoint: String,
         /// The system's words.
+        reason: String,
+    },
+    /// A hub answers, and there is no stream of it for all that.
+    #[error("no stream from {endpoint}: {reason}")]
+    NoStream {
+        /// Where.
+        endpoint: String,
+        /// What it is about.
+        kind: FailureKind,
+        /// What the hub says, or what is wrong with what it says.
         reason: String,
     },
     /// The connection broke in the middle of a call.
@@ -176,19 +188,22 @@ fn said(status: &tonic::Status) -> String {
         "" => status.code().description(),
         message => message,
     };
-    let said = match confhub_proto::retry::delay(status) {
+    let said = match retry::delay(status) {
         Some(delay) => format!("{said} (not before {} ms have passed)", delay.as_millis()),
         None => said.to_owned(),
     };
     // What the hub's operators find it by, in the audit log and the logs.
-    let request = status.metadata().get("x-request-id").and_then(|id| id.to_str().ok());
-    match request {
+    match request_id(status) {
         // The hub has said it itself where it has kept something back.
         Some(id) if is_operators_matter(status.code()) && !said.contains(id) => {
             format!("{said} (request {id})")
         }
         _ => said,
     }
+}
+
+fn request_id(status: &tonic::Status) -> Option<&str> {
+    status.metadata().get("x-request-id")?.to_str().ok()
 }
 
 /// Whether who reads of it will ask those who run the hub.
@@ -208,9 +223,12 @@ impl CliError {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Serve(StartError::Tls(error)) if !error.is_unreadable() => Exit::Usage,
-            Self::Usage(_) | Self::Name(_) | Self::Content(_) | Self::Endpoint { .. } | Self::Settings(_) => {
-                Exit::Usage
-            }
+            Self::Usage(_)
+            | Self::Name(_)
+            | Self::Content(_)
+            | Self::Document(_)
+            | Self::Endpoint { .. }
+            | Self::Settings(_) => Exit::Usage,
             Self::File { error, .. } if error.kind() == io::ErrorKind::FileTooLarge => Exit::Usage,
             Self::Ended(Closed::Denied(_) | Closed::Revoked) => Exit::Denied,
             Self::Ended(Closed::Refused(_)) => Exit::Usage,
@@ -220,17 +238,53 @@ impl CliError {
             | Self::Broken { .. }
             | Self::TimedOut { .. }
             | Self::TooFewChanges { .. } => Exit::Unreachable,
-            Self::Hub { status, .. } => Exit::of_status(status.code()),
+            Self::NoStream { kind, .. } => match kind {
+                FailureKind::Refused | FailureKind::NotServed | FailureKind::Token => Exit::Denied,
+                FailureKind::Limited | FailureKind::Silent | FailureKind::Unreachable => Exit::Unreachable,
+                _ => Exit::Failure,
+            },
+            Self::Hub { status, .. } => Exit::of_status(status),
+            Self::Refused { code, .. } => Exit::of_code(*code),
             Self::Uncertain(error) | Self::Batch { error, .. } => error.exit(),
             Self::Ended(_)
             | Self::Serve(_)
             | Self::Issuer(_)
-            | Self::Document(_)
-            | Self::Refused { .. }
             | Self::File { .. }
             | Self::Output(_)
             | Self::Answer { .. }
             | Self::Failed(_) => Exit::Failure,
+        }
+    }
+
+    /// What JSON calls it: the word of the exit code, or of what a limit means.
+    pub(crate) fn code(&self) -> &'static str {
+        let full = |code| code == tonic::Code::ResourceExhausted;
+        match self {
+            _ if self.retry_after_ms().is_some() => LIMITED,
+            Self::NoStream { kind: FailureKind::Limited, .. } => LIMITED,
+            Self::Refused { code, .. } if full(*code) => FULL,
+            _ if self.answer().is_some_and(|status| full(status.code())) => FULL,
+            _ => self.exit().as_str(),
+        }
+    }
+
+    /// When what was refused for a limit may be asked for again, if the hub has said so.
+    pub(crate) fn retry_after_ms(&self) -> Option<u64> {
+        let limited = self.answer().filter(|status| status.code() == tonic::Code::ResourceExhausted)?;
+        retry::delay(limited).map(|delay| u64::try_from(delay.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// What the hub calls the call by.
+    pub(crate) fn request_id(&self) -> Option<&str> {
+        self.answer().and_then(request_id)
+    }
+
+    /// What the hub has answered, if it has.
+    fn answer(&self) -> Option<&tonic::Status> {
+        match self {
+            Self::Hub { status, .. } => Some(status),
+            Self::Uncertain(error) | Self::Batch { error, .. } => error.answer(),
+            _ => None,
         }
     }
 
@@ -267,10 +321,21 @@ impl CliError {
             Self::Uncertain(_) => Some(
                 "look (`confhub get`, `confhub history`) before you repeat it; --timeout takes a longer time",
             ),
-            Self::Unreachable { reason, .. } if reason.contains("certificate") => Some(
-                "--ca-file names the CA that signed the hub's certificate, and the host of --endpoint must be \
+            Self::Unreachable { reason, .. } | Self::Broken { reason, .. }
+                if reason.contains("certificate") =>
+            {
+                Some(
+                    "--ca-file names the CA that signed the hub's certificate, and the host of --endpoint must be \
                  among the certificate's names; a hub may ask for --client-cert and --client-key",
+                )
+            }
+            Self::NoStream { kind: FailureKind::Limited, .. } => Some(
+                "close what is not needed, or have the hub's operators raise the limit; --timeout waits longer \
+                 for a place",
             ),
+            Self::NoStream { kind: FailureKind::Refused, .. } | Self::Ended(Closed::Denied(_)) => {
+                Some(GET_A_TOKEN)
+            }
             Self::Unreachable { .. } | Self::Broken { .. } => Some(
                 "is it running? `confhub serve` starts one here; \
                  --endpoint or CONFHUB_ENDPOINT names another",
@@ -300,6 +365,12 @@ impl CliError {
         }
     }
 }
+
+/// A limit is reached, and there may be room later.
+const LIMITED: &str = "limited";
+
+/// A limit is reached, and there is no room unless somebody makes some.
+const FULL: &str = "full";
 
 const GET_A_TOKEN: &str = "for a development hub: `export CONFHUB_TOKEN=$(confhub token --tenant acme --role writer)`; \
      otherwise use your identity provider's; --token-file takes a file";

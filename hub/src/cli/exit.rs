@@ -1,5 +1,6 @@
 //! Exit codes: one table, part of the interface. A script may rely on each.
 
+use confhub_proto::retry;
 use std::process::ExitCode;
 
 /// How a command ended.
@@ -9,7 +10,7 @@ pub(crate) enum Exit {
     Ok = 0,
     /// Failed for a reason that has no code of its own.
     Failure = 1,
-    /// The command line, a setting or a request is wrong (also what `clap` exits with).
+    /// The command line, a setting, a file or a request is wrong (also what `clap` exits with).
     Usage = 2,
     /// There is no such entry or version.
     NotFound = 3,
@@ -17,7 +18,7 @@ pub(crate) enum Exit {
     Conflict = 4,
     /// No valid token, or a token without the right.
     Denied = 5,
-    /// No hub answered, or it cannot serve just now.
+    /// No hub answered, or it cannot serve just now: the same may be done later.
     Unreachable = 6,
     /// `diff` found differences, or could not compare everything.
     Different = 7,
@@ -28,11 +29,11 @@ pub(crate) const TABLE: &str = "\
 Exit codes:
   0  done
   1  failed for another reason
-  2  the command line, a setting or a request is wrong
+  2  the command line, a setting, a file or a request is wrong
   3  no such entry or version
   4  conflict: the entry does not have the expected version
   5  no valid token, or not allowed
-  6  no hub answered, or it cannot serve just now
+  6  no hub answered, or it cannot serve just now (it is at a limit): try later
   7  `diff` found differences, or secrets that it could not compare";
 
 impl Exit {
@@ -51,7 +52,15 @@ impl Exit {
     }
 
     /// What a call's status means to a script.
-    pub(crate) fn of_status(code: tonic::Code) -> Self {
+    pub(crate) fn of_status(status: &tonic::Status) -> Self {
+        match retry::delay(status) {
+            Some(_) if status.code() == tonic::Code::ResourceExhausted => Self::Unreachable,
+            _ => Self::of_code(status.code()),
+        }
+    }
+
+    /// The same for one that does not say when to come back.
+    pub(crate) fn of_code(code: tonic::Code) -> Self {
         use tonic::Code;
         match code {
             Code::Ok => Self::Ok,
@@ -116,7 +125,11 @@ mod tests {
             (Code::InvalidArgument, 2),
             (Code::ResourceExhausted, 1),
         ] {
-            assert_eq!(Exit::of_status(code) as u8, exit, "{code:?}");
+            assert_eq!(Exit::of_status(&tonic::Status::new(code, "x")) as u8, exit, "{code:?}");
         }
+        // What no wait cures is no matter of when.
+        let later = |code| retry::later(code, "x", std::time::Duration::from_secs(1));
+        assert_eq!(Exit::of_status(&later(Code::ResourceExhausted)), Exit::Unreachable);
+        assert_eq!(Exit::of_status(&later(Code::Aborted)), Exit::Conflict);
     }
 }

@@ -6,11 +6,12 @@ use super::hub;
 use confhub_client::{Builder, Client, Closed, ConfigError, Error, FailureKind, Status};
 use confhub_proto::{Prefix, ServiceName};
 
-/// Connects and waits for the first state.
+/// Connects and waits for the first state. Meanwhile `tell` hears how attempts end.
 pub(crate) async fn connect(
     args: &HubArgs,
     service: Option<&ServiceName>,
     prefixes: &[Prefix],
+    tell: impl FnMut(&Status),
 ) -> Result<Client, CliError> {
     let mut builder = builder(args).instance("confhub-cli");
     builder = match &args.token_file {
@@ -24,7 +25,7 @@ pub(crate) async fn connect(
     for prefix in prefixes {
         builder = builder.prefix(prefix.as_str());
     }
-    builder.connect().await.map_err(|error| failed(&args.endpoint, error))
+    builder.connect_telling(tell).await.map_err(|error| failed(&args.endpoint, error))
 }
 
 /// Where the hub is, and how it is verified.
@@ -49,9 +50,9 @@ pub(crate) fn builder(args: &HubArgs) -> Builder {
 pub(crate) fn failed(endpoint: &str, error: Error) -> CliError {
     match error {
         Error::Closed(reason) => CliError::Ended(reason),
-        // A hub did answer: another token is needed, and not another hub.
-        Error::Timeout { last, kind: Some(FailureKind::Refused), .. } => {
-            CliError::Ended(Closed::Denied(last.into()))
+        // A hub did answer: another token or some room is needed, and not another hub.
+        Error::Timeout { last, kind: Some(kind), .. } if kind != FailureKind::Unreachable => {
+            CliError::NoStream { endpoint: endpoint.to_owned(), kind, reason: last }
         }
         Error::Timeout { last, .. } | Error::Unreachable { last, .. } => {
             CliError::Unreachable { endpoint: endpoint.to_owned(), reason: last }

@@ -53,8 +53,10 @@ A first hub:
 {}
 
 Errors go to standard error; with --output json as {{\"error\": {{\"code\", \"exit\", \"message\", \"hint\"}}}}.
-\"uncertain\": true is there if a write may have been made or not, \"committed_batches\" if an
-import has ended early. A command line that cannot be read, `serve`, `health` and `completions`
+The code is \"limited\" (exit 6) if a limit is reached and there may be room later, not before
+\"retry_after_ms\" if that is there, and \"full\" (exit 1) if no wait makes room. \"request_id\" is
+what the hub calls the call by. \"uncertain\": true is there if a write may have been made or
+not, \"committed_batches\" if an import has ended early. A command line that cannot be read, `serve`, `health` and `completions`
 tell their errors as text.",
         exit::TABLE
     )

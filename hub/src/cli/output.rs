@@ -114,10 +114,12 @@ fn tell(error: &CliError, output: Output, mut err: impl Write) -> io::Result<()>
     match output {
         Output::Json => {
             let error = ErrorJson {
-                code: exit.as_str(),
+                code: error.code(),
                 exit: exit as u8,
                 message,
                 hint: error.hint(),
+                retry_after_ms: error.retry_after_ms(),
+                request_id: error.request_id(),
                 uncertain: error.is_uncertain(),
                 committed_batches: error.committed_batches(),
             };
@@ -140,6 +142,10 @@ struct ErrorJson<'a> {
     message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     hint: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     uncertain: bool,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -153,7 +153,7 @@ async fn every_way_to_end_has_its_code() {
         (&["delete", key, "--expect-version", "1"], Exit::Conflict),
         (&["delete", key], Exit::Ok),
         (&["delete", key], Exit::NotFound),
-        (&["import", &bad], Exit::Failure),
+        (&["import", &bad], Exit::Usage),
         (&["get", "tenant_config_a"], Exit::NotFound),
         (&["status"], Exit::Ok),
     ] {

@@ -44,6 +44,7 @@ impl Subscriber {
     /// The next frame. Pending means that the subscriber has all there is, and
     /// stands between two updates.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        let mut waits = self.waits(cx);
         loop {
             if let Some(frame) = self.sending.as_mut().and_then(Sending::next) {
                 return Poll::Ready(Next::Frame(frame));
@@ -52,9 +53,11 @@ impl Subscriber {
             match self.topic.pull(self.from) {
                 Pull::Current(cursor) => {
                     self.cursor = cursor;
-                    if self.waits(cx) {
+                    if waits {
                         return Poll::Pending;
                     }
+                    self.wait(cx);
+                    waits = true;
                 }
                 Pull::Ended(end) => return Poll::Ready(Next::End(end)),
                 Pull::Behind(frames, position) => {
@@ -68,6 +71,7 @@ impl Subscriber {
     /// The present state, if it is another than the last one that was given. For
     /// those within the hub: nothing is encoded.
     pub fn poll_state(&mut self, cx: &mut Context<'_>) -> Poll<Result<State, End>> {
+        let mut waits = self.waits(cx);
         loop {
             match self.topic.pull_state(self.from) {
                 Err(end) => return Poll::Ready(Err(end)),
@@ -75,22 +79,26 @@ impl Subscriber {
                     self.from = Some(position);
                     return Poll::Ready(Ok(state));
                 }
-                Ok(None) if self.waits(cx) => return Poll::Pending,
-                Ok(None) => {}
+                Ok(None) if waits => return Poll::Pending,
+                Ok(None) => {
+                    self.wait(cx);
+                    waits = true;
+                }
             }
         }
     }
 
-    /// Whether `cx` is woken when there is something new. If not, it is from now on,
-    /// and something may have come just before.
-    fn waits(&mut self, cx: &Context<'_>) -> bool {
+    /// Whether `cx` is known to be woken when there is something new.
+    fn waits(&self, cx: &Context<'_>) -> bool {
         // The same one nearly always: a stream stays where it is polled.
-        if self.waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
-            return true;
-        }
+        self.waker.as_ref().is_some_and(|known| known.will_wake(cx.waker()))
+    }
+
+    /// Has `cx` woken when there is something new from now on. Something may have come
+    /// just before.
+    fn wait(&mut self, cx: &Context<'_>) {
         self.topic.wait(self.place, cx.waker());
         self.waker = Some(cx.waker().clone());
-        false
     }
 
     /// The digest of the state that the subscriber has, as of the last

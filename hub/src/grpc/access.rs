@@ -7,7 +7,7 @@ use super::Edge;
 use super::admin::Caller;
 use super::recorded;
 use super::request::fitting;
-use super::status::invalid;
+use super::status::{invalid, over};
 use crate::admission::{AdmissionError, Book, Revocation, Scope, TenantRecord, TenantState, Which};
 use crate::audit::{Act, Outcome};
 use crate::limits::{REASON_BYTES, SUBJECT_BYTES};
@@ -237,7 +237,7 @@ impl Edge {
                     call.log_access();
                     audit.tell(&call, Outcome::Done, "").await;
                 }
-                Err(status) => recorded::tell(&audit, &call, status.code()).await,
+                Err(status) => recorded::tell(&audit, &call, status).await,
             }
             drop(held);
             written
@@ -258,7 +258,7 @@ impl From<AdmissionError> for Status {
             AdmissionError::NoRevocation(_) | AdmissionError::NoTenant(_) => {
                 Self::not_found(error.to_string())
             }
-            AdmissionError::TooMany { .. } => Self::resource_exhausted(error.to_string()),
+            AdmissionError::TooMany { .. } => over("revocations", error.to_string(), None),
         }
     }
 }

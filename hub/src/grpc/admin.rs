@@ -13,7 +13,7 @@ use crate::limits::{ENTRY_COST, HISTORY_VERSIONS};
 use crate::metrics::{Outcome, OutcomeLabel};
 use crate::source::{Address, Hint, Sink as _};
 use crate::tenant::{FollowError, TenantStatus};
-use confhub_proto::{Content, Entry, limits, wire};
+use confhub_proto::{Content, ContentError, Entry, limits, wire};
 use futures_util::future::join_all;
 use std::collections::HashSet;
 use std::iter::Peekable;
@@ -211,10 +211,7 @@ impl Edge {
     async fn read_all(&self, identity: &Caller) -> Result<Vec<Vec<Found>>, Status> {
         let place = identity.place.clone();
         let turn = match &place {
-            Some(place) => {
-                let turn = place.read().await;
-                turn.map_err(|refused| self.limited(refused.limit, refused))?
-            }
+            Some(place) => place.read().await?,
             None => None,
         };
         let (backends, tenant) = (self.router.backends().to_vec(), identity.tenant.clone());
@@ -274,7 +271,7 @@ impl Edge {
                     call.wrote(versions);
                     audit.tell(&call, audit::Outcome::Done, "").await;
                 }
-                Err(error) => recorded::tell(&audit, &call, Status::from(error.clone()).code()).await,
+                Err(error) => recorded::tell(&audit, &call, &error.clone().into()).await,
             }
             drop(held);
             written
@@ -342,7 +339,11 @@ impl Edge {
     fn content(&self, content: Option<wire::Content>) -> Result<Content, Status> {
         let content = content.ok_or_else(|| invalid("`content` is missing"))?;
         let limit = self.limits.value_bytes;
-        Content::new(content.value, &content.content_type, content.secret, limit).map_err(invalid)
+        let content = Content::new(content.value, &content.content_type, content.secret, limit);
+        content.map_err(|error| match error {
+            ContentError::TooLarge { .. } => invalid(format!("{error} by `limits.value-bytes`")),
+            error => invalid(error),
+        })
     }
 }
 

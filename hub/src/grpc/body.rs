@@ -1,6 +1,6 @@
 //! Bodies made of frames that are encoded already.
 
-use super::stall::Reading;
+use super::stall::{Over, Reading};
 use super::turn;
 use crate::fanout::{End, Frames, Next, message};
 use crate::metrics::{EndLabel, EndReason, Metrics};
@@ -206,7 +206,9 @@ impl Live {
                 self.end(status, EndReason::Drain, Some(goodbye(Reason::Drain, retry_after)))
             }
             End::TooLarge => {
-                let status = Status::resource_exhausted("the tenant has grown over its limits");
+                let status = Status::resource_exhausted(
+                    "the tenant has grown over `limits.tenant-entries` or `limits.tenant-bytes`",
+                );
                 self.end(status, EndReason::TooLarge, None)
             }
         }
@@ -249,8 +251,12 @@ impl Body for Live {
 impl Drop for Live {
     fn drop(&mut self) {
         let reason = match self.stage {
-            Stage::Open if self.reading.cut().is_some() => EndReason::Withdrawn,
-            Stage::Open => EndReason::Left,
+            Stage::Open => match self.reading.over() {
+                None => EndReason::Left,
+                Some(Over::Refused(_)) => EndReason::Withdrawn,
+                Some(Over::Expired) => EndReason::Expired,
+                Some(Over::Stalled) => EndReason::Stalled,
+            },
             Stage::Ending(_, reason) | Stage::Done(reason) => reason,
         };
         self.metrics.stream_ends.get_or_create(&EndLabel { reason }).inc();

@@ -10,7 +10,6 @@ use super::stall::{Breaker, Reader, Reading};
 use super::status::busy;
 use crate::audit::Call;
 use crate::auth::{AuthError, Identity};
-use crate::metrics::LimitLabel;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
@@ -106,12 +105,7 @@ pub(super) async fn around(State(edge): State<Arc<Edge>>, mut request: Request, 
     let kind = kind(path);
     let place = match edge.place(kind, identity.as_ref(), &breaker).await {
         Ok(place) => place,
-        Err((limit, refused)) => {
-            if let Some(call) = request.extensions().get::<Call>() {
-                call.because(limit);
-            }
-            return answer(&refused);
-        }
+        Err(refused) => return answer(&refused),
     };
     request.extensions_mut().insert(place.clone());
     let reading = Arc::<Reading>::default();
@@ -138,7 +132,7 @@ pub(super) async fn around(State(edge): State<Arc<Edge>>, mut request: Request, 
     let reader = Reader { identity, expires, reading, breaker, stream };
     if let Some(live) = handed::take::<_, Live>(&mut response) {
         let watched = edge.watch.over(live, reader, &edge.admission, Some(place));
-        handed::over(&mut response, Box::new(watched));
+        handed::over(&mut response, watched);
         return response;
     }
     let response = response.map(|body| if reveals { Body::new(Padded::new(body)) } else { body });
@@ -153,12 +147,9 @@ impl Edge {
         kind: Option<Kind>,
         identity: Option<&Identity>,
         breaker: &Breaker,
-    ) -> Result<Place, (&'static str, Status)> {
+    ) -> Result<Place, Status> {
         let tenant = match (kind, identity) {
-            (Some(kind), Some(identity)) => {
-                let share = self.governor.admit(&identity.tenant, kind);
-                Some(share.map_err(|refused| (refused.limit, self.limited(refused.limit, refused)))?)
-            }
+            (Some(kind), Some(identity)) => Some(self.governor.admit(&identity.tenant, kind)?),
             _ => None,
         };
         if let Some(share) = &tenant {
@@ -173,16 +164,10 @@ impl Edge {
         let hub = match places.map(|(places, name)| (Arc::clone(places).try_acquire_owned(), name)) {
             None => None,
             Some((Ok(permit), _)) => Some(permit),
-            Some((Err(_), name)) => return Err((name, self.limited(name, busy()))),
+            Some((Err(_), name)) => return Err(busy(name)),
         };
         breaker.peer().enter();
         Ok(Place(Arc::new(Held { _hub: hub, tenant, connection: breaker.clone() })))
-    }
-
-    /// Counts a refusal for a limit.
-    pub(super) fn limited(&self, limit: &'static str, refused: impl Into<Status>) -> Status {
-        self.metrics.limited.get_or_create(&LimitLabel { limit }).inc();
-        refused.into()
     }
 
     /// Why a caller gets nothing that lasts: its token has expired.

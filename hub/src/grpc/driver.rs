@@ -6,6 +6,7 @@
 //! connection and wakes the one task. All streams that are due run first; what they hand
 //! over, HTTP/2 then writes together.
 
+use super::outgoing::Stream;
 use super::turn;
 use crate::metrics::Metrics;
 use slab::Slab;
@@ -26,80 +27,83 @@ const TRANSPORT: usize = usize::MAX;
 /// The mark of the signal to drain.
 const DRAIN: usize = usize::MAX - 1;
 
-type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// A call that is being answered. It ends when all is handed over, or with a stream
+/// that goes on.
+pub(super) type Answering = Pin<Box<dyn Future<Output = Option<Box<Stream>>> + Send>>;
 
 /// A connection of HTTP/2.
-pub(super) trait Transport: Future {
+pub(super) trait Transport {
+    /// What is left of it.
+    type Output;
+
+    /// Reads and writes what can be, and hands the calls that begin to `begin`; ready
+    /// when the connection has ended.
+    fn poll(&mut self, cx: &mut Context<'_>, begin: &mut dyn FnMut(Answering)) -> Poll<Self::Output>;
+
     /// Lets the calls that are open end, and takes no more.
-    fn drain(self: Pin<&mut Self>);
-}
-
-/// Takes the calls of a connection as they begin. Each is a future that answers, and
-/// ends when all of the answer is handed over.
-#[derive(Clone, Default)]
-pub(super) struct Begun(Arc<Mutex<Vec<Work>>>);
-
-impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Begun {
-    fn execute(&self, call: F) {
-        // What it does between two waits is bounded by the windows of HTTP/2, so it
-        // needs no budget of the runtime's.
-        locked(&self.0).push(Box::pin(unconstrained(call)));
-    }
+    fn drain(&mut self);
 }
 
 /// Drives a connection and the calls on it to their end.
 pub(super) struct Driver<T> {
-    transport: Part<Pin<Box<T>>>,
+    transport: T,
+    transport_mark: Marked,
     /// `None`: the transport is told.
-    drain: Option<Part<Work>>,
-    begun: Begun,
-    calls: Slab<Part<Work>>,
+    drain: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    drain_mark: Marked,
+    calls: Slab<(Call, Marked)>,
     due: Arc<Due>,
     /// What is due in this turn; kept for its room.
     turn: Vec<usize>,
     metrics: Arc<Metrics>,
 }
 
-/// Something that is polled when its mark says so.
-struct Part<F> {
-    future: F,
+/// One call.
+enum Call {
+    Answering(Answering),
+    /// With the mark of HTTP/2's own news of it: most polls have none.
+    Stream(Box<Stream>, Marked),
+}
+
+/// A mark, and the waker that sets it.
+pub(super) struct Marked {
     mark: Arc<Mark>,
     waker: Waker,
 }
 
-impl<F> Part<F> {
-    /// A part that is due at once.
-    fn new(future: F, due: &Arc<Due>, index: usize) -> Self {
-        let mark = Arc::new(Mark { due: Arc::clone(due), index, marked: AtomicBool::new(false) });
+impl Marked {
+    /// One that is set.
+    fn new(due: &Arc<Due>, index: usize) -> Self {
+        let mark = Arc::new(Mark { due: Arc::clone(due), index, is_set: AtomicBool::new(false) });
         let waker = Waker::from(Arc::clone(&mark));
         waker.wake_by_ref();
-        Self { future, mark, waker }
+        Self { mark, waker }
     }
 
-    fn poll<O>(&mut self) -> Poll<O>
-    where
-        F: Unpin + Future<Output = O>,
-    {
-        // Before it is polled: what comes from here on has to mark it again.
-        self.mark.marked.store(false, Ordering::SeqCst);
-        Pin::new(&mut self.future).poll(&mut Context::from_waker(&self.waker))
+    /// Whether it is set, before it is cleared: what comes from here on sets it again.
+    pub(super) fn take(&self) -> bool {
+        self.mark.is_set.swap(false, Ordering::SeqCst)
+    }
+
+    /// What sets it.
+    pub(super) fn waker(&self) -> &Waker {
+        &self.waker
     }
 }
 
 impl<T: Transport> Driver<T> {
-    /// Drives `transport`, which hands the calls that begin to `begun`, and drains it
-    /// once `drain` has ended.
+    /// Drives `transport`, and drains it once `drain` has ended.
     pub(super) fn new(
         transport: T,
-        begun: Begun,
         metrics: Arc<Metrics>,
         drain: impl Future<Output = ()> + Send + 'static,
     ) -> Self {
         let due = Arc::<Due>::default();
         Self {
-            transport: Part::new(Box::pin(transport), &due, TRANSPORT),
-            drain: Some(Part::new(Box::pin(drain), &due, DRAIN)),
-            begun,
+            transport,
+            transport_mark: Marked::new(&due, TRANSPORT),
+            drain: Some(Box::pin(drain)),
+            drain_mark: Marked::new(&due, DRAIN),
             calls: Slab::new(),
             due,
             turn: Vec::new(),
@@ -123,36 +127,54 @@ impl<T: Transport> Driver<T> {
     }
 
     fn poll_transport(&mut self) -> Poll<T::Output> {
-        let polled = self.transport.poll();
-        for call in std::mem::take(&mut *locked(&self.begun.0)) {
-            let entry = self.calls.vacant_entry();
-            let index = entry.key();
-            entry.insert(Part::new(call, &self.due, index));
-        }
-        polled
+        self.transport_mark.take();
+        let (calls, due) = (&mut self.calls, &self.due);
+        let mut begin = |call: Answering| {
+            let entry = calls.vacant_entry();
+            let mark = Marked::new(due, entry.key());
+            // What a call does between two waits is bounded by the windows of HTTP/2,
+            // so it needs no budget of the runtime's.
+            entry.insert((Call::Answering(Box::pin(unconstrained(call))), mark));
+        };
+        self.transport.poll(&mut Context::from_waker(self.transport_mark.waker()), &mut begin)
     }
 
     fn poll_call(&mut self, index: usize) {
         // One that has ended may still be marked.
-        if let Some(call) = self.calls.get_mut(index)
-            && call.poll().is_ready()
-        {
+        let Some((call, mark)) = self.calls.get_mut(index) else { return };
+        mark.take();
+        let cx = &mut Context::from_waker(mark.waker());
+        let ended = match call {
+            Call::Answering(answering) => match answering.as_mut().poll(cx) {
+                Poll::Pending => false,
+                Poll::Ready(None) => true,
+                Poll::Ready(Some(stream)) => {
+                    // Due at once, since its second mark is set.
+                    *call = Call::Stream(stream, Marked::new(&self.due, index));
+                    false
+                }
+            },
+            Call::Stream(stream, news) => stream.poll(cx, news).is_ready(),
+        };
+        if ended {
             self.calls.remove(index);
         }
     }
 
     /// Whether HTTP/2 has something to say for it.
     fn poll_drain(&mut self) -> bool {
-        let ended = self.drain.as_mut().is_some_and(|drain| drain.poll().is_ready());
+        self.drain_mark.take();
+        let cx = &mut Context::from_waker(self.drain_mark.waker());
+        let ended = self.drain.as_mut().is_some_and(|drain| drain.as_mut().poll(cx).is_ready());
         if ended {
             self.drain = None;
-            self.transport.future.as_mut().drain();
+            self.transport.drain();
         }
         ended
     }
 }
 
-impl<T: Transport> Future for Driver<T> {
+impl<T: Transport + Unpin> Future for Driver<T> {
     type Output = T::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T::Output> {
@@ -175,12 +197,12 @@ impl<T: Transport> Future for Driver<T> {
 
 /// What is due on a connection.
 #[derive(Default)]
-struct Due(Mutex<Marked>);
+struct Due(Mutex<Parts>);
 
 #[derive(Default)]
-struct Marked {
-    /// Each at most once.
-    parts: Vec<usize>,
+struct Parts {
+    /// Each at most once for each of its marks.
+    due: Vec<usize>,
     /// Wakes the task of the connection, while that rests.
     task: Option<Waker>,
 }
@@ -189,18 +211,18 @@ impl Due {
     /// Moves what is due to `turn`, which is empty. If nothing is, `task` is woken when
     /// something will be: there is no gap between the two.
     fn take(&self, turn: &mut Vec<usize>, task: &Waker) -> bool {
-        let mut marked = locked(&self.0);
-        std::mem::swap(&mut marked.parts, turn);
-        marked.task = turn.is_empty().then(|| task.clone());
+        let mut parts = locked(&self.0);
+        std::mem::swap(&mut parts.due, turn);
+        parts.task = turn.is_empty().then(|| task.clone());
         !turn.is_empty()
     }
 }
 
-/// Marks one part as due.
+/// Says that a part of a connection is due.
 struct Mark {
     due: Arc<Due>,
     index: usize,
-    marked: AtomicBool,
+    is_set: AtomicBool,
 }
 
 impl Wake for Mark {
@@ -209,13 +231,13 @@ impl Wake for Mark {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if self.marked.swap(true, Ordering::SeqCst) {
+        if self.is_set.swap(true, Ordering::SeqCst) {
             return;
         }
         let task = {
-            let mut marked = locked(&self.due.0);
-            marked.parts.push(self.index);
-            marked.task.take()
+            let mut parts = locked(&self.due.0);
+            parts.due.push(self.index);
+            parts.task.take()
         };
         if let Some(task) = task {
             task.wake();
@@ -232,42 +254,38 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
     use futures_util::task::noop_waker_ref;
-    use hyper::rt::Executor as _;
     use std::sync::atomic::AtomicUsize;
 
     /// Ends when told; begins the calls that it is given, and counts how often it runs.
     struct Fake {
-        begun: Begun,
-        to_begin: Vec<Work>,
+        to_begin: Vec<Answering>,
         runs: Arc<AtomicUsize>,
         drained: bool,
     }
 
     impl Transport for Fake {
-        fn drain(mut self: Pin<&mut Self>) {
+        type Output = ();
+
+        fn poll(&mut self, _: &mut Context<'_>, begin: &mut dyn FnMut(Answering)) -> Poll<()> {
+            self.runs.fetch_add(1, Ordering::SeqCst);
+            self.to_begin.drain(..).for_each(begin);
+            if self.drained { Poll::Ready(()) } else { Poll::Pending }
+        }
+
+        fn drain(&mut self) {
             self.drained = true;
         }
     }
 
-    impl Future for Fake {
-        type Output = ();
-
-        fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
-            self.runs.fetch_add(1, Ordering::SeqCst);
-            for call in std::mem::take(&mut self.to_begin) {
-                self.begun.execute(call);
-            }
-            if self.drained { Poll::Ready(()) } else { Poll::Pending }
-        }
-    }
-
     /// A connection with these calls, how often its transport has run, and what drains it.
-    fn driver(calls: Vec<Work>) -> (Driver<Fake>, Arc<AtomicUsize>, tokio::sync::oneshot::Sender<()>) {
-        let (begun, runs) = (Begun::default(), Arc::<AtomicUsize>::default());
+    fn driver(
+        to_begin: Vec<Answering>,
+    ) -> (Driver<Fake>, Arc<AtomicUsize>, tokio::sync::oneshot::Sender<()>) {
+        let runs = Arc::<AtomicUsize>::default();
         let (drain, drained) = tokio::sync::oneshot::channel();
-        let fake = Fake { begun: begun.clone(), to_begin: calls, runs: Arc::clone(&runs), drained: false };
+        let fake = Fake { to_begin, runs: Arc::clone(&runs), drained: false };
         let drained = async move { drop(drained.await) };
-        (Driver::new(fake, begun, Arc::new(Metrics::new("test")), drained), runs, drain)
+        (Driver::new(fake, Arc::new(Metrics::new("test")), drained), runs, drain)
     }
 
     fn poll(driver: &mut Driver<Fake>) -> Poll<()> {
@@ -278,7 +296,7 @@ mod tests {
     fn only_what_is_due_runs_and_wakes_between_two_runs_count_once() {
         let wakers = Arc::<Mutex<Vec<Option<Waker>>>>::default();
         let polled = Arc::<[AtomicUsize; 3]>::default();
-        let call = |index: usize| -> Work {
+        let call = |index: usize| -> Answering {
             let (wakers, polled) = (Arc::clone(&wakers), Arc::clone(&polled));
             Box::pin(std::future::poll_fn(move |cx| {
                 let mut wakers = locked(&wakers);
@@ -305,9 +323,9 @@ mod tests {
         let waker = Arc::<Mutex<Option<Waker>>>::default();
         let told = Arc::clone(&waker);
         let mut first = true;
-        let call: Work = Box::pin(std::future::poll_fn(move |cx| {
+        let call: Answering = Box::pin(std::future::poll_fn(move |cx| {
             *locked(&told) = Some(cx.waker().clone());
-            if std::mem::take(&mut first) { Poll::Pending } else { Poll::Ready(()) }
+            if std::mem::take(&mut first) { Poll::Pending } else { Poll::Ready(None) }
         }));
         let (mut driver, _, _drain) = driver(vec![call]);
         assert!(poll(&mut driver).is_pending());
@@ -321,7 +339,7 @@ mod tests {
 
     #[test]
     fn parts_that_wake_each_other_for_ever_leave_others_their_turn() {
-        let busy: Work = Box::pin(std::future::poll_fn(|cx| {
+        let busy: Answering = Box::pin(std::future::poll_fn(|cx| {
             cx.waker().wake_by_ref();
             Poll::Pending
         }));

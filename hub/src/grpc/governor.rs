@@ -5,16 +5,17 @@
 //! Nobody else notices. What is remembered of a tenant is a few numbers, and for no
 //! longer than they matter: until its calls have ended and its allowance is whole again.
 
+use super::status::over;
 use crate::config::LimitSettings;
 use crate::limits::{BURST_CALLS, CALL_BYTES, CALL_CHANGES, SHARED_COST, SHORT_STREAM};
-use confhub_proto::{TenantId, retry};
+use confhub_proto::TenantId;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
-use tonic::{Code, Status};
+use tonic::Status;
 
 /// Tenants that are remembered before those with nothing to remember are looked
 /// for: about 200 bytes each.
@@ -358,7 +359,7 @@ impl Drop for Share {
 
 impl From<Refused> for Status {
     fn from(refused: Refused) -> Self {
-        retry::later(Code::ResourceExhausted, refused.to_string(), refused.delay)
+        over(refused.limit, refused.to_string(), Some(refused.delay))
     }
 }
 

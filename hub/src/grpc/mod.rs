@@ -15,7 +15,9 @@ mod driver;
 mod frames_meter;
 mod governor;
 mod handed;
+mod http2;
 mod opening;
+mod outgoing;
 mod peer;
 mod reads;
 mod recorded;
@@ -117,7 +119,7 @@ pub async fn serve(
     let auth = AuthLayer::new(auth, edge.admission.clone()).on_refusal(Arc::new(count));
     let streams = edge.limits.streams_per_connection;
     let service = ServiceBuilder::new()
-        .layer(recorded::RecordedLayer(edge.audit.clone()))
+        .layer(recorded::RecordedLayer(edge.audit.clone(), Arc::clone(&edge.metrics)))
         .layer(strangers::StrangersLayer(strangers))
         .layer(auth)
         .service(routes(Arc::clone(&edge), health)?);

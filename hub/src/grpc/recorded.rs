@@ -5,11 +5,13 @@
 //! consisted, and since a secret must not leave before.
 
 use super::stall::Breaker;
-use super::status::fit;
+use super::status::{fit, limit};
 use crate::audit::{Audit, Call, Outcome};
+use crate::metrics::{LimitLabel, Metrics};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use tonic::body::Body;
 use tonic::{Code, Status};
@@ -25,20 +27,21 @@ const REQUEST_ID_BYTES: usize = 64;
 
 /// Puts a [`Recorded`] in front of a service.
 #[derive(Clone)]
-pub(super) struct RecordedLayer(pub(super) Audit);
+pub(super) struct RecordedLayer(pub(super) Audit, pub(super) Arc<Metrics>);
 
 /// A service whose calls have names, and whose refusals are recorded.
 #[derive(Clone)]
 pub(super) struct Recorded<S> {
     inner: S,
     audit: Audit,
+    metrics: Arc<Metrics>,
 }
 
 impl<S> Layer<S> for RecordedLayer {
     type Service = Recorded<S>;
 
     fn layer(&self, inner: S) -> Recorded<S> {
-        Recorded { inner, audit: self.0.clone() }
+        Recorded { inner, audit: self.0.clone(), metrics: Arc::clone(&self.1) }
     }
 }
 
@@ -60,7 +63,7 @@ where
         let peer = request.extensions().get::<Breaker>().and_then(Breaker::address);
         let call = Call::new(name(request.headers()), request.uri().path(), peer);
         request.extensions_mut().insert(call.clone());
-        let audit = self.audit.clone();
+        let (audit, metrics) = (self.audit.clone(), Arc::clone(&self.metrics));
         let span = tracing::info_span!("call", request_id = call.id());
         let answered = self.inner.call(request).instrument(span);
         Box::pin(async move {
@@ -68,10 +71,14 @@ where
             if let Some(told) = response.extensions().get::<Status>().and_then(|status| fit(status, &call)) {
                 response = told.into_http();
             }
+            if let Some(limit) = response.extensions().get().and_then(limit) {
+                call.because(limit);
+                metrics.limited.get_or_create(&LimitLabel { limit }).inc();
+            }
             // A call that is refused or fails has its status in its headers, and no body.
             let code = response.headers().get("grpc-status").map(|code| Code::from_bytes(code.as_bytes()));
             if let Some(code) = code {
-                tell(&audit, &call, code).await;
+                told(&audit, &call, code).await;
             }
             if let Ok(id) = HeaderValue::from_str(call.id()) {
                 response.headers_mut().insert(REQUEST_ID, id);
@@ -91,8 +98,15 @@ fn name(headers: &HeaderMap) -> String {
     own.map_or_else(|| format!("{:016x}", fastrand::u64(..)), str::to_owned)
 }
 
-/// Tells of a call that ended with `code`.
-pub(super) async fn tell(audit: &Audit, call: &Call, code: Code) {
+/// Tells of a call that ended with this status.
+pub(super) async fn tell(audit: &Audit, call: &Call, status: &Status) {
+    if let Some(limit) = limit(status) {
+        call.because(limit);
+    }
+    told(audit, call, status.code()).await;
+}
+
+async fn told(audit: &Audit, call: &Call, code: Code) {
     if let Some((outcome, word)) = unfit(code, call) {
         audit.tell(call, outcome, word).await;
     }

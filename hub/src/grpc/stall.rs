@@ -1,16 +1,17 @@
 //! Ends what a stalled reader holds.
 //!
-//! HTTP/2 asks a body for its next frame only when the one before could be sent.
-//! A body whose reader has stopped reading is never asked, and so can notice
-//! neither that its token has expired nor that it has been waiting for minutes.
-//! The [`Watch`] looks from outside: every open body has a place in it, and one
-//! that waits for its reader for too long, or past its expiry, has its connection
-//! broken. (There is no gentler way: a status would wait behind the frame.) What is
-//! not seen here is the last frame of an answer, which HTTP/2 keeps by itself when
-//! the body has ended; the place of the call is given back then.
+//! A body is asked for its next frame when the one before could be sent. One whose
+//! reader has stopped reading is never asked, and so can notice neither that its token
+//! has expired nor that it has been waiting for minutes. The [`Watch`] looks from
+//! outside: every open body has a place in it, and one that waits for its reader for
+//! too long, or past its expiry, is ended. A stream then gets its status, which needs no
+//! window. Any other body lies in HTTP/2's own buffers as far as it was handed over, so
+//! its connection is broken. What is not seen here is the last frame of such an answer,
+//! which stays there when the body has ended; the place of the call is given back then.
 
 use super::body::{expired, goodbye, trailers};
 use super::call::Place;
+use super::outgoing::Endable;
 use super::peer::Peer;
 use crate::admission::{Admission, Refused};
 use crate::auth::{Identity, refused_status};
@@ -50,6 +51,7 @@ pub struct Watch {
 
 struct Entry {
     expires: Instant,
+    stream: bool,
     /// Whose body it is; `None`: it is not cut off.
     identity: Option<Identity>,
     reading: Arc<Reading>,
@@ -61,21 +63,45 @@ struct Entry {
 pub(super) struct Reading {
     /// Since which look, plus one, the body waits for its reader; 0: it does not.
     standing: AtomicU64,
-    /// Why the reader's right to it was withdrawn.
-    refused: OnceLock<Refused>,
+    /// Why the body has to end, whatever it still has.
+    over: OnceLock<Over>,
     body: AtomicWaker,
 }
 
+/// Why a body has to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Over {
+    /// Its reader's right to it was withdrawn.
+    Refused(Refused),
+    /// Its reader's token has expired.
+    Expired,
+    /// Its reader has stopped reading.
+    Stalled,
+}
+
+impl Over {
+    fn status(self) -> Status {
+        match self {
+            Self::Refused(refused) => refused_status(refused),
+            Self::Expired => expired(),
+            Self::Stalled => Status::resource_exhausted(format!(
+                "the stream was not read for {} s: connect again from where you are",
+                STALLED.as_secs()
+            )),
+        }
+    }
+}
+
 impl Reading {
-    fn cut_off(&self, refused: Refused) {
-        if self.refused.set(refused).is_ok() {
+    fn end(&self, over: Over) {
+        if self.over.set(over).is_ok() {
             self.body.wake();
         }
     }
 
-    /// Why the right was withdrawn, if it was.
-    pub(super) fn cut(&self) -> Option<Refused> {
-        self.refused.get().copied()
+    /// Why the body has to end, if it has.
+    pub(super) fn over(&self) -> Option<Over> {
+        self.over.get().copied()
     }
 }
 
@@ -86,7 +112,7 @@ pub(super) struct Watched<B> {
     expires: Instant,
     parting: Parting,
     reading: Arc<Reading>,
-    /// Who is woken when the right is withdrawn.
+    /// Who is woken when it has to end.
     waker: Option<Waker>,
     watch: Arc<Watch>,
     place: usize,
@@ -143,12 +169,12 @@ impl Watch {
         let Reader { identity, expires, reading, breaker, stream } = reader;
         reading.standing.store(self.now(), Ordering::Relaxed);
         let checked = identity.clone();
-        let entry = Entry { expires, identity, reading: Arc::clone(&reading), breaker };
+        let entry = Entry { expires, stream, identity, reading: Arc::clone(&reading), breaker };
         let place = self.lock().insert(entry);
         // Once more, now that it is among those that every change is held against:
         // one that came since the call was let in would pass it by otherwise.
         if let Some(Err(refused)) = checked.map(|identity| admission.check(&identity)) {
-            reading.cut_off(refused);
+            reading.end(Over::Refused(refused));
         }
         Watched {
             body: Some(body),
@@ -179,13 +205,24 @@ impl Watch {
                 }
             };
             self.looks.fetch_add(1, Ordering::Relaxed);
-            let stalled: Vec<_> = {
-                let bodies = self.lock();
-                let stalled = bodies.iter().filter(|(_, entry)| self.is_stalled(entry, now));
-                stalled.map(|(_, entry)| entry.breaker.clone()).collect()
-            };
-            for breaker in stalled {
-                breaker.trip("an answer on it was not read");
+            self.end_what_has_to_end(now);
+        }
+    }
+
+    fn end_what_has_to_end(&self, now: Instant) {
+        let over: Vec<_> = {
+            let bodies = self.lock();
+            let over = bodies.iter().filter_map(|(_, entry)| {
+                let over = self.has_to_end(entry, now)?;
+                let ended = entry.stream.then(|| Arc::clone(&entry.reading)).ok_or(entry.breaker.clone());
+                Some((over, ended))
+            });
+            over.collect()
+        };
+        for (over, ended) in over {
+            match ended {
+                Ok(reading) => reading.end(over),
+                Err(breaker) => breaker.trip("an answer on it was not read"),
             }
         }
     }
@@ -202,22 +239,26 @@ impl Watch {
             held.collect()
         };
         for (reading, refused) in cut {
-            reading.cut_off(refused);
+            reading.end(Over::Refused(refused));
         }
     }
 
-    fn is_stalled(&self, entry: &Entry, now: Instant) -> bool {
+    /// Why a body has to end that waits for its reader, if it does.
+    fn has_to_end(&self, entry: &Entry, now: Instant) -> Option<Over> {
         let since = entry.reading.standing.load(Ordering::Relaxed);
         if since == 0 {
-            return false;
+            return None;
         }
         // The first look comes at once; only what lies between two is known to have passed.
         let looks = u32::try_from(self.now().saturating_sub(since)).unwrap_or(u32::MAX);
         let stands = LOOK.saturating_mul(looks.saturating_sub(1));
-        let withdrawn = entry.reading.cut().is_some() && stands >= WITHDRAWN;
-        // A frame that is under way when the token expires gets a moment.
-        let expired = now >= entry.expires && stands >= LOOK;
-        expired || withdrawn || stands >= STALLED
+        match entry.reading.over() {
+            Some(over) if stands >= WITHDRAWN => Some(over),
+            // A frame that is under way when the token expires gets a moment.
+            _ if now >= entry.expires && stands >= LOOK => Some(Over::Expired),
+            _ if stands >= STALLED => Some(Over::Stalled),
+            _ => None,
+        }
     }
 
     /// The time by its own clock, which is never 0.
@@ -238,8 +279,8 @@ impl<B: http_body::Body<Data = Bytes> + Unpin> http_body::Body for Watched<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let polled = match self.poll_cut(cx) {
-            Some(refused) => Poll::Ready(self.part(&refused_status(refused)).map(Ok)),
+        let polled = match self.poll_over(cx) {
+            Some(over) => Poll::Ready(self.part(&over.status()).map(Ok)),
             // A stream of frames says goodbye ahead, and ends by itself.
             None if self.has_expired() => Poll::Ready(self.part(&expired()).map(Ok)),
             None => match &mut self.body {
@@ -259,12 +300,12 @@ impl<B: http_body::Body<Data = Bytes> + Unpin> http_body::Body for Watched<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.reading.cut().is_none() && self.body.as_ref().is_some_and(B::is_end_stream)
+        self.reading.over().is_none() && self.body.as_ref().is_some_and(B::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.body {
-            Some(body) if self.reading.cut().is_none() => body.size_hint(),
+            Some(body) if self.reading.over().is_none() => body.size_hint(),
             _ => SizeHint::default(),
         }
     }
@@ -276,13 +317,13 @@ impl<B> Watched<B> {
             && Instant::now() >= self.expires
     }
 
-    /// Why the reader's right was withdrawn, if it was; if not, `cx` is woken when it is.
-    fn poll_cut(&mut self, cx: &Context<'_>) -> Option<Refused> {
+    /// Why the body has to end, if it has; if not, `cx` is woken when it has.
+    fn poll_over(&mut self, cx: &Context<'_>) -> Option<Over> {
         if !self.waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
             self.waker = Some(cx.waker().clone());
             self.reading.body.register(cx.waker());
         }
-        self.reading.cut()
+        self.reading.over()
     }
 
     /// What comes in the place of the body.
@@ -300,6 +341,19 @@ impl<B> Watched<B> {
             }
             Parting::Status => None,
         }
+    }
+}
+
+impl<B> Endable for Watched<B> {
+    fn give_up(&mut self) -> bool {
+        // It is woken for this by what ended it.
+        let over = self.reading.over().is_some();
+        if over {
+            // A goodbye needs a window.
+            self.body = None;
+            self.parting = Parting::Goodbye;
+        }
+        over
     }
 }
 
@@ -351,5 +405,94 @@ impl Breaker {
         }
         drop(reader);
         self.0.broken.load(Ordering::SeqCst)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::task::noop_waker_ref;
+    use http_body::Body as _;
+
+    /// Has always more.
+    struct Endless;
+
+    impl http_body::Body for Endless {
+        type Data = Bytes;
+        type Error = std::convert::Infallible;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"more")))))
+        }
+    }
+
+    fn watched(watch: &Arc<Watch>, lives: Duration) -> Watched<Endless> {
+        let reading = Arc::<Reading>::default();
+        let entry = Entry {
+            expires: Instant::now() + lives,
+            stream: true,
+            identity: None,
+            reading: Arc::clone(&reading),
+            breaker: Breaker::default(),
+        };
+        let place = watch.lock().insert(entry);
+        Watched {
+            body: Some(Endless),
+            expires: Instant::now() + lives,
+            parting: Parting::Nothing { stream: true },
+            reading,
+            waker: None,
+            watch: Arc::clone(watch),
+            place,
+            place_of_call: None,
+        }
+    }
+
+    fn next(body: &mut Watched<Endless>) -> Frame<Bytes> {
+        match Pin::new(body).poll_frame(&mut Context::from_waker(noop_waker_ref())) {
+            Poll::Ready(Some(Ok(frame))) => frame,
+            _ => panic!("no frame"),
+        }
+    }
+
+    /// Looks around once.
+    fn look(watch: &Watch) {
+        watch.looks.fetch_add(1, Ordering::Relaxed);
+        watch.end_what_has_to_end(Instant::now());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_is_not_read_for_too_long_ends_with_a_status_that_says_so() {
+        let watch = Arc::<Watch>::default();
+        let (mut unread, mut read) =
+            (watched(&watch, Duration::from_secs(900)), watched(&watch, Duration::from_secs(900)));
+        next(&mut unread);
+        let looks = STALLED.as_millis().div_ceil(LOOK.as_millis());
+        for _ in 0..looks {
+            next(&mut read);
+            assert!(!unread.give_up(), "too early");
+            look(&watch);
+        }
+        look(&watch);
+        assert!(unread.give_up() && !read.give_up());
+        let trailers = next(&mut unread).into_trailers().unwrap();
+        assert_eq!(trailers["grpc-status"], "8", "RESOURCE_EXHAUSTED");
+        assert!(trailers["grpc-message"].to_str().unwrap().contains("60%20s"), "{trailers:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_whose_token_has_expired_is_not_waited_for() {
+        let watch = Arc::<Watch>::default();
+        let mut unread = watched(&watch, Duration::from_millis(500));
+        next(&mut unread);
+        look(&watch);
+        tokio::time::advance(Duration::from_millis(600)).await;
+        assert!(!unread.give_up());
+        look(&watch);
+        assert!(unread.give_up());
+        assert_eq!(next(&mut unread).into_trailers().unwrap()["grpc-status"], "16", "UNAUTHENTICATED");
     }
 }

@@ -6,7 +6,7 @@
 //! | `NOT_FOUND` | no such entry or version | no |
 //! | `ABORTED` | the expected version is not the present one | after reading again |
 //! | `FAILED_PRECONDITION` | the entry is in a state that forbids this | no |
-//! | `RESOURCE_EXHAUSTED` | a limit of the tenant or the hub | later |
+//! | `RESOURCE_EXHAUSTED` | a limit of the tenant or the hub | later, if it says when |
 //! | `DEADLINE_EXCEEDED` | the hub gave up waiting; a write may still be made | after reading again |
 //! | `UNAVAILABLE` | a backend does not answer, or the hub drains | yes |
 //! | `DATA_LOSS` | a backend holds damaged data | no |
@@ -21,11 +21,32 @@ use std::sync::Arc;
 use std::time::Duration;
 use tonic::{Code, Status};
 
+/// The limit that a call has met, beside the status that refuses it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} is reached")]
+struct Limit(&'static str);
+
+/// A refusal for a limit, which is counted and recorded by its name. `None`: there is no
+/// room later either, unless somebody makes some.
+pub(super) fn over(limit: &'static str, message: impl Into<String>, room: Option<Duration>) -> Status {
+    let mut status = match room {
+        Some(delay) => retry::later(Code::ResourceExhausted, message, delay),
+        None => Status::resource_exhausted(message),
+    };
+    status.set_source(Arc::new(Limit(limit)));
+    status
+}
+
+/// The name of the limit that a call is refused for, if it is.
+pub(super) fn limit(status: &Status) -> Option<&'static str> {
+    status.source()?.downcast_ref::<Limit>().map(|limit| limit.0)
+}
+
 /// A hub with no place for the call. Places are given back within milliseconds; a
 /// second spreads those who wait for one.
-pub(super) fn busy() -> Status {
-    let message = "the hub has as many calls under way as it may: try again";
-    retry::later(Code::ResourceExhausted, message, Duration::from_secs(1))
+pub(super) fn busy(limit: &'static str) -> Status {
+    let message = format!("the hub has as many {limit} under way as it may: try again");
+    over(limit, message, Some(Duration::from_secs(1)))
 }
 
 /// When a stream that found no room may be asked for again: others go as programs
@@ -83,7 +104,8 @@ impl From<WriteError> for Status {
             WriteError::Unfit { .. } | WriteError::TooMany { .. } => Code::InvalidArgument,
             WriteError::NotFound(_) | WriteError::UnknownVersion { .. } => Code::NotFound,
             WriteError::RestoresDeletion { .. } | WriteError::Exposes(_) => Code::FailedPrecondition,
-            WriteError::Full(_) => Code::ResourceExhausted,
+            // Waiting does not make a tenant smaller.
+            WriteError::Full(ref full) => return over(full.limit(), error.to_string(), None),
         };
         Self::new(code, error.to_string())
     }
@@ -91,19 +113,13 @@ impl From<WriteError> for Status {
 
 impl From<FollowError> for Status {
     fn from(error: FollowError) -> Self {
-        let code = match error {
-            FollowError::Backend(error) => return error.into(),
-            // Waiting does not make a tenant smaller.
-            FollowError::TooLarge(_) => Code::ResourceExhausted,
-            FollowError::Views { .. }
-            | FollowError::Services { .. }
-            | FollowError::Streams { .. }
-            | FollowError::HubStreams { .. }
-            | FollowError::Tenants => {
-                return retry::later(Code::ResourceExhausted, error.to_string(), ROOM);
-            }
-            FollowError::Closing => Code::Unavailable,
-        };
-        Self::new(code, error.to_string())
+        if let Some(limit) = error.limit() {
+            let room = (!matches!(error, FollowError::TooLarge(_))).then_some(ROOM);
+            return over(limit, error.to_string(), room);
+        }
+        match error {
+            FollowError::Backend(error) => error.into(),
+            error => Self::unavailable(error.to_string()),
+        }
     }
 }

@@ -10,7 +10,6 @@ use super::status::invalid;
 use super::{Edge, VERSION};
 use crate::auth::Identity;
 use crate::fanout::message;
-use crate::tenant::FollowError;
 use bytes::{Buf as _, Bytes};
 use confhub_proto::{Cursor, Digest, limits, wire};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -62,7 +61,7 @@ pub(super) fn get_snapshot(
             let expires = edge.expires(&identity)?;
             let place = place.as_ref();
             if let Some(place) = place {
-                place.paid().await.map_err(|refused| edge.limited(refused.limit, refused))?;
+                place.paid().await?;
             }
             let frames = edge.tenants.snapshot(&identity.tenant, &view).await?;
             if let Some(place) = place {
@@ -90,11 +89,7 @@ impl Edge {
         let cursor: Option<Cursor> = Digest::from_wire(&asked.cursor).map_err(invalid)?;
         let view = self.view(&identity, &asked.service, &asked.prefixes)?;
         let service = self.viewed_service(&identity, &asked.service)?;
-        let followed = self.tenants.follow(&identity.tenant, view, cursor).await;
-        let listener = followed.map_err(|error| match full(&error) {
-            Some(limit) => self.limited(limit, error),
-            None => error.into(),
-        })?;
+        let listener = self.tenants.follow(&identity.tenant, view, cursor).await?;
         let service = service.map_or_else(String::new, |service| service.to_string());
         tracing::debug!(tenant = %identity.tenant, service, subject = %identity.subject,
             client.instance, client.version, client.sdk, resumes = cursor.is_some(), "a stream was opened");
@@ -121,18 +116,6 @@ impl Edge {
     /// differ: a single call may still pass then, a stream does not begin.
     fn expires(&self, identity: &Identity) -> Result<Instant, Status> {
         self.expiry(identity).ok_or_else(expired)
-    }
-}
-
-/// The limit that a stream found reached, if it was one.
-fn full(error: &FollowError) -> Option<&'static str> {
-    match error {
-        FollowError::Streams { .. } => Some("limits.streams-per-tenant"),
-        FollowError::HubStreams { .. } => Some("limits.streams"),
-        FollowError::Views { .. } | FollowError::Services { .. } => Some("limits.views-per-tenant"),
-        FollowError::Tenants => Some("tenants"),
-        FollowError::TooLarge(_) => Some("limits.tenant-bytes"),
-        FollowError::Backend(_) | FollowError::Closing => None,
     }
 }
 

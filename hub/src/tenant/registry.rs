@@ -32,7 +32,10 @@ pub enum FollowError {
     #[error("the tenant is over its limits: {0}")]
     TooLarge(#[from] Full),
     /// The tenant has too many views.
-    #[error("the tenant has {limit} different views in use, which is the limit: use fewer lists of prefixes")]
+    #[error(
+        "the tenant has {limit} different views in use, which is `limits.views-per-tenant` of this hub: \
+         subscribe with fewer different services and lists of prefixes"
+    )]
     Views {
         /// The limit.
         limit: usize,
@@ -40,20 +43,20 @@ pub enum FollowError {
     /// Too many services that nothing is known of were asked for.
     #[error(
         "{limit} services that this hub knows no entries of were asked for since the last sweep, which is \
-         the limit: name services that there are, or try again after `times.reconcile`"
+         `limits.views-per-tenant`: name services that there are, or try again after `times.reconcile`"
     )]
     Services {
         /// The limit.
         limit: usize,
     },
     /// The tenant has too many streams.
-    #[error("the tenant has {limit} streams open on this hub, which is the limit of a tenant")]
+    #[error("the tenant has {limit} streams open, which is `limits.streams-per-tenant` of this hub")]
     Streams {
         /// The limit.
         limit: usize,
     },
     /// The hub has too many streams.
-    #[error("{limit} streams are open on this hub, which is its limit: try another")]
+    #[error("{limit} streams are open on this hub, which is its `limits.streams`: try another")]
     HubStreams {
         /// The limit.
         limit: usize,
@@ -64,6 +67,21 @@ pub enum FollowError {
     /// The hub is shutting down.
     #[error("the hub is shutting down")]
     Closing,
+}
+
+impl FollowError {
+    /// The limit that was met, if it was one: the setting, where there is one.
+    #[must_use]
+    pub fn limit(&self) -> Option<&'static str> {
+        match self {
+            Self::Streams { .. } => Some("limits.streams-per-tenant"),
+            Self::HubStreams { .. } => Some("limits.streams"),
+            Self::Views { .. } | Self::Services { .. } => Some("limits.views-per-tenant"),
+            Self::Tenants => Some("tenants"),
+            Self::TooLarge(full) => Some(full.limit()),
+            Self::Backend(_) | Self::Closing => None,
+        }
+    }
 }
 
 /// Tells why no hint may have come for a change in a kind of backend since a moment.

@@ -147,7 +147,7 @@ async fn round(storm: &Storm, settings: &[(&'static str, String)]) -> Result<Rou
     let mut hub = place.hub_with(CallPace::Lifted, settings).await?;
     let mut scene = Scene::of(storm, &hub).await?;
     scene.caller.seed(&scene.settings).await?;
-    let before = scene.goal.look().await?;
+    let before = scene.goal.look(&Coming::New).await?;
 
     place.restart(&mut hub).await?;
     scene = Scene::of(storm, &hub).await?;

@@ -1,15 +1,20 @@
 //! What one read and one update cost in a process that uses the SDK, each
-//! beside the plain map's equivalent, in turn, in one run.
+//! beside the plain map's equivalent, in turn, in one run; what a client takes at
+//! ten thousand updates a second (`rate`); and what a thousand tenants take in one
+//! process (`tenants`).
 //!
 //! The client is a real one, connected to a hub in this process that holds
 //! 10,000 real settings. It promises ratios that hold on a busy machine; it says
 //! nothing of the network, which is what `load` is for.
 
+mod apart;
 mod apply;
 mod harness;
+mod rate;
 mod read;
+mod tenants;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use confhub::app::App;
 use confhub::clock::system_clock;
 use confhub::config::Settings;
@@ -17,6 +22,7 @@ use confhub_benches::hub::Caller;
 use confhub_benches::{Result, input, server};
 use confhub_client::Client;
 use harness::{Case, Harness};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -27,7 +33,39 @@ use std::time::Duration;
 /// on the machine. Build in release mode: `cargo run --release -p
 /// confhub-benches --bin micro`.
 #[derive(Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    plain: PlainArgs,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// One client at thousands of updates a second: what it applies, how late, at
+    /// what cost, and what reads cost meanwhile.
+    Rate(rate::RateArgs),
+    /// Many tenants in one process: memory, time to open all, and updates to any of
+    /// them.
+    Tenants(tenants::TenantsArgs),
+    /// Is the hub, for a program that measures its clients.
+    #[command(hide = true)]
+    HubServer {
+        /// One thread.
+        #[arg(long)]
+        current_thread: bool,
+        /// Folder of the store.
+        #[arg(long)]
+        data_dir: PathBuf,
+        /// File that receives the addresses.
+        #[arg(long)]
+        ready_file: PathBuf,
+    },
+}
+
+#[derive(clap::Args)]
+struct PlainArgs {
     /// Settings in the state.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(100..=50_000))]
     keys: u32,
@@ -43,7 +81,16 @@ struct Args {
 }
 
 fn main() -> ExitCode {
-    match run(&Args::parse()) {
+    let Args { command, plain } = Args::parse();
+    let done = match command {
+        None => run(&plain),
+        Some(Command::Rate(args)) => alone(rate::run(&args)),
+        Some(Command::Tenants(args)) => alone(tenants::run(&args)),
+        Some(Command::HubServer { data_dir, ready_file, current_thread }) => {
+            confhub_benches::hub::serve(&data_dir, &ready_file, current_thread).map(|()| true)
+        }
+    };
+    match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(2),
         Err(error) => {
@@ -53,8 +100,13 @@ fn main() -> ExitCode {
     }
 }
 
+/// Runs on one thread, beside those that are measured.
+fn alone(work: impl Future<Output = Result<bool>>) -> Result<bool> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}
+
 /// True: every target is met.
-fn run(args: &Args) -> Result<bool> {
+fn run(args: &PlainArgs) -> Result<bool> {
     let settings = input::settings(usize::try_from(args.keys)?)?;
     let runtime = server::runtime()?;
     let folder = tempfile::tempdir()?;

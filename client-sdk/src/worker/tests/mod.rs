@@ -6,6 +6,7 @@ mod following;
 mod leaving;
 mod moving;
 mod panics;
+mod rate;
 mod refusals;
 mod starting;
 mod tokens;
@@ -14,7 +15,7 @@ use crate::test::entry;
 use crate::{Closed, Content, Status, limits};
 use confhub_proto::wire::goodbye::Reason;
 use confhub_proto::wire::{self, frame::Kind};
-use confhub_proto::{Commit, Digest, State, Update};
+use confhub_proto::{Commit, State, Update};
 use fake_hub::{FakeHub, HEARTBEAT, Renewing, address, refusal, state};
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
@@ -193,18 +194,4 @@ async fn the_task_ends_with_the_last_handle() {
         status.wait_for(Status::is_closed).await.unwrap(),
         Status::Closed { reason: Closed::ByProgram }
     );
-}
-
-#[tokio::test(start_paused = true)]
-async fn ten_thousand_updates_a_second_are_all_applied() {
-    let mut hub = FakeHub::new();
-    let (client, call) = hub.connected(hub.builder(), &one(1)).await;
-    let mut changes = client.changes();
-    for version in 2..10_000 {
-        call.update(&between(&one(version - 1), &one(version))).await;
-    }
-    let last: Digest = one(9_999).digest();
-    while changes.next().await.unwrap().cursor != last {}
-    assert_eq!(client.get_as("tenant_config_a"), Ok(Some(9_999)));
-    assert_eq!(client.stats().updates, 9_999);
 }

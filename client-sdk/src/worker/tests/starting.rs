@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::{Client, ConfigError, Error, FailureKind, TokenError, TokenRequest, TokenSource};
+use confhub_proto::retry;
 use fake_hub::token;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -174,6 +175,34 @@ async fn a_start_that_does_not_succeed_says_what_kind_of_failure_it_was() {
     let (kind, last) = timeout_of(hub.builder()).await;
     assert_eq!(kind, Some(FailureKind::Unreachable), "{last}");
     assert!(last.contains("refused"), "{last}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_for_a_first_state_is_told_at_once_how_each_attempt_ends() {
+    let mut hub = FakeHub::new();
+    let (tell, mut told) = tokio::sync::mpsc::channel(16);
+    let builder = hub.builder().connect_timeout(Duration::from_secs(60));
+    let tell = move |status: &Status| tell.try_send(status.clone()).unwrap();
+    let connecting = tokio::spawn(builder.connect_telling(tell));
+    let mut call = hub.call().await;
+    // Nobody is at the other address, which may have been tried first.
+    while told.try_recv().is_ok() {}
+    for message in ["full", "still full"] {
+        let later = retry::later(tonic::Code::ResourceExhausted, message, Duration::from_secs(5));
+        call.end(later).await;
+        let ended = Instant::now();
+        let Some(Status::Starting { last: Some(last) }) = told.recv().await else {
+            panic!("nothing is told")
+        };
+        assert_eq!(last.kind, FailureKind::Limited, "{last:?}");
+        assert!(last.reason.ends_with(message) && ended.elapsed() < Duration::from_millis(10), "{last:?}");
+        call = hub.call().await;
+        assert!(ended.elapsed() >= Duration::from_secs(5), "{:?}", ended.elapsed());
+    }
+    call.welcome("acme").await;
+    call.update(&Update::reset(&one(1), SystemTime::UNIX_EPOCH)).await;
+    connecting.await.unwrap().unwrap();
+    assert_eq!(told.recv().await, None, "and not of the address where nobody is");
 }
 
 #[tokio::test(start_paused = true)]

@@ -76,6 +76,46 @@ async fn after_one_renewal_a_refusal_is_followed_by_pauses_that_grow_from_half_a
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_token_file_that_is_replaced_in_a_long_pause_is_followed_at_once() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "revoked").unwrap();
+    let mut hub = FakeHub::new();
+    let (client, call) = hub.connected(hub.builder().token_file(file.path()), &one(1)).await;
+    call.end(tonic::Status::unauthenticated("no")).await;
+    // Until the pauses are of fifteen seconds at least.
+    for _ in 0..8 {
+        hub.call().await.end(tonic::Status::unauthenticated("no")).await;
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    std::fs::write(file.path(), "good").unwrap();
+    let replaced = Instant::now();
+    let call = hub.call().await;
+    assert_eq!((call.token.as_str(), call.cursor()), ("Bearer good", Some(one(1).digest())));
+    let looked = limits::TOKEN_FILE_INTERVAL + limits::TOKEN_FILE_PAUSE;
+    assert!(replaced.elapsed() <= looked, "{:?}", replaced.elapsed());
+    call.welcome("acme").await;
+    call.heartbeat(one(1).digest()).await;
+    client.ready().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_file_that_changes_without_end_does_not_make_the_client_hammer_the_hub() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "bad").unwrap();
+    let mut hub = FakeHub::new();
+    let (_client, call) = hub.connected(hub.builder().token_file(file.path()), &one(1)).await;
+    call.end(tonic::Status::unauthenticated("no")).await;
+    let mut count = 0;
+    let refuse = async |call: fake_hub::Call| {
+        count += 1;
+        std::fs::write(file.path(), format!("bad-{count}")).unwrap();
+        call.end(tonic::Status::unauthenticated("no")).await;
+    };
+    let calls = calls_within(&mut hub, Duration::from_secs(600), refuse).await;
+    assert!((20..=limits::RENEWALS * 10 + 10).contains(&calls), "{calls} calls in ten minutes");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stream_is_left_for_a_newer_token_and_not_before_there_is_one() {
     let mut hub = FakeHub::new();
     let source = Renewing::default();

@@ -63,7 +63,7 @@ impl Apply {
         let (name, bytes) = file::read_or_stdin(&self.file, DOCUMENT_BYTES)?;
         let request = wire::ApplyRequest { changes: document::changes(&name, &bytes)? };
         if request.encoded_len() > limits::REQUEST_BYTES {
-            return Err(CliError::Failed(format!(
+            return Err(CliError::Usage(format!(
                 "{name} makes a request of {} bytes; one apply takes at most {}",
                 request.encoded_len(),
                 limits::REQUEST_BYTES

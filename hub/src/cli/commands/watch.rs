@@ -8,10 +8,9 @@ use crate::cli::hub::Hub;
 use crate::cli::live;
 use crate::cli::output::{Out, Output};
 use clap::Args;
-use confhub_client::{Client, Closed, FailureKind, Status};
+use confhub_client::{Client, FailureKind, Status};
 use confhub_proto::{Key, Prefix, ServiceName, wire};
 use serde::Serialize;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
@@ -29,7 +28,8 @@ Examples:
   confhub watch --once --output json | jq 'select(.entry).entry.value'
 
 JSON, one line a change: {{\"change\": \"put\", \"key\", \"entry\"}} or {{\"change\": \"removed\", \"key\"}};
-when the hub goes away or is back {{\"change\": \"status\", \"status\": \"stale\" | \"ready\", \"reason\"}}.
+when no hub is there yet, goes away or is back {{\"change\": \"status\",
+\"status\": \"starting\" | \"stale\" | \"ready\", \"reason\"}}.
 {JSON_HELP}"))]
 pub(crate) struct Watch {
     /// The service whose view is watched; without it, shared entries alone
@@ -89,7 +89,14 @@ impl Watch {
         let wait = self.patience()?;
         // A token or an endpoint that is no good is told at once, with its exit code.
         self.check().await?;
-        let client = live::connect(&self.hub, self.service.as_ref(), &self.prefix).await?;
+        let mut told = Ok(());
+        let tell = |status: &Status| {
+            if told.is_ok() {
+                told = self.tell(out, status);
+            }
+        };
+        let client = live::connect(&self.hub, self.service.as_ref(), &self.prefix, tell).await?;
+        told?;
         let mut left = if self.once { Some(1) } else { self.count };
         let (mut changes, mut status) = (client.changes(), client.watch_status());
         let entries = client.snapshot().len();
@@ -130,8 +137,11 @@ impl Watch {
     /// Ends with a token that was refused, if there will never be another.
     fn refused(&self, status: &Status) -> Result<(), CliError> {
         match status {
-            Status::Stale { kind: FailureKind::Refused, reason, .. } if self.hub.token_file.is_none() => {
-                Err(CliError::Ended(Closed::Denied(Arc::clone(reason))))
+            Status::Stale { kind: kind @ FailureKind::Refused, reason, .. }
+                if self.hub.token_file.is_none() =>
+            {
+                let (endpoint, reason) = (self.hub.endpoint.clone(), reason.to_string());
+                Err(CliError::NoStream { endpoint, kind: *kind, reason })
             }
             _ => Ok(()),
         }
@@ -160,10 +170,15 @@ impl Watch {
     }
 
     fn tell(&self, out: Out<'_>, status: &Status) -> Result<(), CliError> {
+        let waiting = |kind, reason: &str| match kind {
+            FailureKind::Limited => format!("(waiting for a hub with room: {reason})"),
+            _ => format!("(waiting for a hub: {reason})"),
+        };
         let (status, reason, text) = match status {
-            Status::Stale { reason, .. } => {
-                ("stale", Some(&**reason), format!("(waiting for a hub: {reason})"))
+            Status::Starting { last: Some(last), .. } => {
+                ("starting", Some(&*last.reason), waiting(last.kind, &last.reason))
             }
+            Status::Stale { kind, reason, .. } => ("stale", Some(&**reason), waiting(*kind, reason)),
             Status::Ready { .. } => ("ready", None, "(connected)".to_owned()),
             _ => return Ok(()),
         };

@@ -1,10 +1,12 @@
 //! What differs between a document and a hub, and the writes that would make
 //! the hub agree. A pure function of both.
 
+use crate::backend::Full;
 use crate::cli::document::{Address, Document, Item};
 use crate::cli::error::CliError;
 use confhub_proto::{Bytes, Content, ContentError, Entry, Key, wire};
 use std::collections::BTreeMap;
+use tonic::Code;
 
 /// How an entry differs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,10 +59,11 @@ impl Step {
         match (&self.content, limit) {
             (Some(content), Some(limit)) if content.value.len() > limit => {
                 let error = ContentError::TooLarge { actual: content.value.len(), limit };
-                Err(self.refused(error.to_string()))
+                Err(self.refused(Code::InvalidArgument, format!("{error} by `limits.value-bytes`")))
             }
             (Some(content), _) if !content.secret && self.present.as_ref().is_some_and(Entry::is_secret) => {
                 Err(self.refused(
+                    Code::FailedPrecondition,
                     "it is a secret in the hub and not in the file: put it among the `secrets`, \
                      or delete it first if it is to be readable by all"
                         .to_owned(),
@@ -70,8 +73,8 @@ impl Step {
         }
     }
 
-    fn refused(&self, reason: String) -> CliError {
-        CliError::Refused { what: self.address.to_string(), reason }
+    fn refused(&self, code: Code, reason: String) -> CliError {
+        CliError::Refused { what: self.address.to_string(), reason, code }
     }
 
     /// The write that makes the hub agree, provided that nobody was faster.
@@ -102,10 +105,12 @@ pub(crate) fn check(plan: &Plan, status: &wire::StatusResponse) -> Result<(), Cl
     let count = |difference| u64::try_from(plan.count(difference)).unwrap_or(u64::MAX);
     let entries = (status.entries + count(Difference::Added)).saturating_sub(count(Difference::Removed));
     match status.limits {
-        Some(limits) if entries > limits.entries && entries > status.entries => Err(CliError::Refused {
-            what: "the tenant".to_owned(),
-            reason: format!("it would have {entries} entries; at most {} are allowed", limits.entries),
-        }),
+        Some(limits) if entries > limits.entries && entries > status.entries => {
+            let number = |count| usize::try_from(count).unwrap_or(usize::MAX);
+            let full = Full::Entries { would_have: number(entries), limit: number(limits.entries) };
+            let (what, code) = ("the tenant".to_owned(), Code::ResourceExhausted);
+            Err(CliError::Refused { what, reason: full.to_string(), code })
+        }
         _ => Ok(()),
     }
 }

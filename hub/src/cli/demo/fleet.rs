@@ -28,7 +28,7 @@ impl Fleet {
         for service in services {
             let args = stage.args(stage.token("acme", service.as_str(), &[Role::Reader])?);
             connecting.spawn(async move {
-                let client = live::connect(&args, Some(&service), &[] as &[Prefix]).await?;
+                let client = live::connect(&args, Some(&service), &[] as &[Prefix], |_| {}).await?;
                 Ok::<_, CliError>(Member { service, client })
             });
         }

@@ -144,7 +144,7 @@ fn present(fleet: &Fleet, key: &str) -> Result<std::sync::Arc<Entry>, CliError> 
 
 async fn isolation(stage: &Stage, output: Output) -> Result<(), CliError> {
     let args = stage.args(stage.token("globex", "demo-visitor", &[Role::Reader])?);
-    let other = live::connect(&args, None, &[]).await?;
+    let other = live::connect(&args, None, &[], |_| {}).await?;
     let seen = other.snapshot().len();
     other.close().await;
     if seen != 0 {

@@ -138,11 +138,11 @@ impl Goal {
         Ok((came, Crowd { leave, gone }))
     }
 
-    /// Where a client stands that comes now.
-    pub(crate) async fn look(&self) -> Result<Place> {
+    /// Where a client stands that comes now, with what it has.
+    pub(crate) async fn look(&self, coming: &Coming) -> Result<Place> {
         let (fleet, tenant) = self.tenant()?;
-        let mut reader = Reader::new(&tenant);
-        let opened = self.client(&fleet, &mut reader, &[]).await;
+        let (mut reader, cursor) = coming.client(0, &tenant);
+        let opened = self.client(&fleet, &mut reader, &cursor).await;
         fleet.end();
         drop(opened?);
         Ok(reader.place())

@@ -3,6 +3,7 @@
 use super::crowd::{Coming, Crowd, Goal};
 use super::{Expected, Visit};
 use crate::args::Storm;
+use crate::peers::hub::ledger::Place;
 use crate::session::float;
 use bytes::Bytes;
 use confhub_benches::Result;
@@ -10,6 +11,11 @@ use confhub_benches::counts::Counts;
 use confhub_benches::hub::{Caller, Hub};
 use confhub_benches::input::{self, Setting};
 use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Longest wait for a write to be published.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The tenant.
 const TENANT: &str = "storm";
@@ -37,6 +43,21 @@ impl Scene {
         Ok(Self { goal, caller, settings, clients, cursors, http: hub.http, written: 0 })
     }
 
+    /// Writes to the next key, and waits until a client that stood at `place` gets it.
+    async fn move_on(&mut self, place: &Place) -> Result<Place> {
+        self.write().await?;
+        let since = Instant::now();
+        loop {
+            let now = self.goal.look(&Coming::Back(vec![place.clone()])).await?;
+            if now.digest != place.digest {
+                return Ok(now);
+            }
+            if since.elapsed() > PATIENCE {
+                return Err(format!("a write is not there after {PATIENCE:?}").into());
+            }
+        }
+    }
+
     /// Writes to the next key.
     pub(super) async fn write(&mut self) -> Result<()> {
         let key = &self.settings[self.written % self.settings.len()].key;
@@ -54,22 +75,23 @@ impl Scene {
     /// Clients come back from several states.
     pub(super) async fn changed(&mut self, considerate: bool) -> Result<(Visit, Crowd)> {
         let mut places = Vec::with_capacity(self.cursors);
+        let mut place = self.goal.look(&Coming::New).await?;
         for _ in 0..self.cursors {
-            places.push(self.goal.look().await?);
-            self.write().await?;
+            let next = self.move_on(&place).await?;
+            places.push(std::mem::replace(&mut place, next));
         }
-        // A look is answered by the state that the writer knows of, and waits for it.
-        self.goal.look().await?;
         let lacks = |client: usize| (self.cursors - client % self.cursors).min(self.settings.len()) as u64;
         let entries = (0..self.clients).map(lacks).sum();
-        let expected = Expected { entries, encodings: Some(float(places.len())) };
+        // The last one was encoded for who looked.
+        let expected = Expected { entries, encodings: Some(float(places.len() - 1)) };
         self.visit(Coming::Back(places), expected, considerate).await
     }
 
     /// Clients come for the first time.
     pub(super) async fn new_clients(&mut self, considerate: bool) -> Result<(Visit, Crowd)> {
-        // So that nobody has had this state before.
-        self.write().await?;
+        // So that nobody has had the whole of this state before.
+        let place = self.goal.look(&Coming::New).await?;
+        self.move_on(&place).await?;
         self.visit(Coming::New, self.whole(), considerate).await
     }
 
@@ -87,7 +109,7 @@ impl Scene {
         if considerate {
             expected.encodings = None;
         }
-        came.faults.unequal += u64::from(self.goal.look().await?.digest != came.state);
+        came.faults.unequal += u64::from(self.goal.look(&Coming::New).await?.digest != came.state);
         Ok((Visit { came, encodings, expected }, crowd))
     }
 

@@ -1,0 +1,152 @@
+//! A connection of HTTP/2: what is set for all of them, and the look whether anyone is
+//! still there.
+
+use super::connection::Connection;
+use super::driver::{Answering, Transport};
+use bytes::Bytes;
+use h2::server::{self, Handshake, SendResponse};
+use h2::{Ping, PingPong, RecvStream};
+use http::Request;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::time::{Instant, Sleep, sleep};
+
+/// How often the hub asks whether anyone is there.
+const KEEPALIVE: Duration = Duration::from_secs(20);
+
+/// How long it waits for the answer.
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Calls that were reset by their caller before the hub had taken them up, or by the
+/// hub for a mistake in them, before HTTP/2 ends the connection: what the library
+/// takes by default, said here since rapid resets are refused by it (CVE-2023-44487).
+/// What it does not see, resets of calls already taken up, the meter of frames does.
+const PENDING_RESETS: usize = 64;
+const MISTAKEN_CALLS: usize = 1_024;
+
+/// Largest headers of one call, in bytes: a token and what proxies add.
+const HEADER_BYTES: u32 = 16 * 1024;
+
+/// What a caller may send ahead on a call, and on all of a connection, in bytes: the
+/// largest request is somewhat larger than the first and comes in several parts.
+const WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// What HTTP/2 may hold of one answer, in bytes. It is bounded by the reader's window
+/// too; but readers open theirs as wide as they like, and may then stop reading.
+const SEND_BYTES: usize = 64 * 1024;
+
+/// A connection, and what answers its calls.
+pub(super) struct Http2<F> {
+    state: State,
+    answer: F,
+    draining: bool,
+}
+
+enum State {
+    Handshake(Box<Handshake<Connection, Bytes>>),
+    Open(Box<server::Connection<Connection, Bytes>>, Keepalive),
+}
+
+impl<F> Http2<F>
+where
+    F: FnMut(Request<RecvStream>, SendResponse<Bytes>) -> Answering,
+{
+    /// Speaks HTTP/2 with at most so many calls at a time, each of which `answer` answers.
+    pub(super) fn new(connection: Connection, streams: usize, answer: F) -> Self {
+        let handshake = server::Builder::new()
+            .initial_window_size(WINDOW_BYTES)
+            .initial_connection_window_size(WINDOW_BYTES)
+            .max_concurrent_streams(u32::try_from(streams).unwrap_or(u32::MAX))
+            .max_header_list_size(HEADER_BYTES)
+            .max_pending_accept_reset_streams(PENDING_RESETS)
+            .max_local_error_reset_streams(Some(MISTAKEN_CALLS))
+            .max_send_buffer_size(SEND_BYTES)
+            .handshake(connection);
+        Self { state: State::Handshake(Box::new(handshake)), answer, draining: false }
+    }
+}
+
+impl<F> Transport for Http2<F>
+where
+    F: FnMut(Request<RecvStream>, SendResponse<Bytes>) -> Answering,
+{
+    type Output = Result<(), h2::Error>;
+
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        begin: &mut dyn FnMut(Answering),
+    ) -> Poll<Result<(), h2::Error>> {
+        loop {
+            match &mut self.state {
+                State::Handshake(handshake) => {
+                    let mut connection = ready!(Pin::new(handshake).poll(cx))?;
+                    if self.draining {
+                        connection.graceful_shutdown();
+                    }
+                    let keepalive = Keepalive::new(connection.ping_pong());
+                    self.state = State::Open(Box::new(connection), keepalive);
+                }
+                State::Open(connection, keepalive) => {
+                    if keepalive.poll(cx).is_ready() {
+                        return Poll::Ready(Err(h2::Reason::CANCEL.into()));
+                    }
+                    match ready!(connection.poll_accept(cx)) {
+                        None => return Poll::Ready(Ok(())),
+                        Some(call) => {
+                            let (request, respond) = call?;
+                            begin((self.answer)(request, respond));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn drain(&mut self) {
+        self.draining = true;
+        if let State::Open(connection, _) = &mut self.state {
+            connection.graceful_shutdown();
+        }
+    }
+}
+
+/// Asks from time to time whether anyone is there.
+struct Keepalive {
+    ping_pong: Option<PingPong>,
+    is_asked: bool,
+    sleep: Pin<Box<Sleep>>,
+}
+
+impl Keepalive {
+    fn new(ping_pong: Option<PingPong>) -> Self {
+        Self { ping_pong, is_asked: false, sleep: Box::pin(sleep(KEEPALIVE)) }
+    }
+
+    /// Ready when nobody has answered.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(ping_pong) = &mut self.ping_pong else { return Poll::Pending };
+        loop {
+            if self.is_asked {
+                match ping_pong.poll_pong(cx) {
+                    Poll::Ready(Ok(_)) => {
+                        self.is_asked = false;
+                        self.sleep.as_mut().reset(Instant::now() + KEEPALIVE);
+                    }
+                    // The connection is about to say so itself.
+                    Poll::Ready(Err(_)) => return Poll::Pending,
+                    Poll::Pending => return self.sleep.as_mut().poll(cx),
+                }
+            } else {
+                ready!(self.sleep.as_mut().poll(cx));
+                if ping_pong.send_ping(Ping::opaque()).is_err() {
+                    return Poll::Pending;
+                }
+                self.is_asked = true;
+                self.sleep.as_mut().reset(Instant::now() + KEEPALIVE_TIMEOUT);
+            }
+        }
+    }
+}
