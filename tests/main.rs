@@ -50,5 +50,6 @@ mod shutdown;
 mod slow_reader;
 mod smuggling;
 mod storage;
+mod storms;
 mod tls;
 mod wire;

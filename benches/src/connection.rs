@@ -32,15 +32,29 @@ impl Connection {
     /// If the hub does not answer.
     pub async fn open(address: SocketAddr, tasks: &RefCell<JoinSet<()>>) -> Result<Self> {
         let tcp = TcpStream::connect(address).await?;
+        let (connection, driving) = Self::over(tcp, WINDOWS).await?;
+        tasks.borrow_mut().spawn_local(driving);
+        Ok(connection)
+    }
+
+    /// A connection over a socket, with windows of its own for a stream and for the
+    /// whole; it lives while what is returned beside it is polled.
+    ///
+    /// # Errors
+    /// If the other side does not speak HTTP/2.
+    pub async fn over(
+        tcp: TcpStream,
+        windows: (u32, u32),
+    ) -> Result<(Self, impl Future<Output = ()> + use<>)> {
         tcp.set_nodelay(true)?;
+        let address = tcp.peer_addr()?;
         let (send, connection) = h2::client::Builder::new()
-            .initial_window_size(WINDOWS.0)
-            .initial_connection_window_size(WINDOWS.1)
+            .initial_window_size(windows.0)
+            .initial_connection_window_size(windows.1)
             .handshake(tcp)
             .await?;
         // How it ends shows in its streams.
-        tasks.borrow_mut().spawn_local(async move { drop(connection.await) });
-        Ok(Self { send: send.ready().await?, address })
+        Ok((Self { send, address }, async move { drop(connection.await) }))
     }
 
     /// Opens a stream of all shared entries of the token's tenant.
@@ -48,7 +62,16 @@ impl Connection {
     /// # Errors
     /// If the hub refuses.
     pub async fn subscribe(&mut self, token: &str) -> Result<RecvStream> {
-        let message = framed(&wire::SubscribeRequest::default());
+        self.subscribe_from(token, &[]).await
+    }
+
+    /// The same from a cursor; empty: from nothing.
+    ///
+    /// # Errors
+    /// If the hub refuses.
+    pub async fn subscribe_from(&mut self, token: &str, cursor: &[u8]) -> Result<RecvStream> {
+        let cursor = cursor.to_vec();
+        let message = framed(&wire::SubscribeRequest { cursor, ..wire::SubscribeRequest::default() });
         let (_, body) = self.call(wire::SUBSCRIBE_PATH, Some(token), message, true).await?;
         Ok(body)
     }

@@ -5,8 +5,9 @@ use crate::{Result, input};
 use bytes::Bytes;
 use confhub::app::App;
 use confhub::auth::{DevClaims, DevIssuer, Role};
+use confhub::backend;
 use confhub::clock::system_clock;
-use confhub::config::{AuditTo, Settings};
+use confhub::config::{self, AuditTo, ServeArgs, Settings};
 use confhub_proto::{TenantId, limits, wire};
 use serde::Deserialize;
 use std::ffi::OsString;
@@ -55,6 +56,13 @@ pub struct Hub {
     pub address: SocketAddr,
     /// Its HTTP port, which has the metrics.
     pub http: SocketAddr,
+    run: Run,
+}
+
+/// How a hub is started, and started again.
+struct Run {
+    program: Program,
+    settings: Vec<(&'static str, String)>,
     folder: TempDir,
 }
 
@@ -70,32 +78,37 @@ impl Hub {
     /// # Errors
     /// If it does not start.
     pub async fn start(program: &Program, pace: CallPace) -> Result<Self> {
-        let folder = tempfile::tempdir()?;
-        let ready_file = folder.path().join("ready.json");
-        let mut command = match program {
-            Program::Itself { current_thread } => {
-                let mut command = Command::new(std::env::current_exe()?);
-                command.arg("hub-server").args(current_thread.then_some("--current-thread"));
-                command
-            }
-            Program::Under(wrapper) => {
-                let (program, options) = wrapper.split_first().ok_or("a wrapper without a program")?;
-                let mut command = Command::new(program);
-                command.args(options).arg(std::env::current_exe()?).args(["hub-server", "--current-thread"]);
-                command
-            }
-            Program::Binary(path) => {
-                let mut command = Command::new(path);
-                command.args(["serve", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
-                command
-            }
+        Self::start_with(program, pace, &[]).await
+    }
+
+    /// The same with settings of its own, by the names of their variables.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub async fn start_with(
+        program: &Program,
+        pace: CallPace,
+        settings: &[(&'static str, String)],
+    ) -> Result<Self> {
+        let mut all = match pace {
+            CallPace::Default => Vec::new(),
+            CallPace::Lifted => PACES.map(|name| (name, "1000000".to_owned())).to_vec(),
         };
-        if pace == CallPace::Lifted {
-            command.envs(PACES.map(|name| (name, "1000000")));
-        }
-        command.arg("--data-dir").arg(folder.path()).arg("--ready-file").arg(&ready_file);
-        let (server, ready) = Server::start::<Ready>(&mut command, &ready_file).await?;
-        Ok(Self { server, address: ready.grpc, http: ready.http, folder })
+        all.extend_from_slice(settings);
+        let run = Run { program: program.clone(), settings: all, folder: tempfile::tempdir()? };
+        let (server, ready) = run.start(([127, 0, 0, 1], 0).into()).await?;
+        Ok(Self { server, address: ready.grpc, http: ready.http, run })
+    }
+
+    /// Ends the hub at once, and starts it again on its folder and port.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub async fn restart(&mut self) -> Result<()> {
+        self.server.kill();
+        let (server, ready) = self.run.start(self.address).await?;
+        (self.server, self.http) = (server, ready.http);
+        Ok(())
     }
 
     /// A token for every role of a tenant.
@@ -103,7 +116,7 @@ impl Hub {
     /// # Errors
     /// If the tenant's name is none.
     pub fn token(&self, tenant: &str) -> Result<String> {
-        token(self.folder.path(), tenant)
+        token(self.run.folder.path(), tenant)
     }
 
     /// Tokens like [`Self::token`], one of each subject, all issued at `now` and
@@ -118,7 +131,7 @@ impl Hub {
         now: SystemTime,
         ttl: Duration,
     ) -> Result<Vec<String>> {
-        let issuer = DevIssuer::open(self.folder.path())?;
+        let issuer = DevIssuer::open(self.run.folder.path())?;
         let mint = |subject: String| Ok(issuer.mint(&claims(tenant, &subject, ttl)?, now)?);
         subjects.into_iter().map(mint).collect()
     }
@@ -129,6 +142,40 @@ impl Hub {
     /// If the hub does not answer.
     pub async fn channel(&self) -> Result<Channel> {
         Ok(Endpoint::from_shared(format!("http://{}", self.address))?.tcp_nodelay(true).connect().await?)
+    }
+}
+
+impl Run {
+    async fn start(&self, listen: SocketAddr) -> Result<(Server, Ready)> {
+        let ready_file = self.folder.path().join("ready.json");
+        // That of the run before says nothing of this one.
+        if let Err(error) = std::fs::remove_file(&ready_file)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            return Err(error.into());
+        }
+        let mut command = match &self.program {
+            Program::Itself { current_thread } => {
+                let mut command = Command::new(std::env::current_exe()?);
+                command.arg("hub-server").args(current_thread.then_some("--current-thread"));
+                command
+            }
+            Program::Under(wrapper) => {
+                let (program, options) = wrapper.split_first().ok_or("a wrapper without a program")?;
+                let mut command = Command::new(program);
+                command.args(options).arg(std::env::current_exe()?).args(["hub-server", "--current-thread"]);
+                command
+            }
+            Program::Binary(path) => {
+                let mut command = Command::new(path);
+                command.arg("serve");
+                command
+            }
+        };
+        command.envs(self.settings.iter().map(|(name, value)| (name, value)));
+        command.envs([("CONFHUB_LISTEN", &*listen.to_string()), ("CONFHUB_HTTP", "127.0.0.1:0")]);
+        command.arg("--data-dir").arg(self.folder.path()).arg("--ready-file").arg(&ready_file);
+        Server::start(&mut command, &ready_file).await
     }
 }
 
@@ -201,27 +248,20 @@ impl Caller {
 }
 
 /// Is the hub, until the process that started it ends: the hub's own code with
-/// its default settings, on tokio's default runtime or on one thread.
+/// its default settings and those of the environment, on tokio's default runtime or on one thread.
 ///
 /// # Errors
 /// If it cannot start or serve.
 pub fn serve(data_dir: &Path, ready_file: &Path, current_thread: bool) -> Result<()> {
     server::end_with_parent();
+    let loaded = config::load(&ServeArgs::default(), std::env::vars_os(), &backend::names())?;
     let mut settings = Settings {
         data_dir: data_dir.to_owned(),
         ready_file: Some(ready_file.to_owned()),
-        ..Settings::default()
+        ..loaded.settings
     };
     // Nobody reads it here; a file of the hub's own costs a write for each change.
     settings.audit.to = AuditTo::Off;
-    let limits = &mut settings.limits;
-    for (name, limit) in PACES.into_iter().zip([&mut limits.calls_per_second, &mut limits.opens_per_second]) {
-        if let Ok(pace) = std::env::var(name) {
-            *limit = pace.parse()?;
-        }
-    }
-    settings.listen.set_port(0);
-    settings.http.set_port(0);
     let runtime = if current_thread {
         tokio::runtime::Builder::new_current_thread().enable_all().build()?
     } else {

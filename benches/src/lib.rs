@@ -8,6 +8,7 @@
 //! measured in one run, in turn, survives a busy machine; a figure alone does not.
 
 pub mod connection;
+pub mod counts;
 pub mod hub;
 pub mod input;
 pub mod latency;

@@ -65,10 +65,29 @@ impl Place {
     /// # Errors
     /// If it does not start.
     pub async fn hub(&self, pace: CallPace) -> Result<Hub> {
+        self.hub_with(pace, &[]).await
+    }
+
+    /// The same with settings of its own, by the names of their variables.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub async fn hub_with(&self, pace: CallPace, settings: &[(&'static str, String)]) -> Result<Hub> {
         self.as_server()?;
-        let hub = Hub::start(&self.program, pace).await;
+        let hub = Hub::start_with(&self.program, pace, settings).await;
         self.as_client()?;
         hub
+    }
+
+    /// Ends a hub at once, and starts it again on its folder and port.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub async fn restart(&self, hub: &mut Hub) -> Result<()> {
+        self.as_server()?;
+        let started = hub.restart().await;
+        self.as_client()?;
+        started
     }
 
     /// How hub and load share the machine, for the reader of the figures.

@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::config::{AuthSettings, Settings, UnknownTenants};
 use crate::grpc::{Connections, Edge, Governor, VERSION};
 use crate::http::Health;
-use crate::limits::{BULK_READS, CALLS};
+use crate::limits::{ACCEPT_QUEUE, BULK_READS, CALLS};
 use crate::metrics::{DriftCause, Metrics};
 use crate::source::{Feed, Source, SourceHealth};
 use crate::tenant::Tenants;
@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{RwLock, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -142,8 +142,8 @@ impl App {
         #[cfg(feature = "aws")] account: Option<crate::aws::Account>,
     ) -> Result<Self, StartError> {
         // Ports first: they tell at once that a hub is running here already.
-        let grpc = bind(settings.listen, "listen").await?;
-        let http = bind(settings.http, "http").await?;
+        let grpc = bind(settings.listen, "listen")?;
+        let http = bind(settings.http, "http")?;
         let addresses = Addresses { grpc: grpc.local_addr()?, http: http.local_addr()? };
         if let Some(path) = &settings.ready_file {
             forget_ready_file(path)?;
@@ -387,8 +387,18 @@ fn warn_of_plaintext(addresses: Addresses) {
     }
 }
 
-async fn bind(address: SocketAddr, setting: &'static str) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|source| StartError::Bind { address, setting, source })
+fn bind(address: SocketAddr, setting: &'static str) -> Result<TcpListener, StartError> {
+    listen(address).map_err(|source| StartError::Bind { address, setting, source })
+}
+
+/// What `TcpListener::bind` does, with a longer queue.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // Elsewhere it would let others take the port.
+    #[cfg(unix)]
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(ACCEPT_QUEUE)
 }
 
 /// The AWS account, if a backend is in one.

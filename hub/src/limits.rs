@@ -25,6 +25,20 @@ pub const STREAMS: usize = 100_000;
 /// Most connections in all, for the same reason.
 pub const CONNECTIONS: usize = 50_000;
 
+/// New connections a second. Opening one, with its stream and without TLS, takes a
+/// core a tenth of a millisecond or two: so the streams that are open have half of one
+/// left, and ten thousand clients of a hub that was restarted are back in two seconds.
+pub const ACCEPTS_PER_SECOND: usize = 5_000;
+
+/// New connections that may come at once: a stream that runs waits for no more of them
+/// in its turn, and a hub that is behind takes fewer. Enough for the pace above, since
+/// the clock ticks each millisecond.
+pub const BURST_ACCEPTS: usize = 8;
+
+/// Connections that the system holds until the hub takes them: as many as Linux allows
+/// by default. One that finds no room tries again a second later, and then after three.
+pub const ACCEPT_QUEUE: u32 = 4_096;
+
 /// Most tenants in memory: as many as there are streams, so that only callers
 /// that load tenants without following them can reach it.
 pub const TENANTS: usize = STREAMS;

@@ -219,6 +219,8 @@ pub struct Metrics {
     pub stream_ends: Labelled<EndLabel>,
     /// Updates published to views.
     pub updates: Counter,
+    /// Updates encoded, each for all who take it.
+    pub encodings: Counter,
     /// Hints received.
     pub hints: Counter,
     /// Reads of backends.
@@ -281,6 +283,7 @@ impl Metrics {
             frame_bytes: Counter::default(),
             stream_ends: Family::default(),
             updates: Counter::default(),
+            encodings: Counter::default(),
             hints: Counter::default(),
             backend_reads: Family::default(),
             backend_failures: Family::default(),
@@ -365,6 +368,8 @@ impl Metrics {
         r.register_with_unit("frames", about, Unit::Bytes, self.frame_bytes.clone());
         r.register("stream_ends", "Streams that ended, by reason", self.stream_ends.clone());
         r.register("updates", "Updates published to views", self.updates.clone());
+        let about = "Updates encoded, each once for all who stand at the same place";
+        r.register("encodings", about, self.encodings.clone());
         r.register("hints", "Hints received from change sources", self.hints.clone());
         let about = "Reads of backends, by what for and by outcome";
         r.register("backend_reads", about, self.backend_reads.clone());

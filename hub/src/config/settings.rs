@@ -278,6 +278,8 @@ pub struct LimitSettings {
     pub streams: usize,
     /// Most connections on the gRPC port.
     pub connections: usize,
+    /// New connections a second.
+    pub accepts_per_second: usize,
     /// Most calls and streams at once on one connection.
     pub streams_per_connection: usize,
     /// Most single calls of one tenant under way at a time.
@@ -461,6 +463,7 @@ impl Default for LimitSettings {
             streams_per_tenant: limits::STREAMS_PER_TENANT,
             streams: limits::STREAMS,
             connections: limits::CONNECTIONS,
+            accepts_per_second: limits::ACCEPTS_PER_SECOND,
             streams_per_connection: limits::STREAMS_PER_CONNECTION,
             calls_per_tenant: limits::CALLS_PER_TENANT,
             bulk_reads_per_tenant: limits::BULK_READS_PER_TENANT,

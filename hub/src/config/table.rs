@@ -209,6 +209,8 @@ pub(super) static TABLE: &[&'static dyn Setting] = &[
         "Most open streams on this hub", limits.streams),
     row!("limits.connections", None, Count { max: 10_000_000 },
         "Most connections on the gRPC port", limits.connections),
+    row!("limits.accepts-per-second", None, Count { max: 1_000_000 },
+        "New connections a second; more wait for their turn", limits.accepts_per_second),
     row!("limits.streams-per-connection", None, Count { max: 1_000_000 },
         "Most calls and streams at once on one connection", limits.streams_per_connection),
     row!("limits.calls-per-tenant", None, Count { max: 512 },

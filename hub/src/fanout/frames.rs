@@ -29,10 +29,6 @@ impl Frames {
         self.0.get().into_iter().flatten().map(Bytes::len).sum()
     }
 
-    pub(super) fn are_made(&self) -> bool {
-        self.0.get().is_some()
-    }
-
     pub(super) fn make(&self, update: impl FnOnce() -> Update) {
         self.0.get_or_init(|| encode(&update()));
     }

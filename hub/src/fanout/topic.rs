@@ -7,22 +7,25 @@ use super::frames::Frames;
 use super::ring::{Position, Ring};
 use arc_swap::ArcSwap;
 use confhub_proto::{Cursor, Digest, Key, State, Update};
+use prometheus_client::metrics::counter::Counter;
 use slab::Slab;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 use std::time::SystemTime;
 
-/// Differences that are shared while the state stays, beside the two that nearly
-/// everybody asks for: from nothing, and from the state before. Whoever stands
-/// elsewhere has its own encoded.
-const SHARED_DIFFERENCES: usize = 64;
-
-/// Up to this size, in bytes, frames are kept for as long as the state stays;
-/// with the number above, 4 MiB a view. Larger ones live as long as somebody is
-/// sending them, so that a storm of newcomers shares them and no copy of the
-/// state stays behind.
+/// Up to this size, in bytes, frames are kept for as long as the state stays. Larger
+/// ones live as long as somebody is sending them, so that a storm of newcomers shares
+/// them and no copy of the state stays behind.
 const KEPT_BYTES: usize = 64 * 1024;
+
+/// Bytes of all that is kept of one view: with small changes, what leads here from
+/// each state that the ring knows, so that a storm of those who return has each
+/// difference encoded once. What is beyond lives as long as somebody is sending it.
+const KEPT_IN_ALL: usize = 4 * 1024 * 1024;
+
+/// What a difference takes beside the entries in it, in bytes.
+const AROUND: usize = 512;
 
 /// A view that is published to subscribers.
 pub struct Topic {
@@ -30,6 +33,7 @@ pub struct Topic {
     /// Held while `present` is replaced.
     past: Mutex<Past>,
     waiting: Mutex<Slab<Option<Waker>>>,
+    encodings: Counter,
 }
 
 /// The state that was published last.
@@ -52,7 +56,10 @@ struct Step {
 
 struct Past {
     ring: Ring,
+    /// No more than the ring has states, and one from nothing.
     encoded: HashMap<From, Encoded>,
+    /// Bytes of those that are kept, about.
+    kept: usize,
 }
 
 /// Where an update starts: at nothing (a reset), or at an earlier state.
@@ -90,9 +97,16 @@ impl Topic {
         let present = Present { state, position: ring.end(), published: now, step: None, ended: None };
         Self {
             present: ArcSwap::from_pointee(present),
-            past: Mutex::new(Past { ring, encoded: HashMap::new() }),
+            past: Mutex::new(Past { ring, encoded: HashMap::new(), kept: 0 }),
             waiting: Mutex::default(),
+            encodings: Counter::default(),
         }
+    }
+
+    /// The same topic, whose updates are counted as they are encoded.
+    #[must_use]
+    pub fn counted(self, encodings: Counter) -> Self {
+        Self { encodings, ..self }
     }
 
     /// Makes `next` the present state, which differs in `changed` at most, and
@@ -106,7 +120,7 @@ impl Topic {
             let present = self.present.load();
             let changed: Arc<[Key]> = changed.into();
             past.ring.push(present.state.digest(), Arc::clone(&changed));
-            past.encoded.clear();
+            past.forget();
             let kept = size(Some(changed.iter()), &next) <= KEPT_BYTES;
             self.present.store(Arc::new(Present {
                 state: next,
@@ -181,7 +195,9 @@ impl Topic {
         if let Some(step) = &present.step
             && from.is_some_and(|from| from + 1 == present.position)
         {
-            step.frames.make(|| Update::difference(step.changed.iter(), &present.state, present.published));
+            self.make(&step.frames, || {
+                Update::difference(step.changed.iter(), &present.state, present.published)
+            });
             return Pull::Behind(Arc::clone(&step.frames), present.position);
         }
         let (frames, position) = self.difference(from);
@@ -209,22 +225,32 @@ impl Topic {
         let mut past = locked(&self.past);
         // Not replaced while the past is held.
         let present = self.present.load_full();
+        // Those whose place is forgotten start at nothing, all together.
+        let from = from.filter(|position| past.ring.since(*position).is_some());
         let shared = past.encoded.get(&from).and_then(|encoded| match encoded {
             Encoded::Kept(frames) => Some(Arc::clone(frames)),
             Encoded::Passing(frames) => frames.upgrade(),
         });
         let frames = shared.unwrap_or_else(|| past.share(from, &present));
-        let changed: Option<Vec<Key>> = if frames.are_made() {
-            None
-        } else {
-            past.changed(from).map(|changed| changed.cloned().collect())
-        };
         drop(past);
-        frames.make(|| match &changed {
-            Some(changed) => Update::difference(changed, &present.state, present.published),
-            None => Update::reset(&present.state, present.published),
+        self.make(&frames, || {
+            // What has come since is in it too, and does no harm.
+            let past = locked(&self.past);
+            let changed: Option<Vec<_>> = past.changed(from).map(|keys| keys.into_iter().cloned().collect());
+            drop(past);
+            match &changed {
+                Some(changed) => Update::difference(changed, &present.state, present.published),
+                None => Update::reset(&present.state, present.published),
+            }
         });
         (frames, present.position)
+    }
+
+    fn make(&self, frames: &Frames, update: impl FnOnce() -> Update) {
+        frames.make(|| {
+            self.encodings.inc();
+            update()
+        });
     }
 
     fn wake(&self) {
@@ -241,31 +267,40 @@ impl Past {
     /// Makes room for the frames that start at `from`.
     fn share(&mut self, from: From, present: &Present) -> Arc<Frames> {
         let frames = Arc::new(Frames::default());
-        let asked_by_many = from.is_none_or(|position| position + 1 == present.position);
-        if asked_by_many || self.encoded.len() < SHARED_DIFFERENCES {
-            let encoded = if size(self.changed(from), &present.state) <= KEPT_BYTES {
-                Encoded::Kept(Arc::clone(&frames))
-            } else {
-                Encoded::Passing(Arc::downgrade(&frames))
-            };
-            self.encoded.insert(from, encoded);
-        }
+        let size = size(self.changed(from), &present.state);
+        let encoded = if size <= KEPT_BYTES && self.kept + size + AROUND <= KEPT_IN_ALL {
+            self.kept += size + AROUND;
+            Encoded::Kept(Arc::clone(&frames))
+        } else {
+            Encoded::Passing(Arc::downgrade(&frames))
+        };
+        self.encoded.insert(from, encoded);
         frames
     }
 
+    /// Lets go of what leads to a state that is no more.
+    fn forget(&mut self) {
+        // With its room: a storm may have left much of it.
+        self.encoded = HashMap::new();
+        self.kept = 0;
+    }
+
     /// The keys that changed since; `None`: all of them may have.
-    fn changed(&self, from: From) -> Option<impl Iterator<Item = &Key>> {
-        from.and_then(|position| self.ring.since(position))
+    fn changed(&self, from: From) -> Option<HashSet<&Key>> {
+        from.and_then(|position| self.ring.since(position)).map(Iterator::collect)
     }
 }
 
 /// About how many bytes a difference has; `None`: all of `state`.
-fn size<'a>(changed: Option<impl Iterator<Item = &'a Key>>, state: &State) -> usize {
+fn size<'a>(changed: Option<impl IntoIterator<Item = &'a Key>>, state: &State) -> usize {
     let size = |key: &Key| state.get(key.as_str()).map_or(key.as_str().len(), |entry| entry.size());
-    changed.map_or(state.bytes(), |changed| changed.map(size).sum())
+    changed.map_or(state.bytes(), |changed| changed.into_iter().map(size).sum())
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing in here stops half way: a poisoned lock guards whole data.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

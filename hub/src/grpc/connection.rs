@@ -1,8 +1,11 @@
 //! Connections as they come in, counted and bounded.
 
 use super::frames_meter::FramesMeter;
+use super::governor::Pace;
+use super::opening::{self, Opening};
 use super::stall::Breaker;
 use crate::config::{LimitSettings, TimeSettings};
+use crate::limits::BURST_ACCEPTS;
 use crate::metrics::{Metrics, RefusalLabel};
 use crate::tls::{Acceptor, Io};
 use std::future::Future;
@@ -27,18 +30,24 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// The stream of accepted connections. Over the limit a connection is closed
 /// as soon as it is accepted, so that its client tries another hub at once
-/// rather than waiting in this one's backlog.
+/// rather than waiting in this one's backlog. Over the pace it waits there, so that
+/// those who open connections leave their turn to streams that are open.
 pub struct Connections {
     listener: TcpListener,
     acceptor: Acceptor,
     places: Arc<Semaphore>,
+    pace: Pace,
+    /// When the whole burst will be there again.
+    rested: Instant,
+    /// Whether the next one has its turn already.
+    turn: bool,
     metrics: Arc<Metrics>,
     draining: watch::Receiver<bool>,
     /// Most streams of one.
     streams: usize,
     /// How long one without a call is kept.
     idle: Duration,
-    /// While there is no way to accept more.
+    /// While no more are accepted.
     pause: Option<Pin<Box<Sleep>>>,
     /// Whether the trouble has been told.
     told: bool,
@@ -57,8 +66,20 @@ impl Connections {
         draining: watch::Receiver<bool>,
     ) -> Self {
         let places = Arc::new(Semaphore::new(limits.connections));
-        let (streams, idle) = (limits.streams_per_connection, times.connection_idle);
-        Self { listener, acceptor, places, metrics, draining, streams, idle, pause: None, told: false }
+        Self {
+            listener,
+            acceptor,
+            places,
+            pace: Pace::new(BURST_ACCEPTS, limits.accepts_per_second),
+            rested: Instant::now(),
+            turn: false,
+            metrics,
+            draining,
+            streams: limits.streams_per_connection,
+            idle: times.connection_idle,
+            pause: None,
+            told: false,
+        }
     }
 
     /// Says once what is wrong, until it has been right again.
@@ -66,6 +87,13 @@ impl Connections {
         if !std::mem::replace(&mut self.told, true) {
             tracing::warn!(%trouble, "cannot take more connections");
         }
+    }
+
+    /// Takes the turn of the next one, or says how long until it is.
+    fn take_turn(&mut self) -> Result<(), Duration> {
+        self.pace.take(&mut self.rested, Instant::now())?;
+        self.turn = true;
+        Ok(())
     }
 
     fn connection(&mut self, stream: TcpStream, peer: SocketAddr) -> Option<Connection> {
@@ -91,6 +119,7 @@ impl Connections {
             silence: Some(Box::pin(silence())),
             meter: FramesMeter::new(self.streams),
             has_written: false,
+            opening: Some(Opening::default()),
             idle: self.idle,
             next_look: None,
             peer,
@@ -111,8 +140,15 @@ impl Stream for Connections {
                 ready!(pause.as_mut().poll(cx));
                 self.pause = None;
             }
+            if !self.turn
+                && let Err(wait) = self.take_turn()
+            {
+                self.pause = Some(Box::pin(sleep(wait)));
+                continue;
+            }
             match ready!(self.listener.poll_accept(cx)) {
                 Ok((stream, peer)) => {
+                    self.turn = false;
                     if let Some(connection) = self.connection(stream, peer) {
                         return Poll::Ready(Some(connection));
                     }
@@ -141,6 +177,8 @@ pub struct Connection {
     silence: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     meter: FramesMeter,
     has_written: bool,
+    /// What it has begun with; `None`: that is written.
+    opening: Option<Opening>,
     /// How long it is kept without a call.
     idle: Duration,
     /// When to look whether the peer does its part, while there is nothing to read.
@@ -172,12 +210,22 @@ impl AsyncRead for Connection {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
             }
         }
-        if let Err(kind) = self.meter.read(&buffer.filled()[before..]) {
+        let come = &buffer.filled()[before..];
+        if self.silence.is_some() && !opening::is_preface(come) {
+            self.greet(cx)?;
+        }
+        if let Err(kind) = self.meter.read(come) {
             buffer.set_filled(before);
             return Poll::Ready(Err(self.give_up(kind)));
         }
         if self.silence.is_some() && self.meter.has_spoken() {
             self.silence = None;
+        }
+        if read.is_pending()
+            && self.silence.is_none()
+            && let Some(opening) = &mut self.opening
+        {
+            opening.pause(cx);
         }
         match read {
             Poll::Pending if self.silence.is_none() => self.look(cx).map(Err),
@@ -190,6 +238,25 @@ impl Connection {
     fn wrote(&mut self, bytes: usize) {
         self.has_written = true;
         self.meter.wrote(bytes);
+    }
+
+    /// Says what is held to a peer that may be waiting for it, or that has to learn by it
+    /// that it speaks something else than HTTP/2.
+    fn greet(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let Some(opening) = &mut self.opening else { return Ok(()) };
+        match opening.poll_write_held(cx, Pin::new(&mut self.stream)) {
+            Poll::Ready(written) => written,
+            Poll::Pending => Ok(()),
+        }
+    }
+
+    /// Writes what is still held of the beginning.
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if let Some(opening) = &mut self.opening {
+            ready!(opening.poll_write_held(cx, Pin::new(&mut self.stream)))?;
+            self.opening = None;
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// What breaks it.
@@ -239,6 +306,9 @@ impl Connection {
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.opening.is_some() {
+            return self.poll_write_vectored(cx, &[io::IoSlice::new(bytes)]);
+        }
         self.check(cx)?;
         let written = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
         self.wrote(written);
@@ -251,7 +321,19 @@ impl AsyncWrite for Connection {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.check(cx)?;
-        let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, slices))?;
+        let connection = &mut *self;
+        let stream = Pin::new(&mut connection.stream);
+        let written = match &mut connection.opening {
+            None => ready!(stream.poll_write_vectored(cx, slices))?,
+            Some(opening) => match opening.hold(slices) {
+                Some(held) => held,
+                None => {
+                    let written = ready!(opening.poll_write_with(cx, stream, slices))?;
+                    connection.opening = None;
+                    written
+                }
+            },
+        };
         self.wrote(written);
         Poll::Ready(Ok(written))
     }
@@ -265,11 +347,16 @@ impl AsyncWrite for Connection {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.check(cx)?;
+        if self.opening.as_ref().is_some_and(|opening| !opening.is_over()) {
+            return Poll::Ready(Ok(()));
+        }
+        ready!(self.poll_open(cx))?;
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.check(cx)?;
+        ready!(self.poll_open(cx))?;
         Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }

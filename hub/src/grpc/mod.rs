@@ -16,6 +16,7 @@ mod frames_meter;
 mod governor;
 mod handed;
 mod http2;
+mod opening;
 mod outgoing;
 mod peer;
 mod reads;

@@ -163,7 +163,7 @@ impl Tenants {
     /// As [`Tenants::follow`].
     pub async fn snapshot(&self, tenant: &TenantId, view: &View) -> Result<Arc<Frames>, FollowError> {
         let tenant = self.ready(tenant, view.service()).await?;
-        Ok(tenant.snapshot(view, (self.shared.clock)()).frames())
+        Ok(tenant.snapshot(view, (self.shared.clock)()).frames(&self.shared.metrics.encodings))
     }
 
     /// Loads a tenant if it is not in memory, and tells how it stands.
@@ -235,7 +235,8 @@ impl Tenants {
     async fn sit(&self, id: &TenantId, view: View) -> Result<(Arc<Tenant>, Seat), FollowError> {
         for _ in 0..MEETINGS {
             let tenant = self.ready(id, view.service()).await?;
-            let seat = tenant.sit(view.clone(), &self.shared.limits, (self.shared.clock)())?;
+            let Shared { limits, metrics, clock, .. } = &*self.shared;
+            let seat = tenant.sit(view.clone(), limits, &metrics.encodings, clock())?;
             // Checked after sitting down: whoever sits before a drain is ended by it.
             if *self.shared.closing.borrow() {
                 return Err(FollowError::Closing);

@@ -9,6 +9,7 @@ use crate::fanout::{End, Frames, Subscriber, Topic};
 use crate::limits::REREAD_INTERVAL;
 use crate::source::{Address, Applied};
 use confhub_proto::{Entry, ServiceName, State, TenantId, Update};
+use prometheus_client::metrics::counter::Counter;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
@@ -155,6 +156,7 @@ impl Tenant {
         self: &Arc<Self>,
         view: View,
         limits: &crate::config::LimitSettings,
+        encodings: &Counter,
         now: SystemTime,
     ) -> Result<Option<Seat>, FollowError> {
         let mut inner = self.lock();
@@ -164,7 +166,7 @@ impl Tenant {
         if inner.listeners >= limits.streams_per_tenant {
             return Err(FollowError::Streams { limit: limits.streams_per_tenant });
         }
-        let topic = inner.topic(view, limits.views_per_tenant, now)?;
+        let topic = inner.topic(view, limits.views_per_tenant, encodings, now)?;
         inner.listeners += 1;
         drop(inner);
         Ok(Some(Seat { tenant: Arc::clone(self), topic }))
@@ -200,7 +202,13 @@ impl Tenant {
 
 impl Inner {
     /// The topic of a view. One that nobody follows gives way at the limit.
-    fn topic(&mut self, view: View, limit: usize, now: SystemTime) -> Result<Arc<Topic>, FollowError> {
+    fn topic(
+        &mut self,
+        view: View,
+        limit: usize,
+        encodings: &Counter,
+        now: SystemTime,
+    ) -> Result<Arc<Topic>, FollowError> {
         if let Some(topic) = self.topics.get(&view) {
             return Ok(Arc::clone(topic));
         }
@@ -210,7 +218,7 @@ impl Inner {
         if self.topics.len() >= limit {
             return Err(FollowError::Views { limit });
         }
-        let topic = Arc::new(Topic::new(self.entries.state(&view), now));
+        let topic = Arc::new(Topic::new(self.entries.state(&view), now).counted(encodings.clone()));
         self.topics.insert(view, Arc::clone(&topic));
         Ok(topic)
     }
@@ -225,10 +233,13 @@ pub(super) enum Snapshot {
 }
 
 impl Snapshot {
-    pub(super) fn frames(self) -> Arc<Frames> {
+    pub(super) fn frames(self, encodings: &Counter) -> Arc<Frames> {
         match self {
             Self::Kept(topic) => topic.snapshot(),
-            Self::Passing(state, now) => Frames::of(&Update::reset(&state, now)),
+            Self::Passing(state, now) => {
+                encodings.inc();
+                Frames::of(&Update::reset(&state, now))
+            }
         }
     }
 }

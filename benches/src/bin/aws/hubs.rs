@@ -2,8 +2,8 @@
 
 use crate::account::Account;
 use crate::args::Place;
-use crate::metrics::Counts;
 use confhub::auth::DevIssuer;
+use confhub_benches::counts::Counts;
 use confhub_benches::server::Server;
 use confhub_benches::{Result, hub};
 use serde::Deserialize;

@@ -14,7 +14,6 @@ mod hubs;
 mod latency;
 mod load;
 mod measure;
-mod metrics;
 mod reads;
 mod report;
 mod roaming;

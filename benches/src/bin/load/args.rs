@@ -55,6 +55,12 @@ pub(crate) enum Command {
     /// Counts the instructions of a delivery, and fails if they are 10 % more than
     /// what is recorded.
     Check(CheckArgs),
+    /// Measures what connections, streams, stalled readers and tenants take of the
+    /// memory of the hub.
+    Memory(MemoryArgs),
+    /// Measures what it costs when all clients come at once: after a restart, with
+    /// changes, for the first time, and beside streams that run.
+    Storm(StormArgs),
     /// Measures from an acknowledged write to the value in one SDK client,
     /// beside a unary call of the same hub.
     Roundtrip(RoundtripArgs),
@@ -157,6 +163,128 @@ pub(crate) enum ShapeName {
     /// 10,000 connections with one stream each, each of another tenant.
     #[value(name = "tenants")]
     Tenants,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct StormArgs {
+    /// Clients, each with a connection and a stream, that come at once.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=19_000))]
+    clients: u32,
+    /// How many of them are on their way at a time. The system queues 4,096 for a server
+    /// and drops what is beyond, and then other packets too: that is in every figure of
+    /// latency if more come.
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    at_once: u32,
+    /// Keys of their tenant.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    keys: u32,
+    /// Different states from which they come back when there were changes.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    cursors: u32,
+    /// Streams of another tenant that run meanwhile, ten on a connection.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(10..=10_000))]
+    running: u32,
+    /// New connections a second that the hub takes. Default: the hub's own.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) accepts: Option<u32>,
+    /// Rounds; each starts the hub and the floor anew.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) rounds: u32,
+    #[command(flatten)]
+    at: HubArgs,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A storm that can be made.
+pub(crate) struct Storm {
+    pub(crate) clients: usize,
+    pub(crate) at_once: usize,
+    pub(crate) keys: usize,
+    pub(crate) cursors: usize,
+    /// What runs meanwhile.
+    pub(crate) running: Plan,
+    /// The floor, with as many connections.
+    pub(crate) floor: Plan,
+}
+
+impl StormArgs {
+    pub(crate) fn storm(&self) -> Result<Storm> {
+        let [clients, at_once, keys, cursors, running] =
+            [self.clients, self.at_once, self.keys, self.cursors, self.running].map(usize::try_from);
+        let clients = clients?;
+        let shape = |connections, streams_each| Shape { connections, streams_each, tenants: 1 };
+        let running = shape(running? / 10, 10);
+        // The larger one last: it raises the limit on open files for both.
+        let running = plan(running, Duration::from_millis(20), &self.at)?;
+        let files = clients + running.shape.connections + OTHER_FILES;
+        process::allow_open_files(u64::try_from(files)?)?;
+        let floor = Plan { shape: shape(clients, 1), ..running.clone() };
+        Ok(Storm { clients, at_once: at_once?, keys: keys?, cursors: cursors?, running, floor })
+    }
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct MemoryArgs {
+    /// Connections with one stream each.
+    #[arg(long, default_value_t = 5_000, value_parser = clap::value_parser!(u32).range(10..=19_000))]
+    connections: u32,
+    /// Streams on each of a hundredth as many connections.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    added: u32,
+    /// Readers that stop reading, of each kind.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    stalled: u32,
+    /// Seconds of writing while they stall, and as long before.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=20))]
+    seconds: u32,
+    /// Tenants that are loaded and dropped.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    tenants: u32,
+    /// Keys of each of them.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    keys: u32,
+    /// Rounds; each measures everything on hubs started anew.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) rounds: u32,
+    #[command(flatten)]
+    at: HubArgs,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What memory is measured of.
+pub(crate) struct Loads {
+    /// Many connections with a stream each.
+    pub(crate) wide: Plan,
+    /// A few with many.
+    pub(crate) deep: Plan,
+    /// Streams that are read while others are not.
+    pub(crate) read: Plan,
+    pub(crate) stalled: usize,
+    /// For how long they stall.
+    pub(crate) writing: Duration,
+    pub(crate) tenants: usize,
+    pub(crate) keys: usize,
+}
+
+impl MemoryArgs {
+    pub(crate) fn loads(&self) -> Result<Loads> {
+        let [connections, added, stalled, tenants, keys] =
+            [self.connections, self.added, self.stalled, self.tenants, self.keys].map(usize::try_from);
+        let (connections, stalled) = (connections?, stalled?);
+        let plan = |connections, streams_each| {
+            plan(Shape { connections, streams_each, tenants: 1 }, Duration::from_millis(1), &self.at)
+        };
+        let (read, deep) = (plan(20, 1)?, plan((connections / 100).max(1), added?)?);
+        // The one with the most files last.
+        process::allow_open_files(u64::try_from(stalled + OTHER_FILES)?)?;
+        let writing = Duration::from_secs(self.seconds.into());
+        let (wide, tenants, keys) = (plan(connections, 1)?, tenants?, keys?);
+        Ok(Loads { wide, deep, read, stalled, writing, tenants, keys })
+    }
 }
 
 #[derive(ClapArgs)]

@@ -26,6 +26,9 @@ pub(crate) struct Totals {
     /// Versions that a stream did not see since a newer one came in their place,
     /// since [`Totals::begin`].
     pub(crate) superseded: u64,
+    /// Entries received, each by each stream, whether they were new or not, since the
+    /// beginning.
+    pub(crate) entries: u64,
     /// What brought them, in bytes as [`crate::plan::Case::bytes`] has them.
     pub(crate) bytes: u64,
     /// From when a write was due to its receipt, since [`Totals::begin`].
@@ -86,6 +89,7 @@ impl Totals {
             faults: Faults::default(),
             deliveries: 0,
             superseded: 0,
+            entries: 0,
             bytes: 0,
             latency: Latencies::new()?,
             last: Duration::ZERO,

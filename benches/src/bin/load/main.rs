@@ -9,6 +9,7 @@ mod args;
 mod check;
 mod fleet;
 mod ledger;
+mod memory;
 mod peer;
 mod peers;
 mod plan;
@@ -16,6 +17,7 @@ mod report;
 mod roundtrip;
 mod session;
 mod stamp;
+mod storm;
 mod suite;
 
 use args::{Args, Command, LoadArgs};
@@ -38,6 +40,8 @@ fn main() -> ExitCode {
         }
         Some(Command::FloorServer { ready_file }) => floor_server::serve(&ready_file).map(|()| true),
         Some(Command::Suite(args)) => alone(suite::run(&args)),
+        Some(Command::Storm(args)) => alone(storm::run(&args)),
+        Some(Command::Memory(args)) => alone(memory::run(&args)),
         Some(Command::Check(args)) => alone(check::run(&args)),
         Some(Command::Roundtrip(args)) => alone(roundtrip::run(&args)),
         None => alone(load(&args.load)),

@@ -101,9 +101,7 @@ pub(crate) async fn run<P: Peer>(side: Side, plan: &Plan, cases: &[(Case, Durati
             break;
         }
     }
-    let digests = session.peer.digests(&session.written).await?;
-    session.fleet.check(&session.written, &digests);
-    let mut faults = session.fleet.totals.borrow().faults;
+    let mut faults = session.faults().await?;
     if !side.merges() {
         faults.lost += figures.iter().map(|figures| figures.superseded).sum::<u64>();
     }
@@ -119,7 +117,7 @@ pub(crate) struct Session<'a, P> {
     fleet: Rc<Fleet>,
     written: Written,
     targets: Targets,
-    opening: Opening,
+    pub(crate) opening: Opening,
     /// Memory with all streams open, before the first write.
     subscribed_kb: f64,
     /// Deliveries that did not come in time.
@@ -135,7 +133,11 @@ impl<P> Drop for Session<'_, P> {
 impl<'a, P: Peer> Session<'a, P> {
     /// Starts the peer, and opens all connections and streams.
     pub(crate) async fn open(plan: &'a Plan) -> Result<Self> {
-        let peer = P::start(plan).await?;
+        Self::over(plan, P::start(plan).await?).await
+    }
+
+    /// The same with a peer that was started already.
+    pub(crate) async fn over(plan: &'a Plan, peer: P) -> Result<Self> {
         let (shape, fleet) = (plan.shape, Fleet::new()?);
         let (empty_kb, cpu) = (peer.server().memory_kb()?, peer.server().cpu_time()?);
         let connecting = (0..shape.connections).map(|_| peer.connect(&fleet));
@@ -164,6 +166,15 @@ impl<'a, P: Peer> Session<'a, P> {
     /// enough deliveries. Each is due a period after the one before, or when that one
     /// has arrived everywhere.
     pub(crate) async fn case(&mut self, case: Case, budget: Duration) -> Result<Figures> {
+        self.case_while(case, |spent| spent <= budget).await
+    }
+
+    /// The same for as long as `go_on` says so of the time that it has taken.
+    pub(crate) async fn case_while(
+        &mut self,
+        case: Case,
+        go_on: impl Fn(Duration) -> bool,
+    ) -> Result<Figures> {
         self.fleet.totals.borrow_mut().begin()?;
         let (mut lasts, mut acknowledged) = (Vec::new(), Latencies::new()?);
         let (cpu, own) = (self.peer.server().cpu_time()?, process::cpu_time(std::process::id())?);
@@ -179,7 +190,7 @@ impl<'a, P: Peer> Session<'a, P> {
                 let totals = self.fleet.totals.borrow();
                 totals.deliveries + totals.superseded
             };
-            let enough = received >= LEAST && next.saturating_duration_since(started) > budget;
+            let enough = received >= LEAST && !go_on(next.saturating_duration_since(started));
             if enough || self.given_up > 0 || self.refused() {
                 break;
             }
@@ -206,6 +217,13 @@ impl<'a, P: Peer> Session<'a, P> {
             acknowledged_ms: acknowledged.millis(50.0),
             grown_kb: grown_kb / float(self.plan.shape.streams()),
         })
+    }
+
+    /// What was not as it must be, now that all has arrived.
+    pub(crate) async fn faults(&self) -> Result<Faults> {
+        let digests = self.peer.digests(&self.written).await?;
+        self.fleet.check(&self.written, &digests);
+        Ok(self.fleet.totals.borrow().faults)
     }
 
     /// Whether any write was refused: what follows would be refused as well.
@@ -298,11 +316,11 @@ async fn rest(server: &Server, least: Duration) -> Result<()> {
     Ok(())
 }
 
-fn micros(time: Duration) -> f64 {
+pub(crate) fn micros(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }
 
-fn millis(time: Duration) -> f64 {
+pub(crate) fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 

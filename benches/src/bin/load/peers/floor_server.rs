@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 
 /// Frames that wait for a connection; a further one waits with the writer.
@@ -48,7 +48,7 @@ type Tenants = Arc<Mutex<Vec<Listeners>>>;
 pub(crate) fn serve(ready_file: &Path) -> Result<()> {
     server::end_with_parent();
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-        let subscribers = TcpListener::bind("127.0.0.1:0").await?;
+        let subscribers = listen()?;
         let writer = TcpListener::bind("127.0.0.1:0").await?;
         let ready = Ready { subscribers: subscribers.local_addr()?, writer: writer.local_addr()? };
         std::fs::write(ready_file, serde_json::to_vec(&ready)?)?;
@@ -59,6 +59,13 @@ pub(crate) fn serve(ready_file: &Path) -> Result<()> {
             tokio::spawn(attend(stream, Arc::clone(&tenants)));
         }
     })
+}
+
+/// A port for subscribers, where as many may wait at once as at a hub's.
+fn listen() -> Result<TcpListener> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(([127, 0, 0, 1], 0).into())?;
+    Ok(socket.listen(confhub::limits::ACCEPT_QUEUE)?)
 }
 
 /// Registers a subscriber and writes what comes for it.

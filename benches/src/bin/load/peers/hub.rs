@@ -31,7 +31,7 @@ const ASKING: usize = 32;
 
 /// A hub with its tenants.
 pub(crate) struct TheHub {
-    hub: Hub,
+    pub(crate) hub: Hub,
     shape: Shape,
     keys: Vec<Key>,
     slots: Rc<HashMap<String, usize>>,
@@ -46,21 +46,7 @@ impl Peer for TheHub {
     type Connection = Connection;
 
     async fn start(plan: &Plan) -> Result<Self> {
-        let hub = plan.place.hub(CallPace::Lifted).await?;
-        let tokens = (0..plan.shape.tenants).map(|tenant| hub.token(&format!("t{tenant}")));
-        let tokens: Vec<_> = tokens.collect::<Result<_>>()?;
-        let channel = hub.channel().await?;
-        let callers = tokens.iter().map(|token| Caller::new(channel.clone(), token));
-        let callers: Vec<_> = callers.collect::<Result<_>>()?;
-        if plan.is_seeded() {
-            for caller in &callers {
-                caller.seed(&plan.settings).await?;
-            }
-        }
-        let keys: Vec<_> = plan.settings.iter().map(|setting| setting.key.clone()).collect();
-        let slots = keys.iter().enumerate().map(|(slot, key)| (key.to_string(), slot)).collect();
-        let tenants = RefCell::default();
-        Ok(Self { hub, shape: plan.shape, keys, slots: Rc::new(slots), tokens, channel, callers, tenants })
+        Self::on(plan.place.hub(CallPace::Lifted).await?, plan).await
     }
 
     fn server(&self) -> &Server {
@@ -111,6 +97,29 @@ impl Peer for TheHub {
 }
 
 impl TheHub {
+    /// A hub that runs already, with the tenants of `plan`.
+    pub(crate) async fn on(hub: Hub, plan: &Plan) -> Result<Self> {
+        let tokens = (0..plan.shape.tenants).map(|tenant| hub.token(&format!("t{tenant}")));
+        let tokens: Vec<_> = tokens.collect::<Result<_>>()?;
+        let channel = hub.channel().await?;
+        let callers = tokens.iter().map(|token| Caller::new(channel.clone(), token));
+        let callers: Vec<_> = callers.collect::<Result<_>>()?;
+        if plan.is_seeded() {
+            for caller in &callers {
+                caller.seed(&plan.settings).await?;
+            }
+        }
+        let keys: Vec<_> = plan.settings.iter().map(|setting| setting.key.clone()).collect();
+        let slots = keys.iter().enumerate().map(|(slot, key)| (key.to_string(), slot)).collect();
+        let tenants = RefCell::default();
+        Ok(Self { hub, shape: plan.shape, keys, slots: Rc::new(slots), tokens, channel, callers, tenants })
+    }
+
+    /// The digest of the first tenant's state, in the words of the hub.
+    pub(crate) async fn present(&self) -> Result<Digest> {
+        self.digest(self.callers.first().ok_or("no tenant")?).await
+    }
+
     /// The digest of a tenant's state, in the words of the hub.
     async fn digest(&self, caller: &Caller) -> Result<Digest> {
         let request = caller.request(wire::GetSnapshotRequest::default());

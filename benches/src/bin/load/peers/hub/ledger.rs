@@ -108,6 +108,13 @@ pub(crate) struct Reader {
     current: bool,
 }
 
+/// Where a stream stands, so that another one can go on from there.
+#[derive(Clone)]
+pub(crate) struct Place {
+    have: Vec<(u64, Digest)>,
+    pub(crate) digest: Digest,
+}
+
 impl Held for Reader {
     fn lacks(&self, written: &[u64]) -> u64 {
         behind(self.have.iter().map(|(version, _)| *version), written)
@@ -123,6 +130,21 @@ impl Reader {
         let have = vec![(0, Digest::default()); tenant.slots.len()];
         let tenant = Rc::clone(tenant);
         Self { tenant, have, digest: Digest::default(), parts: Vec::new(), filled: false, current: false }
+    }
+
+    /// A stream that goes on where another one has left.
+    pub(crate) fn from(tenant: &Rc<Tenant>, place: Place) -> Self {
+        Self { have: place.have, digest: place.digest, filled: true, ..Self::new(tenant) }
+    }
+
+    /// Where it stands.
+    pub(crate) fn place(&self) -> Place {
+        Place { have: self.have.clone(), digest: self.digest }
+    }
+
+    /// Whether it was told that it has everything.
+    pub(crate) fn is_current(&self) -> bool {
+        self.current
     }
 
     /// Takes a frame in.
@@ -159,6 +181,7 @@ impl Reader {
         for part in std::mem::take(&mut self.parts) {
             let Meaning::Update { reset, puts, .. } = &part.kind else { continue };
             let first = *reset && !self.filled;
+            totals.entries += puts.len() as u64;
             if *reset {
                 totals.faults.resets += u64::from(self.filled);
                 self.filled = true;

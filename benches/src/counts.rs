@@ -1,17 +1,20 @@
 //! What a hub counts of itself, read over HTTP.
 
-use confhub_benches::Result;
+use crate::Result;
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 /// What a hub had counted at one moment.
 #[derive(Debug, Clone)]
-pub(crate) struct Counts(String);
+pub struct Counts(String);
 
 impl Counts {
     /// Asks a hub at its HTTP port.
-    pub(crate) async fn of(http: SocketAddr) -> Result<Self> {
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub async fn of(http: SocketAddr) -> Result<Self> {
         let mut tcp = TcpStream::connect(http).await?;
         tcp.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await?;
         let mut text = String::new();
@@ -20,7 +23,8 @@ impl Counts {
     }
 
     /// The sum of all series of a name that have all of these labels.
-    pub(crate) fn sum(&self, name: &str, labels: &[&str]) -> f64 {
+    #[must_use]
+    pub fn sum(&self, name: &str, labels: &[&str]) -> f64 {
         let value = |line: &str| {
             let rest = line.strip_prefix(name)?;
             let of_it = rest.starts_with(['{', ' ']) && labels.iter().all(|label| rest.contains(label));
@@ -30,7 +34,8 @@ impl Counts {
     }
 
     /// Reads of backends for a purpose, whatever their outcome.
-    pub(crate) fn reads(&self, purpose: &str) -> f64 {
+    #[must_use]
+    pub fn reads(&self, purpose: &str) -> f64 {
         self.sum("confhub_backend_reads_total", &[&format!("purpose=\"{purpose}\"")])
     }
 }
