@@ -247,22 +247,33 @@ impl Caller {
     }
 }
 
+/// What `hub-server` is told, by which a program is the hub that it measures.
+#[derive(Debug, clap::Args)]
+pub struct HubServerArgs {
+    /// One thread.
+    #[arg(long)]
+    current_thread: bool,
+    /// Folder of the store.
+    #[arg(long)]
+    data_dir: PathBuf,
+    /// File that receives the addresses.
+    #[arg(long)]
+    ready_file: PathBuf,
+}
+
 /// Is the hub, until the process that started it ends: the hub's own code with
 /// its default settings and those of the environment, on tokio's default runtime or on one thread.
 ///
 /// # Errors
 /// If it cannot start or serve.
-pub fn serve(data_dir: &Path, ready_file: &Path, current_thread: bool) -> Result<()> {
+pub fn serve(args: HubServerArgs) -> Result<()> {
     server::end_with_parent();
     let loaded = config::load(&ServeArgs::default(), std::env::vars_os(), &backend::names())?;
-    let mut settings = Settings {
-        data_dir: data_dir.to_owned(),
-        ready_file: Some(ready_file.to_owned()),
-        ..loaded.settings
-    };
+    let mut settings =
+        Settings { data_dir: args.data_dir, ready_file: Some(args.ready_file), ..loaded.settings };
     // Nobody reads it here; a file of the hub's own costs a write for each change.
     settings.audit.to = AuditTo::Off;
-    let runtime = if current_thread {
+    let runtime = if args.current_thread {
         tokio::runtime::Builder::new_current_thread().enable_all().build()?
     } else {
         server::runtime()?

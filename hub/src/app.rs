@@ -1,29 +1,32 @@
 //! The life of a hub: bind, open, serve, drain.
 
+mod ports;
+mod stores;
+
+pub use ports::Addresses;
+
 use crate::admission::{Admission, Policy};
 use crate::audit::{Audit, Writer};
 use crate::auth::{AuthStartError, Authenticator};
-use crate::backend::{Backend, KINDS, Opening, Router};
+use crate::backend::{Opening, Router};
 use crate::clock::Clock;
 use crate::config::{AuthSettings, Settings, UnknownTenants};
 use crate::grpc::{Connections, Edge, Governor, VERSION};
 use crate::http::Health;
-use crate::limits::{ACCEPT_QUEUE, BULK_READS, CALLS};
-use crate::metrics::{DriftCause, Metrics};
-use crate::source::{Feed, Source, SourceHealth};
+use crate::limits::{BULK_READS, CALLS};
+use crate::metrics::Metrics;
+use crate::source::{Feed, Source};
 use crate::tenant::Tenants;
 use crate::tls::{Acceptor, Listener, Tls, TlsError};
 use confhub_proto::TenantId;
-use serde::Serialize;
-use std::collections::HashMap;
 use std::future::Future;
-use std::io::{self, Write as _};
+use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::TcpListener;
 use tokio::sync::{RwLock, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -53,15 +56,6 @@ pub struct App {
     /// Writes the audit log.
     recorder: Option<Writer>,
     tls: Option<Arc<Tls>>,
-}
-
-/// Where a hub listens. The ready file holds it as JSON.
-#[derive(Debug, Clone, Copy, Serialize)]
-pub struct Addresses {
-    /// The gRPC port.
-    pub grpc: SocketAddr,
-    /// The HTTP port.
-    pub http: SocketAddr,
 }
 
 /// Why a hub does not start.
@@ -122,7 +116,7 @@ impl App {
     /// If one of them cannot be had; nothing is left behind then.
     pub async fn start(settings: Settings, clock: Clock) -> Result<Self, StartError> {
         #[cfg(feature = "aws")]
-        let account = open_account(&settings).await?;
+        let account = stores::open_account(&settings).await?;
         Self::start_in(
             settings,
             clock,
@@ -142,19 +136,19 @@ impl App {
         #[cfg(feature = "aws")] account: Option<crate::aws::Account>,
     ) -> Result<Self, StartError> {
         // Ports first: they tell at once that a hub is running here already.
-        let grpc = bind(settings.listen, "listen")?;
-        let http = bind(settings.http, "http")?;
+        let grpc = ports::bind(settings.listen, "listen")?;
+        let http = ports::bind(settings.http, "http")?;
         let addresses = Addresses { grpc: grpc.local_addr()?, http: http.local_addr()? };
         if let Some(path) = &settings.ready_file {
-            forget_ready_file(path)?;
+            ports::forget_ready_file(path)?;
         }
         let feed = Feed::default();
         let metrics = Arc::new(Metrics::new(VERSION));
         let tls = Tls::open(&settings.tls, clock.clone(), Arc::clone(&metrics)).await?;
         if tls.is_none() {
-            warn_of_plaintext(addresses);
+            ports::warn_of_plaintext(addresses);
         }
-        let router = open_backends(&Opening {
+        let router = stores::open_backends(&Opening {
             settings: &settings,
             clock: &clock,
             feed: &feed,
@@ -179,7 +173,7 @@ impl App {
             settings.times.clone(),
             clock.clone(),
             Arc::clone(&metrics),
-            Box::new(drift_cause(source.as_ref().map(|source| source.health()))),
+            Box::new(stores::drift_cause(source.as_ref().map(|source| source.health()))),
         );
         let admission = admission(&settings, &router, &clock, &metrics);
         feed.connect(admission.before(tenants.clone()));
@@ -252,7 +246,7 @@ impl App {
         set_serving(&reporter, ServingStatus::Serving).await;
         health.ready.store(true, Ordering::SeqCst);
         tracing::info!(grpc = %addresses.grpc, http = %addresses.http, version = VERSION, "ready");
-        let unwritten = settings.ready_file.and_then(|path| write_ready_file(&path, addresses).err());
+        let unwritten = settings.ready_file.and_then(|path| ports::write_ready_file(&path, addresses).err());
         let ended = tokio::select! {
             () = std::future::ready(()), if unwritten.is_some() => None,
             () = shutdown => None,
@@ -374,79 +368,6 @@ fn operators(auth: &AuthSettings) -> Option<TenantId> {
     auth.operators.clone().or_else(default)
 }
 
-/// Says at every start that tokens and values can be read on the way.
-fn warn_of_plaintext(addresses: Addresses) {
-    for (setting, address) in [("listen", addresses.grpc), ("http", addresses.http)] {
-        if !address.ip().is_loopback() {
-            tracing::warn!(
-                setting, %address,
-                "PLAINTEXT beyond this machine (`plaintext = true`): whoever is on the way reads and changes what \
-                 passes, tokens too, unless something else encrypts; `tls.certificate` and `tls.key` switch TLS on"
-            );
-        }
-    }
-}
-
-fn bind(address: SocketAddr, setting: &'static str) -> Result<TcpListener, StartError> {
-    listen(address).map_err(|source| StartError::Bind { address, setting, source })
-}
-
-/// What `TcpListener::bind` does, with a longer queue.
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    // Elsewhere it would let others take the port.
-    #[cfg(unix)]
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(ACCEPT_QUEUE)
-}
-
-/// The AWS account, if a backend is in one.
-#[cfg(feature = "aws")]
-async fn open_account(settings: &Settings) -> Result<Option<crate::aws::Account>, StartError> {
-    let needs_one = |(_, name): &(_, String)| KINDS.iter().any(|kind| kind.aws && kind.name == name);
-    if !settings.backends.iter().any(needs_one) {
-        return Ok(None);
-    }
-    Ok(Some(crate::aws::Account::open(&settings.aws).await?))
-}
-
-/// Tells why no hint had come of a change in a backend since a reading.
-fn drift_cause(source: Option<SourceHealth>) -> impl Fn(&'static str, Option<Instant>) -> DriftCause {
-    move |backend, since| {
-        // A store that is no other's sends its own hints.
-        let outside = KINDS.iter().any(|kind| kind.aws && kind.name == backend);
-        match &source {
-            None if outside => DriftCause::NoSource,
-            Some(source) if outside && since.is_some_and(|since| source.outage_since(since)) => {
-                DriftCause::SourceDown
-            }
-            _ => DriftCause::HintLost,
-        }
-    }
-}
-
-/// Opens each backend that the table names, once.
-async fn open_backends(opening: &Opening<'_>) -> Result<Router, StartError> {
-    let mut opened: HashMap<&str, Arc<dyn Backend>> = HashMap::new();
-    let mut table = Vec::new();
-    for (prefix, name) in &opening.settings.backends {
-        let backend = match opened.get(name.as_str()) {
-            Some(backend) => Arc::clone(backend),
-            None => {
-                let kind = KINDS.iter().find(|kind| kind.name == name);
-                let kind =
-                    kind.ok_or_else(|| StartError::Store(format!("there is no backend `{name}`").into()))?;
-                let backend = (kind.open)(opening).await.map_err(StartError::Store)?;
-                opened.insert(kind.name, Arc::clone(&backend));
-                backend
-            }
-        };
-        table.push((prefix.clone(), backend));
-    }
-    Ok(Router::new(table))
-}
-
 /// How far a hub has come on its way out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
@@ -478,29 +399,6 @@ async fn say_no(mut reporter: HealthReporter) {
     }
 }
 
-/// Removes the file of an earlier run: its addresses are no longer ours.
-fn forget_ready_file(path: &Path) -> Result<(), StartError> {
-    match std::fs::remove_file(path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(StartError::ReadyFile { path: path.to_owned(), source })
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Writes the file whole or not at all: whoever waits for it reads it at once.
-fn write_ready_file(path: &Path, addresses: Addresses) -> Result<(), StartError> {
-    let write = || {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
-        serde_json::to_writer(&mut file, &addresses)?;
-        writeln!(file)?;
-        file.persist(path)?;
-        Ok(())
-    };
-    write().map_err(|source| StartError::ReadyFile { path: path.to_owned(), source })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -514,7 +412,8 @@ mod tests {
         let any = ([127, 0, 0, 1], 0).into();
         let settings =
             Settings { listen: any, http: any, data_dir: folder.path().to_owned(), ..Settings::default() };
-        let with = |ready: &Path| Settings { ready_file: Some(ready.to_owned()), ..settings.clone() };
+        let with =
+            |ready: &std::path::Path| Settings { ready_file: Some(ready.to_owned()), ..settings.clone() };
         let app = App::start(with(&ready), system_clock()).await.unwrap();
         assert!(!ready.exists());
         app.run(std::future::ready(())).await.unwrap();

@@ -2,11 +2,12 @@
 
 use super::Edge;
 use super::body::Live;
+use super::breaker::Breaker;
 use super::deadline;
 use super::governor::{Cost, Kind, Refused, Share, Turn};
 use super::handed;
 use super::revealed::Padded;
-use super::stall::{Breaker, Reader, Reading};
+use super::stall::{Reader, Reading};
 use super::status::busy;
 use crate::audit::Call;
 use crate::auth::{AuthError, Identity};

@@ -1,9 +1,9 @@
 //! Connections as they come in, counted and bounded.
 
+use super::breaker::Breaker;
 use super::frames_meter::FramesMeter;
-use super::governor::Pace;
 use super::opening::{self, Opening};
-use super::stall::Breaker;
+use super::pace::Pace;
 use crate::config::{LimitSettings, TimeSettings};
 use crate::limits::BURST_ACCEPTS;
 use crate::metrics::{Metrics, RefusalLabel};

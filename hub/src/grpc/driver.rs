@@ -154,10 +154,12 @@ impl<T: Transport> Driver<T> {
             Call::Answering(answering) => match answering.as_mut().poll(cx) {
                 Poll::Pending => false,
                 Poll::Ready(None) => true,
-                Poll::Ready(Some(stream)) => {
-                    // Due at once, since its second mark is set.
-                    *call = Call::Stream(stream, Marked::new(&self.due, index));
-                    false
+                Poll::Ready(Some(mut stream)) => {
+                    // In the turn of its head: HTTP/2 writes both together.
+                    let news = Marked::new(&self.due, index);
+                    let ended = stream.poll(cx, &news).is_ready();
+                    *call = Call::Stream(stream, news);
+                    ended
                 }
             },
             Call::Stream(stream, news) => stream.poll(cx, news).is_ready(),

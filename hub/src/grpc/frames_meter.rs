@@ -10,7 +10,7 @@
 //! What answers something of ours is free. A client measures its line with a ping while
 //! data arrives, and gives back what it has read: both are bounded by what was written.
 
-use super::governor::Pace;
+use super::pace::Pace;
 use crate::limits::FRAME_TIME;
 use tokio::time::Instant;
 

@@ -5,6 +5,7 @@
 //! Nobody else notices. What is remembered of a tenant is a few numbers, and for no
 //! longer than they matter: until its calls have ended and its allowance is whole again.
 
+use super::pace::Pace;
 use super::status::over;
 use crate::config::LimitSettings;
 use crate::limits::{BURST_CALLS, CALL_BYTES, CALL_CHANGES, SHARED_COST, SHORT_STREAM};
@@ -30,10 +31,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The same for a stream. Clients give one up that shows nothing for a few seconds.
 const PATIENCE_TO_OPEN: Duration = Duration::from_secs(1);
-
-/// Most that can be owed: nobody is shut out for long by what it has had already. The
-/// largest tenant that there may be can be read a few times a minute.
-const DEBT: Duration = Duration::from_secs(30);
 
 /// Calls of `AccessService` of one tenant under way. They are apart from others, so that
 /// whoever has stolen a token cannot keep its owner from revoking it.
@@ -146,59 +143,6 @@ impl Kind {
 
     fn patience(self) -> Duration {
         if self == Self::Open { PATIENCE_TO_OPEN } else { PATIENCE }
-    }
-}
-
-/// A rate with a burst, by the generic cell rate algorithm: one moment says it all.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Pace {
-    interval: Duration,
-    burst: Duration,
-    per_second: usize,
-}
-
-impl Pace {
-    /// `burst` at once, then so many a second.
-    pub(super) fn new(burst: usize, per_second: usize) -> Self {
-        let per_second = per_second.max(1);
-        let interval = Duration::from_secs(1) / u32::try_from(per_second).unwrap_or(u32::MAX);
-        let burst = interval.saturating_mul(u32::try_from(burst.max(1)).unwrap_or(u32::MAX));
-        Self { interval, burst, per_second }
-    }
-
-    /// Takes one, or says how long until there is one. `rested` is the moment at
-    /// which the whole burst will be there again.
-    pub(super) fn take(&self, rested: &mut Instant, now: Instant) -> Result<(), Duration> {
-        self.take_ahead(rested, now, Duration::ZERO).map(drop)
-    }
-
-    /// Takes one that will be there within the patience, and says when.
-    fn take_ahead(
-        &self,
-        rested: &mut Instant,
-        now: Instant,
-        patience: Duration,
-    ) -> Result<Duration, Duration> {
-        let next = (*rested).max(now) + self.interval;
-        let early = (next - now).saturating_sub(self.burst);
-        if early > patience {
-            return Err(early);
-        }
-        *rested = next;
-        Ok(early)
-    }
-
-    /// How long until nothing is owed.
-    fn owed(&self, rested: Instant, now: Instant) -> Duration {
-        rested.saturating_duration_since(now).saturating_sub(self.burst)
-    }
-
-    /// Takes so many that were had already, whether they are there or not.
-    fn charge(&self, rested: &mut Instant, now: Instant, count: usize) {
-        let cost = self.interval.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX));
-        let farthest = self.burst + DEBT;
-        // What lies beyond that already stays so.
-        *rested = ((*rested).max(now) + cost.min(farthest)).min((now + farthest).max(*rested));
     }
 }
 
@@ -344,7 +288,7 @@ impl Drop for Share {
             let mut accounts = self.shared.lock();
             if let Some(account) = accounts.of.get_mut(&self.tenant) {
                 let rested = &mut account.rested[index];
-                *rested = rested.checked_sub(self.shared.paces[index].interval).unwrap_or(*rested);
+                self.shared.paces[index].give_back(rested);
             }
         } else if *self.owes.get_mut() && self.since.elapsed() < SHORT_STREAM {
             self.count(1);
@@ -364,158 +308,4 @@ impl From<Refused> for Status {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn governor() -> Governor {
-        Governor::new(&LimitSettings {
-            calls_per_tenant: 100,
-            bulk_reads_per_tenant: 3,
-            calls_per_second: 10,
-            bulk_bytes_per_second: 1_000,
-            opens_per_second: 10,
-            ..LimitSettings::default()
-        })
-    }
-
-    fn tenant(name: &str) -> TenantId {
-        TenantId::new(name).unwrap()
-    }
-
-    fn millis(millis: u64) -> Duration {
-        Duration::from_millis(millis)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn places_are_each_tenants_own_and_come_back() {
-        let (governor, acme) = (governor(), tenant("acme"));
-        let held: Vec<_> = (0..3).map(|_| governor.admit(&acme, Kind::Bulk).ok().unwrap()).collect();
-        let refused = governor.admit(&acme, Kind::Bulk).err().unwrap();
-        assert_eq!((refused.limit, refused.most), ("limits.bulk-reads-per-tenant", 3));
-        assert!(governor.admit(&acme, Kind::Call).is_ok(), "single calls have places of their own");
-        assert!(governor.admit(&tenant("globex"), Kind::Bulk).is_ok());
-        drop(held);
-        assert!(governor.admit(&acme, Kind::Bulk).is_ok());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn calls_over_the_pace_wait_for_their_turn_and_those_that_would_wait_long_are_refused() {
-        let (governor, acme) = (governor(), tenant("acme"));
-        let call = || governor.admit(&acme, Kind::Call);
-        let all: Vec<_> = (0..BURST_CALLS + 50).map(|_| call().ok().unwrap()).collect();
-        assert!(all[..BURST_CALLS].iter().all(|share| share.wait.is_zero()));
-        assert_eq!([all[BURST_CALLS].wait, all[BURST_CALLS + 49].wait], [millis(100), PATIENCE]);
-        let refused = call().err().unwrap();
-        assert_eq!((refused.limit, refused.delay), ("limits.calls-per-second", PATIENCE + millis(100)));
-        assert!(governor.admit(&tenant("globex"), Kind::Call).ok().unwrap().wait.is_zero());
-        tokio::time::advance(millis(100)).await;
-        let (share, began) = (call().ok().unwrap(), Instant::now());
-        share.turn().await;
-        assert_eq!(began.elapsed(), PATIENCE);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn reads_of_a_whole_tenant_wait_for_what_those_before_have_cost() {
-        let (governor, acme) = (governor(), tenant("acme"));
-        let read = || governor.admit(&acme, Kind::Bulk).ok().unwrap();
-        let (first, began) = (read(), Instant::now());
-        let turn = first.read().await.ok().unwrap();
-        assert!(began.elapsed().is_zero());
-        // A second's worth is there, and two more are owed.
-        first.charge(Cost::Read(2_000));
-        first.charge(Cost::Shared(1_000 * SHARED_COST));
-        drop(turn);
-        drop(read().read().await.ok().unwrap());
-        assert_eq!(began.elapsed(), Duration::from_secs(2));
-        assert!(governor.admit(&acme, Kind::Call).ok().unwrap().wait.is_zero(), "the pace is of its own");
-        first.charge(Cost::Read(usize::MAX));
-        first.charge(Cost::Read(usize::MAX));
-        let refused = read().paid().await.err().unwrap();
-        assert_eq!((refused.limit, refused.delay), ("limits.bulk-bytes-per-second", DEBT));
-        tokio::time::advance(DEBT - PATIENCE).await;
-        assert!(read().paid().await.is_ok());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn reads_of_a_whole_store_are_made_one_at_a_time_and_waited_for_within_a_bound() {
-        let (governor, acme) = (governor(), tenant("acme"));
-        let shares: Vec<_> = (0..2).map(|_| governor.admit(&acme, Kind::Bulk).ok().unwrap()).collect();
-        let first = shares[0].read().await.ok().unwrap();
-        let mut second = Box::pin(shares[1].read());
-        assert!(timeout(millis(10), &mut second).await.is_err());
-        assert!(
-            timeout(millis(10), governor.admit(&tenant("globex"), Kind::Bulk).ok().unwrap().read())
-                .await
-                .is_ok()
-        );
-        drop(first);
-        let second = second.await.ok().unwrap();
-        let refused = shares[0].read().await.err().unwrap();
-        assert_eq!((refused.limit, refused.delay), ("limits.bulk-bytes-per-second", PLACE));
-        drop(second);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn large_single_calls_count_by_their_size() {
-        let (governor, acme) = (governor(), tenant("acme"));
-        let call = governor.admit(&acme, Kind::Call).ok().unwrap();
-        call.charge(Cost::Read(10 * CALL_BYTES));
-        call.charge(Cost::Changes(10 * CALL_CHANGES));
-        let next = governor.admit(&acme, Kind::Call).ok().unwrap();
-        assert_eq!(next.wait, millis(100 * (1 + 20 + 1 - BURST_CALLS as u64)));
-    }
-
-    /// Whoever has stolen a token cannot keep its owner from revoking it.
-    #[tokio::test(start_paused = true)]
-    async fn a_tenant_that_is_at_its_limits_can_say_who_is_let_in() {
-        let (governor, acme) = (governor(), tenant("acme"));
-        let _all: Vec<_> = std::iter::from_fn(|| governor.admit(&acme, Kind::Call).ok()).collect();
-        assert!(governor.admit(&acme, Kind::Access).ok().unwrap().wait.is_zero());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn whoever_does_not_wait_gives_its_turn_back() {
-        let (governor, acme) = (governor(), tenant("acme"));
-        let call = || governor.admit(&acme, Kind::Call).ok().unwrap();
-        let all: Vec<_> = (0..BURST_CALLS + 1).map(|_| call()).collect();
-        assert_eq!(all[BURST_CALLS].wait, millis(100));
-        drop(all);
-        assert_eq!(call().wait, millis(100), "and not later");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn streams_count_when_they_end_soon() {
-        let (governor, acme) = (governor(), tenant("acme"));
-        let open = || governor.admit(&acme, Kind::Open).ok().unwrap();
-        let all: Vec<_> = (0..100).map(|_| open()).collect();
-        assert!(all.iter().all(|share| share.wait.is_zero()), "all may come at once");
-        tokio::time::advance(SHORT_STREAM).await;
-        drop(all);
-        open().excuse();
-        let last = open();
-        assert!(
-            last.owes.load(Ordering::Relaxed),
-            "those that have stayed, or that the hub ends, cost nothing"
-        );
-        drop(last);
-        let waiting: Vec<_> = (0..19).map(|_| open()).collect();
-        assert!(waiting[..9].iter().all(|share| share.wait.is_zero()));
-        assert_eq!([waiting[9].wait, waiting[18].wait], [millis(100), PATIENCE_TO_OPEN]);
-        let refused = governor.admit(&acme, Kind::Open).err().unwrap();
-        assert_eq!((refused.limit, refused.delay), ("limits.opens-per-second", millis(1_100)));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn tenants_that_have_rested_are_forgotten_and_those_with_calls_are_not() {
-        let governor = governor();
-        let held = governor.admit(&tenant("held"), Kind::Call).ok().unwrap();
-        for i in 0..10 * LOOK_AT {
-            drop(governor.admit(&tenant(&format!("t{i}")), Kind::Call).ok().unwrap());
-            tokio::time::advance(Duration::from_millis(200)).await;
-        }
-        let remembered = governor.0.lock().of.len();
-        assert!(remembered <= LOOK_AT + 1, "{remembered}");
-        assert!(governor.0.lock().of.contains_key(&tenant("held")));
-        drop(held);
-    }
-}
+mod tests;

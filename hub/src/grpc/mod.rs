@@ -8,6 +8,7 @@
 mod access;
 mod admin;
 mod body;
+mod breaker;
 mod call;
 mod connection;
 mod deadline;
@@ -18,6 +19,7 @@ mod handed;
 mod http2;
 mod opening;
 mod outgoing;
+mod pace;
 mod peer;
 mod reads;
 mod recorded;

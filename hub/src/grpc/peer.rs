@@ -1,7 +1,7 @@
 //! What is known of the other end of a connection: whether it has calls under way,
 //! and how often it was refused.
 
-use super::governor::Pace;
+use super::pace::Pace;
 use crate::limits::{BAD_TOKENS, FIRST_CALL, REFUSED_CALLS};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

@@ -4,7 +4,7 @@
 //! What was done is told where it is done, since only there it is known of what it
 //! consisted, and since a secret must not leave before.
 
-use super::stall::Breaker;
+use super::breaker::Breaker;
 use super::status::{fit, limit};
 use crate::audit::{Audit, Call, Outcome};
 use crate::metrics::{LimitLabel, Metrics};

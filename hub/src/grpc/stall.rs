@@ -10,25 +10,24 @@
 //! which stays there when the body has ended; the place of the call is given back then.
 
 use super::body::{expired, goodbye, trailers};
+use super::breaker::Breaker;
 use super::call::Place;
 use super::outgoing::Endable;
-use super::peer::Peer;
 use crate::admission::{Admission, Refused};
 use crate::auth::{Identity, refused_status};
 use crate::limits::STALLED;
 use bytes::Bytes;
-use confhub_proto::wire;
+use confhub_proto::{retry, wire};
 use futures_util::task::AtomicWaker;
 use http_body::{Frame, SizeHint};
 use slab::Slab;
-use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::time::{Instant, interval, sleep_until};
-use tonic::Status;
+use tonic::{Code, Status};
 
 /// How often the watch looks: no body outlives its expiry by more than two looks.
 const LOOK: Duration = Duration::from_millis(400);
@@ -37,6 +36,9 @@ const LOOK: Duration = Duration::from_millis(400);
 /// follows that frame, so it is no hurry; and other streams of the connection, which
 /// may be other tenants', would be broken with it.
 const WITHDRAWN: Duration = Duration::from_secs(10);
+
+/// When one that had stopped reading may come back: it has something else to do first.
+const BREATH: Duration = Duration::from_secs(1);
 
 /// Shortest time between two walks over all bodies that changes of who is let in cause.
 const GATHER: Duration = Duration::from_millis(200);
@@ -84,10 +86,12 @@ impl Over {
         match self {
             Self::Refused(refused) => refused_status(refused),
             Self::Expired => expired(),
-            Self::Stalled => Status::resource_exhausted(format!(
-                "the stream was not read for {} s: connect again from where you are",
-                STALLED.as_secs()
-            )),
+            Self::Stalled => {
+                let waited_s = STALLED.as_secs();
+                let message =
+                    format!("the stream was not read for {waited_s} s: connect again from where you are");
+                retry::later(Code::ResourceExhausted, message, BREATH)
+            }
         }
     }
 }
@@ -120,21 +124,10 @@ pub(super) struct Watched<B> {
     place_of_call: Option<Place>,
 }
 
-/// Breaks one connection.
-#[derive(Clone, Default)]
-pub(super) struct Breaker(Arc<State>);
-
-#[derive(Default)]
-struct State {
-    broken: AtomicBool,
-    reader: Mutex<Option<Waker>>,
-    peer: Peer,
-    address: Option<SocketAddr>,
-}
-
 /// What a reader still gets whose right was withdrawn.
 enum Parting {
-    /// The status, and before it a goodbye if it is a stream of frames.
+    /// The status, and before it a goodbye if it is a stream of frames and there was a
+    /// right to withdraw.
     Nothing { stream: bool },
     /// The status.
     Goodbye,
@@ -280,9 +273,9 @@ impl<B: http_body::Body<Data = Bytes> + Unpin> http_body::Body for Watched<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let polled = match self.poll_over(cx) {
-            Some(over) => Poll::Ready(self.part(&over.status()).map(Ok)),
+            Some(over) => Poll::Ready(self.part(over).map(Ok)),
             // A stream of frames says goodbye ahead, and ends by itself.
-            None if self.has_expired() => Poll::Ready(self.part(&expired()).map(Ok)),
+            None if self.has_expired() => Poll::Ready(self.part(Over::Expired).map(Ok)),
             None => match &mut self.body {
                 Some(body) => Pin::new(body).poll_frame(cx),
                 None => Poll::Ready(None),
@@ -327,19 +320,19 @@ impl<B> Watched<B> {
     }
 
     /// What comes in the place of the body.
-    fn part(&mut self, status: &Status) -> Option<Frame<Bytes>> {
+    fn part(&mut self, over: Over) -> Option<Frame<Bytes>> {
         // Its place in a topic, and what else it holds, is free at once.
         self.body = None;
-        match self.parting {
-            Parting::Nothing { stream: true } => {
+        match (&self.parting, over) {
+            (Parting::Nothing { stream: true }, Over::Refused(_)) => {
                 self.parting = Parting::Goodbye;
                 Some(Frame::data(goodbye(wire::goodbye::Reason::Revoked, Duration::ZERO)))
             }
-            Parting::Nothing { stream: false } | Parting::Goodbye => {
+            (Parting::Nothing { .. } | Parting::Goodbye, _) => {
                 self.parting = Parting::Status;
-                Some(trailers(status))
+                Some(trailers(&over.status()))
             }
-            Parting::Status => None,
+            (Parting::Status, _) => None,
         }
     }
 }
@@ -363,136 +356,5 @@ impl<B> Drop for Watched<B> {
     }
 }
 
-impl Breaker {
-    /// Breaks the connection to this peer.
-    pub(super) fn to(peer: SocketAddr) -> Self {
-        Self(Arc::new(State { address: Some(peer), ..State::default() }))
-    }
-
-    /// The address of the peer.
-    pub(super) fn address(&self) -> Option<SocketAddr> {
-        self.0.address
-    }
-
-    /// What is known of the peer.
-    pub(super) fn peer(&self) -> &Peer {
-        &self.0.peer
-    }
-
-    /// Whether the connection is broken, or about to be.
-    pub(super) fn is_tripped(&self) -> bool {
-        self.0.broken.load(Ordering::SeqCst)
-    }
-
-    /// Breaks the connection, once.
-    pub(super) fn trip(&self, why: &'static str) {
-        if self.0.broken.swap(true, Ordering::SeqCst) {
-            return;
-        }
-        tracing::info!("broke a connection: {why}");
-        let reader = self.0.reader.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(reader) = reader {
-            reader.wake();
-        }
-    }
-
-    /// Whether the connection is broken; if not, its reader is woken when it is.
-    pub(super) fn is_broken(&self, cx: &Context<'_>) -> bool {
-        let mut reader = self.0.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        match &mut *reader {
-            Some(known) => known.clone_from(cx.waker()),
-            None => *reader = Some(cx.waker().clone()),
-        }
-        drop(reader);
-        self.0.broken.load(Ordering::SeqCst)
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use futures_util::task::noop_waker_ref;
-    use http_body::Body as _;
-
-    /// Has always more.
-    struct Endless;
-
-    impl http_body::Body for Endless {
-        type Data = Bytes;
-        type Error = std::convert::Infallible;
-
-        fn poll_frame(
-            self: Pin<&mut Self>,
-            _: &mut Context<'_>,
-        ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"more")))))
-        }
-    }
-
-    fn watched(watch: &Arc<Watch>, lives: Duration) -> Watched<Endless> {
-        let reading = Arc::<Reading>::default();
-        let entry = Entry {
-            expires: Instant::now() + lives,
-            stream: true,
-            identity: None,
-            reading: Arc::clone(&reading),
-            breaker: Breaker::default(),
-        };
-        let place = watch.lock().insert(entry);
-        Watched {
-            body: Some(Endless),
-            expires: Instant::now() + lives,
-            parting: Parting::Nothing { stream: true },
-            reading,
-            waker: None,
-            watch: Arc::clone(watch),
-            place,
-            place_of_call: None,
-        }
-    }
-
-    fn next(body: &mut Watched<Endless>) -> Frame<Bytes> {
-        match Pin::new(body).poll_frame(&mut Context::from_waker(noop_waker_ref())) {
-            Poll::Ready(Some(Ok(frame))) => frame,
-            _ => panic!("no frame"),
-        }
-    }
-
-    /// Looks around once.
-    fn look(watch: &Watch) {
-        watch.looks.fetch_add(1, Ordering::Relaxed);
-        watch.end_what_has_to_end(Instant::now());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_stream_that_is_not_read_for_too_long_ends_with_a_status_that_says_so() {
-        let watch = Arc::<Watch>::default();
-        let (mut unread, mut read) =
-            (watched(&watch, Duration::from_secs(900)), watched(&watch, Duration::from_secs(900)));
-        next(&mut unread);
-        let looks = STALLED.as_millis().div_ceil(LOOK.as_millis());
-        for _ in 0..looks {
-            next(&mut read);
-            assert!(!unread.give_up(), "too early");
-            look(&watch);
-        }
-        look(&watch);
-        assert!(unread.give_up() && !read.give_up());
-        let trailers = next(&mut unread).into_trailers().unwrap();
-        assert_eq!(trailers["grpc-status"], "8", "RESOURCE_EXHAUSTED");
-        assert!(trailers["grpc-message"].to_str().unwrap().contains("60%20s"), "{trailers:?}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_stream_whose_token_has_expired_is_not_waited_for() {
-        let watch = Arc::<Watch>::default();
-        let mut unread = watched(&watch, Duration::from_millis(500));
-        next(&mut unread);
-        look(&watch);
-        tokio::time::advance(Duration::from_millis(600)).await;
-        assert!(!unread.give_up());
-        look(&watch);
-        assert!(unread.give_up());
-        assert_eq!(next(&mut unread).into_trailers().unwrap()["grpc-status"], "16", "UNAUTHENTICATED");
-    }
-}
+mod tests;

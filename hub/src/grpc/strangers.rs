@@ -5,8 +5,8 @@
 //! tokens or for what they may not do or have had too much of, is broken, and what is
 //! still under way on it is refused unseen.
 
+use super::breaker::Breaker;
 use super::peer::Refusal;
-use super::stall::Breaker;
 use crate::metrics::{Metrics, RefusalLabel};
 use http::{Request, Response};
 use std::future::Future;

@@ -6,9 +6,9 @@ mod measure;
 mod peer;
 
 use clap::{Parser, Subcommand};
-use confhub_benches::{Result, hub, process};
+use confhub_benches::hub::{self, HubServerArgs};
+use confhub_benches::{Result, process};
 use flood::Flood;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Open files of one process: ten thousand connections, and what else it has.
@@ -37,18 +37,13 @@ struct Args {
 enum Command {
     /// Is the hub; started by this program.
     #[command(hide = true)]
-    HubServer {
-        #[arg(long)]
-        data_dir: PathBuf,
-        #[arg(long)]
-        ready_file: PathBuf,
-    },
+    HubServer(HubServerArgs),
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    let done = match &args.command {
-        Some(Command::HubServer { data_dir, ready_file }) => hub::serve(data_dir, ready_file, false),
+    let mut args = Args::parse();
+    let done = match args.command.take() {
+        Some(Command::HubServer(server)) => hub::serve(server),
         None => floods(&args),
     };
     match done {

@@ -10,8 +10,8 @@ mod noise;
 mod validation;
 
 use clap::{Parser, Subcommand};
-use confhub_benches::{Result, hub};
-use std::path::PathBuf;
+use confhub_benches::Result;
+use confhub_benches::hub::{self, HubServerArgs};
 use std::process::ExitCode;
 
 /// Exit code of a run in which a promise was not kept.
@@ -44,24 +44,12 @@ enum Command {
     Neighbour(neighbour::NeighbourArgs),
     /// Is the hub, for a program that measures it.
     #[command(hide = true)]
-    HubServer {
-        /// One thread.
-        #[arg(long)]
-        current_thread: bool,
-        /// Folder of the store.
-        #[arg(long)]
-        data_dir: PathBuf,
-        /// File that receives the addresses.
-        #[arg(long)]
-        ready_file: PathBuf,
-    },
+    HubServer(HubServerArgs),
 }
 
 fn main() -> ExitCode {
     let done = match Args::parse().command {
-        Command::HubServer { data_dir, ready_file, current_thread } => {
-            hub::serve(&data_dir, &ready_file, current_thread).map(|()| true)
-        }
+        Command::HubServer(args) => hub::serve(args).map(|()| true),
         Command::Validation(args) => alone(validation::run(&args)),
         Command::Endings(args) => alone(endings::run(&args)),
         Command::Neighbour(args) => alone(neighbour::run(&args)),

@@ -3,6 +3,7 @@
 use crate::peer::Side;
 use crate::plan::{Case, Plan, Shape};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use confhub_benches::hub::HubServerArgs;
 use confhub_benches::place::HubArgs;
 use confhub_benches::{Result, input, process};
 use std::path::PathBuf;
@@ -66,17 +67,7 @@ pub(crate) enum Command {
     Roundtrip(RoundtripArgs),
     /// Is the hub, for a program that measures it.
     #[command(hide = true)]
-    HubServer {
-        /// One thread.
-        #[arg(long)]
-        current_thread: bool,
-        /// Folder of the store.
-        #[arg(long)]
-        data_dir: PathBuf,
-        /// File that receives the addresses.
-        #[arg(long)]
-        ready_file: PathBuf,
-    },
+    HubServer(HubServerArgs),
     /// Is the floor.
     #[command(hide = true)]
     FloorServer {

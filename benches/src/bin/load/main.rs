@@ -35,9 +35,7 @@ const NOT_RUN: u8 = 2;
 fn main() -> ExitCode {
     let args = Args::parse();
     let done = match args.command {
-        Some(Command::HubServer { data_dir, ready_file, current_thread }) => {
-            hub::serve(&data_dir, &ready_file, current_thread).map(|()| true)
-        }
+        Some(Command::HubServer(args)) => hub::serve(args).map(|()| true),
         Some(Command::FloorServer { ready_file }) => floor_server::serve(&ready_file).map(|()| true),
         Some(Command::Suite(args)) => alone(suite::run(&args)),
         Some(Command::Storm(args)) => alone(storm::run(&args)),

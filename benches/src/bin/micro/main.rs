@@ -18,11 +18,10 @@ use clap::{Parser, Subcommand};
 use confhub::app::App;
 use confhub::clock::system_clock;
 use confhub::config::Settings;
-use confhub_benches::hub::Caller;
+use confhub_benches::hub::{self, Caller, HubServerArgs};
 use confhub_benches::{Result, input, server};
 use confhub_client::Client;
 use harness::{Case, Harness};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -51,17 +50,7 @@ enum Command {
     Tenants(tenants::TenantsArgs),
     /// Is the hub, for a program that measures its clients.
     #[command(hide = true)]
-    HubServer {
-        /// One thread.
-        #[arg(long)]
-        current_thread: bool,
-        /// Folder of the store.
-        #[arg(long)]
-        data_dir: PathBuf,
-        /// File that receives the addresses.
-        #[arg(long)]
-        ready_file: PathBuf,
-    },
+    HubServer(HubServerArgs),
 }
 
 #[derive(clap::Args)]
@@ -86,9 +75,7 @@ fn main() -> ExitCode {
         None => run(&plain),
         Some(Command::Rate(args)) => alone(rate::run(&args)),
         Some(Command::Tenants(args)) => alone(tenants::run(&args)),
-        Some(Command::HubServer { data_dir, ready_file, current_thread }) => {
-            confhub_benches::hub::serve(&data_dir, &ready_file, current_thread).map(|()| true)
-        }
+        Some(Command::HubServer(args)) => hub::serve(args).map(|()| true),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -144,7 +131,7 @@ async fn connect(folder: &std::path::Path, settings: &[input::Setting]) -> Resul
     let endpoint = format!("http://{}", app.addresses().grpc);
     tokio::spawn(app.run(std::future::pending()));
 
-    let token = confhub_benches::hub::token(folder, "shop")?;
+    let token = hub::token(folder, "shop")?;
     let channel = tonic::transport::Endpoint::from_shared(endpoint.clone())?.connect().await?;
     Caller::new(channel, &token)?.seed(settings).await?;
     let client = Client::builder().endpoint(endpoint).token(token).connect().await?;
