@@ -23,6 +23,14 @@ impl Frames {
         self.0.get()?.get(index).cloned()
     }
 
+    /// The frame, if there is but one.
+    pub(super) fn only(&self) -> Option<Bytes> {
+        match &**self.0.get()? {
+            [frame] => Some(frame.clone()),
+            _ => None,
+        }
+    }
+
     /// Bytes of all of them together.
     #[must_use]
     pub fn size(&self) -> usize {

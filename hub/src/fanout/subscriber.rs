@@ -16,6 +16,8 @@ pub struct Subscriber {
     cursor: Digest,
     /// Who is woken when there is something new.
     waker: Option<Waker>,
+    /// Whether the last frame led to what was the present when it was asked for.
+    rests: bool,
 }
 
 struct Sending {
@@ -38,13 +40,14 @@ impl Subscriber {
     #[must_use]
     pub fn new(topic: Arc<Topic>, cursor: Option<Cursor>) -> Self {
         let (place, from) = topic.join(cursor);
-        Self { topic, place, from, sending: None, cursor: Digest::default(), waker: None }
+        Self { topic, place, from, sending: None, cursor: Digest::default(), waker: None, rests: false }
     }
 
     /// The next frame. Pending means that the subscriber has all there is, and
     /// stands between two updates.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         let mut waits = self.waits(cx);
+        self.rests = false;
         loop {
             if let Some(frame) = self.sending.as_mut().and_then(Sending::next) {
                 return Poll::Ready(Next::Frame(frame));
@@ -60,12 +63,24 @@ impl Subscriber {
                     waits = true;
                 }
                 Pull::Ended(end) => return Poll::Ready(Next::End(end)),
+                Pull::Step(frame, position) => {
+                    self.from = Some(position);
+                    self.rests = waits;
+                    return Poll::Ready(Next::Frame(frame));
+                }
                 Pull::Behind(frames, position) => {
                     self.from = Some(position);
                     self.sending = Some(Sending { frames, next: 0 });
                 }
             }
         }
+    }
+
+    /// Whether nothing came after the frame that [`Subscriber::poll_next`] has just
+    /// given, before it was asked: what came since has woken its waker.
+    #[must_use]
+    pub fn rests(&self) -> bool {
+        self.rests
     }
 
     /// The present state, if it is another than the last one that was given. For

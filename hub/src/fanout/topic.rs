@@ -6,6 +6,7 @@
 use super::frames::Frames;
 use super::ring::{Position, Ring};
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use confhub_proto::{Cursor, Digest, Key, State, Update};
 use prometheus_client::metrics::counter::Counter;
 use slab::Slab;
@@ -83,6 +84,8 @@ pub enum End {
 pub(super) enum Pull {
     /// It is at the present state, which has this digest.
     Current(Digest),
+    /// This one frame leads to the present state, which is at this position.
+    Step(Bytes, Position),
     /// This leads to the present state, which is at this position.
     Behind(Arc<Frames>, Position),
     /// There will be no more.
@@ -198,7 +201,10 @@ impl Topic {
             self.make(&step.frames, || {
                 Update::difference(step.changed.iter(), &present.state, present.published)
             });
-            return Pull::Behind(Arc::clone(&step.frames), present.position);
+            return match step.frames.only() {
+                Some(frame) => Pull::Step(frame, present.position),
+                None => Pull::Behind(Arc::clone(&step.frames), present.position),
+            };
         }
         let (frames, position) = self.difference(from);
         Pull::Behind(frames, position)

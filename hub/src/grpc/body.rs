@@ -1,5 +1,6 @@
 //! Bodies made of frames that are encoded already.
 
+use super::outgoing::Source;
 use super::stall::{Over, Reading};
 use super::turn;
 use crate::fanout::{End, Frames, Next, message};
@@ -58,24 +59,31 @@ impl Heartbeat {
 /// stays where it is, and rings once too early rather than being set for each.
 struct Alarm {
     sleep: Pin<Box<Sleep>>,
+    /// When it rings.
+    at: Instant,
     /// Who is woken.
     waker: Option<Waker>,
 }
 
 impl Alarm {
     fn new(now: Instant) -> Self {
-        Self { sleep: Box::pin(sleep_until(now)), waker: None }
+        Self { sleep: Box::pin(sleep_until(now)), at: now, waker: None }
+    }
+
+    /// Whether it will ring.
+    fn is_set(&self, now: Instant) -> bool {
+        self.at > now
     }
 
     /// Has `cx` woken at `at` at the latest, which is after `now`.
     fn set(&mut self, at: Instant, now: Instant, cx: &mut Context<'_>) {
-        let deadline = self.sleep.deadline();
-        let in_time = deadline > now && deadline <= at;
+        let in_time = self.at > now && self.at <= at;
         if in_time && self.waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
             return;
         }
         if !in_time {
             self.sleep.as_mut().reset(at);
+            self.at = at;
         }
         self.waker = Some(cx.waker().clone());
         // Not refused for the budget of the task: it would have to be set once more.
@@ -248,6 +256,13 @@ impl Body for Live {
                 Poll::Ready(None)
             }
         }
+    }
+}
+
+impl Source for Live {
+    fn rests(&mut self) -> bool {
+        // What was sent puts off the heartbeat: an alarm that is set is still in time.
+        self.listener.subscriber.rests() && self.alarm.is_set(turn::now())
     }
 }
 

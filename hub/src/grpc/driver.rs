@@ -6,27 +6,21 @@
 //! connection and wakes the one task. All streams that are due run first; what they hand
 //! over, HTTP/2 then writes together.
 
+use super::marks::{DRAIN, Mark, Marks, News, TRANSPORT};
 use super::outgoing::Stream;
 use super::turn;
 use crate::metrics::Metrics;
 use slab::Slab;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use tokio::task::unconstrained;
 
 /// How often the parts of a connection may wake each other before other connections
 /// have their turn: for what streams have, and for what HTTP/2 makes of it. A busy
 /// connection that had more would be felt by those of others.
 const TURNS: usize = 3;
-
-/// The mark of HTTP/2 itself. No call has it: there are not so many.
-const TRANSPORT: usize = usize::MAX;
-
-/// The mark of the signal to drain.
-const DRAIN: usize = usize::MAX - 1;
 
 /// A call that is being answered. It ends when all is handed over, or with a stream
 /// that goes on.
@@ -48,48 +42,27 @@ pub(super) trait Transport {
 /// Drives a connection and the calls on it to their end.
 pub(super) struct Driver<T> {
     transport: T,
-    transport_mark: Marked,
+    transport_waker: Waker,
     /// `None`: the transport is told.
     drain: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-    drain_mark: Marked,
-    calls: Slab<(Call, Marked)>,
-    due: Arc<Due>,
-    /// What is due in this turn; kept for its room.
+    drain_waker: Waker,
+    calls: Slab<Call>,
+    marks: Marks,
+    /// The blocks that are due in this turn; kept for its room.
     turn: Vec<usize>,
     metrics: Arc<Metrics>,
 }
 
-/// One call.
-enum Call {
-    Answering(Answering),
-    /// With the mark of HTTP/2's own news of it: most polls have none.
-    Stream(Box<Stream>, Marked),
-}
-
-/// A mark, and the waker that sets it.
-pub(super) struct Marked {
-    mark: Arc<Mark>,
+/// One call, and what marks it as due.
+struct Call {
+    state: State,
     waker: Waker,
 }
 
-impl Marked {
-    /// One that is set.
-    fn new(due: &Arc<Due>, index: usize) -> Self {
-        let mark = Arc::new(Mark { due: Arc::clone(due), index, is_set: AtomicBool::new(false) });
-        let waker = Waker::from(Arc::clone(&mark));
-        waker.wake_by_ref();
-        Self { mark, waker }
-    }
-
-    /// Whether it is set, before it is cleared: what comes from here on sets it again.
-    pub(super) fn take(&self) -> bool {
-        self.mark.is_set.swap(false, Ordering::SeqCst)
-    }
-
-    /// What sets it.
-    pub(super) fn waker(&self) -> &Waker {
-        &self.waker
-    }
+enum State {
+    Answering(Answering),
+    /// With the mark of HTTP/2's own news of it: most polls have none.
+    Stream(Box<Stream>, News),
 }
 
 impl<T: Transport> Driver<T> {
@@ -99,14 +72,14 @@ impl<T: Transport> Driver<T> {
         metrics: Arc<Metrics>,
         drain: impl Future<Output = ()> + Send + 'static,
     ) -> Self {
-        let due = Arc::<Due>::default();
+        let marks = Marks::default();
         Self {
             transport,
-            transport_mark: Marked::new(&due, TRANSPORT),
+            transport_waker: marks.own(TRANSPORT),
             drain: Some(Box::pin(drain)),
-            drain_mark: Marked::new(&due, DRAIN),
+            drain_waker: marks.own(DRAIN),
             calls: Slab::new(),
-            due,
+            marks,
             turn: Vec::new(),
             metrics,
         }
@@ -114,55 +87,54 @@ impl<T: Transport> Driver<T> {
 
     /// Whether something is due; if not, `cx` is woken when something will be.
     fn has_work(&mut self, cx: &Context<'_>) -> bool {
-        !self.turn.is_empty() || self.due.take(&mut self.turn, cx.waker())
+        !self.turn.is_empty() || self.marks.due(&mut self.turn, cx.waker())
     }
 
-    /// Runs what is due in this turn, HTTP/2 last.
+    /// Runs what is due in this turn, HTTP/2 last: it has what the calls have made of it.
     fn run(&mut self) -> Poll<T::Output> {
-        let mut transport = false;
         let mut turn = std::mem::take(&mut self.turn);
-        for index in turn.drain(..) {
-            match index {
-                TRANSPORT => transport = true,
-                DRAIN => transport |= self.poll_drain(),
-                index => self.poll_call(index),
+        for block in turn.drain(..) {
+            for (index, mark) in self.marks.enter(block) {
+                self.poll_call(index, mark);
             }
+            self.marks.leave(block);
         }
         self.turn = turn;
-        if transport { self.poll_transport() } else { Poll::Pending }
+        let own = self.marks.take_own();
+        let drains = own & DRAIN != 0 && self.poll_drain();
+        if drains || own & TRANSPORT != 0 { self.poll_transport() } else { Poll::Pending }
     }
 
     fn poll_transport(&mut self) -> Poll<T::Output> {
-        self.transport_mark.take();
-        let (calls, due) = (&mut self.calls, &self.due);
+        let (calls, marks) = (&mut self.calls, &mut self.marks);
         let mut begin = |call: Answering| {
             let entry = calls.vacant_entry();
-            let mark = Marked::new(due, entry.key());
+            let waker = marks.of_call(entry.key());
             // What a call does between two waits is bounded by the windows of HTTP/2,
             // so it needs no budget of the runtime's.
-            entry.insert((Call::Answering(Box::pin(unconstrained(call))), mark));
+            let state = State::Answering(Box::pin(unconstrained(call)));
+            entry.insert(Call { state, waker });
         };
-        self.transport.poll(&mut Context::from_waker(self.transport_mark.waker()), &mut begin)
+        self.transport.poll(&mut Context::from_waker(&self.transport_waker), &mut begin)
     }
 
-    fn poll_call(&mut self, index: usize) {
+    fn poll_call(&mut self, index: usize, mark: Mark) {
         // One that has ended may still be marked.
-        let Some((call, mark)) = self.calls.get_mut(index) else { return };
-        mark.take();
-        let cx = &mut Context::from_waker(mark.waker());
-        let ended = match call {
-            Call::Answering(answering) => match answering.as_mut().poll(cx) {
+        let Some(Call { state, waker }) = self.calls.get_mut(index) else { return };
+        let cx = &mut Context::from_waker(waker);
+        let ended = match state {
+            State::Answering(answering) => match answering.as_mut().poll(cx) {
                 Poll::Pending => false,
                 Poll::Ready(None) => true,
                 Poll::Ready(Some(mut stream)) => {
                     // In the turn of its head: HTTP/2 writes both together.
-                    let news = Marked::new(&self.due, index);
-                    let ended = stream.poll(cx, &news).is_ready();
-                    *call = Call::Stream(stream, news);
+                    let news = self.marks.news_of(index);
+                    let ended = stream.poll(cx, &news, Mark { is_due: true, has_news: true }).is_ready();
+                    *state = State::Stream(stream, news);
                     ended
                 }
             },
-            Call::Stream(stream, news) => stream.poll(cx, news).is_ready(),
+            State::Stream(stream, news) => stream.poll(cx, news, mark).is_ready(),
         };
         if ended {
             self.calls.remove(index);
@@ -171,8 +143,7 @@ impl<T: Transport> Driver<T> {
 
     /// Whether HTTP/2 has something to say for it.
     fn poll_drain(&mut self) -> bool {
-        self.drain_mark.take();
-        let cx = &mut Context::from_waker(self.drain_mark.waker());
+        let cx = &mut Context::from_waker(&self.drain_waker);
         let ended = self.drain.as_mut().is_some_and(|drain| drain.as_mut().poll(cx).is_ready());
         if ended {
             self.drain = None;
@@ -205,66 +176,12 @@ impl<T: Transport + Unpin> Future for Driver<T> {
     }
 }
 
-/// What is due on a connection.
-#[derive(Default)]
-struct Due(Mutex<Parts>);
-
-#[derive(Default)]
-struct Parts {
-    /// Each at most once for each of its marks.
-    due: Vec<usize>,
-    /// Wakes the task of the connection, while that rests.
-    task: Option<Waker>,
-}
-
-impl Due {
-    /// Moves what is due to `turn`, which is empty. If nothing is, `task` is woken when
-    /// something will be: there is no gap between the two.
-    fn take(&self, turn: &mut Vec<usize>, task: &Waker) -> bool {
-        let mut parts = locked(&self.0);
-        std::mem::swap(&mut parts.due, turn);
-        parts.task = turn.is_empty().then(|| task.clone());
-        !turn.is_empty()
-    }
-}
-
-/// Says that a part of a connection is due.
-struct Mark {
-    due: Arc<Due>,
-    index: usize,
-    is_set: AtomicBool,
-}
-
-impl Wake for Mark {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        if self.is_set.swap(true, Ordering::SeqCst) {
-            return;
-        }
-        let task = {
-            let mut parts = locked(&self.due.0);
-            parts.due.push(self.index);
-            parts.task.take()
-        };
-        if let Some(task) = task {
-            task.wake();
-        }
-    }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing under these locks stops half way: a poisoned one guards whole data.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use futures_util::task::noop_waker_ref;
-    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Mutex, MutexGuard, PoisonError};
 
     /// Ends when told; begins the calls that it is given, and counts how often it runs.
     struct Fake {
@@ -285,6 +202,10 @@ mod tests {
         fn drain(&mut self) {
             self.drained = true;
         }
+    }
+
+    fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+        mutex.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A connection with these calls, how often its transport has run, and what drains it.

@@ -17,6 +17,7 @@ mod frames_meter;
 mod governor;
 mod handed;
 mod http2;
+mod marks;
 mod opening;
 mod outgoing;
 mod pace;

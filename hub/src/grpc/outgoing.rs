@@ -5,7 +5,7 @@
 //! can still be sent to one that has stopped reading.
 
 use super::body::Live;
-use super::driver::Marked;
+use super::marks::{Mark, News};
 use super::stall::Watched;
 use bytes::Bytes;
 use h2::{Reason, SendStream};
@@ -16,15 +16,22 @@ use std::task::{Context, Poll, ready};
 /// A stream of frames that many share.
 pub(super) type Stream = Outgoing<Watched<Live>>;
 
-/// A body that may have to end while its reader does not read.
-pub(super) trait Endable {
-    /// Ends it with its status, if it has to end: nothing but that comes any more.
+/// A body, and what it may say of itself beside its frames.
+pub(super) trait Source: Body<Data = Bytes> {
+    /// Whether there is no more behind the frame that it has just given: it need not be
+    /// asked again until it wakes.
+    fn rests(&mut self) -> bool {
+        false
+    }
+
+    /// Ends it with its status, if it has to end while its reader does not read:
+    /// nothing but that comes any more.
     fn give_up(&mut self) -> bool {
         false
     }
 }
 
-impl Endable for tonic::body::Body {}
+impl Source for tonic::body::Body {}
 
 /// A body on its way to its reader.
 pub(super) struct Outgoing<B> {
@@ -34,34 +41,47 @@ pub(super) struct Outgoing<B> {
     body: B,
 }
 
-impl<B: Body<Data = Bytes> + Endable + Unpin> Outgoing<B> {
+impl<B: Source + Unpin> Outgoing<B> {
     pub(super) fn new(send: SendStream<Bytes>, body: B) -> Self {
         Self { send, held: None, body }
     }
 
     /// Hands over what can be; ready when nothing is left to do. `cx` is woken when the
-    /// body has more, and `news` when HTTP/2 has something to say of the stream.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, news: &Marked) -> Poll<()> {
-        // Between two of its wakes HTTP/2 has nothing to say.
-        let is_new = news.take();
-        self.poll_with(cx, &mut Context::from_waker(news.waker()), is_new)
+    /// body has more, and `news` is set when HTTP/2 has something to say of the stream.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, news: &News, mark: Mark) -> Poll<()> {
+        let heard = &mut Context::from_waker(news.waker());
+        // Between two of its news HTTP/2 has nothing to say.
+        if mark.has_news && self.send.poll_reset(heard).is_ready() {
+            return Poll::Ready(());
+        }
+        // News of room are of use to what waits for it.
+        if !mark.is_due && self.held.is_none() {
+            return Poll::Pending;
+        }
+        let polled = self.poll_with(cx, heard);
+        // What it says of the room that it has just been asked for is no news; but it
+        // has to be told again whom to tell.
+        if polled.is_pending() && news.take() && self.send.poll_reset(heard).is_ready() {
+            return Poll::Ready(());
+        }
+        polled
     }
 
     /// The same where both wake one.
     pub(super) async fn run(mut self) {
         std::future::poll_fn(|cx| {
             let waker = cx.waker().clone();
-            self.poll_with(cx, &mut Context::from_waker(&waker), true)
+            let news = &mut Context::from_waker(&waker);
+            if self.send.poll_reset(news).is_ready() { Poll::Ready(()) } else { self.poll_with(cx, news) }
         })
         .await;
     }
 
-    fn poll_with(&mut self, cx: &mut Context<'_>, news: &mut Context<'_>, is_new: bool) -> Poll<()> {
-        if is_new && self.send.poll_reset(news).is_ready() {
-            return Poll::Ready(());
-        }
+    fn poll_with(&mut self, cx: &mut Context<'_>, news: &mut Context<'_>) -> Poll<()> {
+        let mut rests = false;
         loop {
             match self.poll_send(news) {
+                Poll::Ready(Ok(())) if rests => return Poll::Pending,
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(()),
                 Poll::Pending if self.body.give_up() => self.held = None,
@@ -80,7 +100,10 @@ impl<B: Body<Data = Bytes> + Endable + Unpin> Outgoing<B> {
                 }
             };
             match frame.into_data() {
-                Ok(data) => self.held = Some(data).filter(|data| !data.is_empty()),
+                Ok(data) => {
+                    self.held = Some(data).filter(|data| !data.is_empty());
+                    rests = self.body.rests();
+                }
                 Err(frame) => {
                     if let Ok(trailers) = frame.into_trailers() {
                         let _ = self.send.send_trailers(trailers);

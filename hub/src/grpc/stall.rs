@@ -12,7 +12,7 @@
 use super::body::{expired, goodbye, trailers};
 use super::breaker::Breaker;
 use super::call::Place;
-use super::outgoing::Endable;
+use super::outgoing::Source;
 use crate::admission::{Admission, Refused};
 use crate::auth::{Identity, refused_status};
 use crate::limits::STALLED;
@@ -337,7 +337,16 @@ impl<B> Watched<B> {
     }
 }
 
-impl<B> Endable for Watched<B> {
+impl<B: Source + Unpin> Source for Watched<B> {
+    fn rests(&mut self) -> bool {
+        let rests = self.body.as_mut().is_some_and(B::rests);
+        if rests {
+            // As when it is asked and has nothing.
+            self.reading.standing.store(0, Ordering::Relaxed);
+        }
+        rests
+    }
+
     fn give_up(&mut self) -> bool {
         // It is woken for this by what ended it.
         let over = self.reading.over().is_some();

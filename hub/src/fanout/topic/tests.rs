@@ -35,6 +35,7 @@ fn comes_back(topic: &Topic, cursor: Option<Cursor>) -> usize {
     let (place, from) = topic.join(cursor);
     topic.leave(place);
     match topic.pull(from) {
+        Pull::Step(frame, _) => frame.len(),
         Pull::Behind(frames, _) => frames.size(),
         Pull::Current(_) => 0,
         Pull::Ended(end) => panic!("{end:?}"),

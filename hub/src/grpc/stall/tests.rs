@@ -17,6 +17,8 @@ impl http_body::Body for Endless {
     }
 }
 
+impl Source for Endless {}
+
 fn watched(watch: &Arc<Watch>, lives: Duration) -> Watched<Endless> {
     let reading = Arc::<Reading>::default();
     let entry = Entry {
