@@ -18,8 +18,8 @@ pub(super) type Stream = Outgoing<Watched<Live>>;
 
 /// A body, and what it may say of itself beside its frames.
 pub(super) trait Source: Body<Data = Bytes> {
-    /// Whether there is no more behind the frame that it has just given: it need not be
-    /// asked again until it wakes.
+    /// Whether there is no more behind the frame that it has just given, and which was
+    /// sent: it need not be asked again until it wakes.
     fn rests(&mut self) -> bool {
         false
     }
@@ -78,10 +78,10 @@ impl<B: Source + Unpin> Outgoing<B> {
     }
 
     fn poll_with(&mut self, cx: &mut Context<'_>, news: &mut Context<'_>) -> Poll<()> {
-        let mut rests = false;
+        let mut gave = false;
         loop {
             match self.poll_send(news) {
-                Poll::Ready(Ok(())) if rests => return Poll::Pending,
+                Poll::Ready(Ok(())) if gave && self.body.rests() => return Poll::Pending,
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(_)) => return Poll::Ready(()),
                 Poll::Pending if self.body.give_up() => self.held = None,
@@ -102,7 +102,7 @@ impl<B: Source + Unpin> Outgoing<B> {
             match frame.into_data() {
                 Ok(data) => {
                     self.held = Some(data).filter(|data| !data.is_empty());
-                    rests = self.body.rests();
+                    gave = true;
                 }
                 Err(frame) => {
                     if let Ok(trailers) = frame.into_trailers() {
