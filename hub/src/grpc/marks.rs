@@ -47,8 +47,10 @@ pub(super) struct News {
     waker: Waker,
 }
 
+#[derive(Default)]
 struct Shared(Mutex<Parts>);
 
+#[derive(Default)]
 struct Parts {
     /// The blocks that have a bit.
     due: Vec<usize>,
@@ -71,28 +73,23 @@ struct Setter {
 
 impl Default for Marks {
     fn default() -> Self {
-        let shared = Arc::new(Shared(Mutex::new(Parts { due: Vec::new(), task: None })));
-        let own = Arc::new(Block { bits: AtomicU64::new(0), number: None, shared: Arc::clone(&shared) });
-        Self { shared, own, blocks: Vec::new() }
+        let shared = Arc::<Shared>::default();
+        Self { own: Block::new(None, &shared), blocks: Vec::new(), shared }
     }
 }
 
 impl Marks {
     /// What sets a bit of the connection's own, which is set.
     pub(super) fn own(&self, bit: u64) -> Waker {
-        self.own.bits.fetch_or(bit, Ordering::SeqCst);
-        Setter::new(&self.own, bit).into()
+        set(Setter::new(&self.own, bit))
     }
 
     /// What marks a call as due, which it is.
     pub(super) fn of_call(&mut self, index: usize) -> Waker {
         for number in self.blocks.len()..=index / CALLS {
-            let shared = Arc::clone(&self.shared);
-            self.blocks.push(Arc::new(Block { bits: AtomicU64::new(0), number: Some(number), shared }));
+            self.blocks.push(Block::new(Some(number), &self.shared));
         }
-        let waker = self.setter(index, DUE).into();
-        Waker::wake_by_ref(&waker);
-        waker
+        set(self.setter(index, DUE))
     }
 
     /// The mark of what HTTP/2 has to say of a call that has one of its own.
@@ -167,6 +164,18 @@ impl Shared {
         // Nothing under this lock stops half way: a poisoned one guards whole data.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Block {
+    fn new(number: Option<usize>, shared: &Arc<Shared>) -> Arc<Self> {
+        Arc::new(Self { bits: AtomicU64::new(0), number, shared: Arc::clone(shared) })
+    }
+}
+
+/// What sets a bit, which it has set.
+fn set(setter: Arc<Setter>) -> Waker {
+    setter.wake_by_ref();
+    setter.into()
 }
 
 impl Setter {

@@ -1,6 +1,9 @@
 use super::*;
+use crate::fanout::Subscriber;
 use crate::limits::RING_REVISIONS;
 use confhub_proto::{Content, Entry};
+use futures_util::task::noop_waker_ref;
+use std::task::Context;
 
 const NOW: SystemTime = SystemTime::UNIX_EPOCH;
 
@@ -13,18 +16,21 @@ fn key(i: usize) -> Key {
     Key::new(&format!("tenant_config_{i}")).unwrap()
 }
 
+fn publish(topic: &Topic, key: Key, version: u64, bytes: usize) {
+    let put = Update {
+        reset: false,
+        puts: vec![entry(&key, version, bytes)],
+        ..Update::reset(&State::default(), NOW)
+    };
+    topic.publish(topic.state().commit(&put), [key].into(), NOW);
+}
+
 /// A topic whose keys have changed in turn so many times, and the cursor of each state.
 fn topic(states: usize, keys: usize, bytes: usize) -> (Topic, Vec<Cursor>) {
     let topic = Topic::new(State::default(), NOW);
     let mut cursors = vec![topic.state().digest()];
     for i in 0..states {
-        let key = key(i % keys);
-        let put = Update {
-            reset: false,
-            puts: vec![entry(&key, i as u64 + 1, bytes)],
-            ..Update::reset(&State::default(), NOW)
-        };
-        topic.publish(topic.state().commit(&put), [key].into(), NOW);
+        publish(&topic, key(i % keys), i as u64 + 1, bytes);
         cursors.push(topic.state().digest());
     }
     (topic, cursors)
@@ -84,4 +90,24 @@ fn those_who_stand_where_nobody_remembers_get_one_snapshot_together() {
         assert!(frames.size() > 0);
     }
     assert_eq!(topic.encodings.get(), before + 1);
+}
+
+#[test]
+fn one_who_has_taken_a_step_rests_until_there_is_more() {
+    let (topic, cursors) = topic(1, 1, 100);
+    let topic = Arc::new(topic);
+    let cx = &mut Context::from_waker(noop_waker_ref());
+    let mut subscriber = Subscriber::new(Arc::clone(&topic), cursors.last().copied());
+    assert!(subscriber.poll_next(cx).is_pending() && !subscriber.rests());
+    for version in 2..5 {
+        publish(&topic, key(0), version, 100);
+        assert!(subscriber.poll_next(cx).is_ready() && subscriber.rests());
+    }
+    assert!(subscriber.poll_next(cx).is_pending());
+    // Two steps behind, and from nothing, it takes one more look.
+    publish(&topic, key(0), 5, 100);
+    publish(&topic, key(0), 6, 100);
+    assert!(subscriber.poll_next(cx).is_ready() && !subscriber.rests());
+    let mut newcomer = Subscriber::new(topic, None);
+    assert!(newcomer.poll_next(cx).is_ready() && !newcomer.rests());
 }

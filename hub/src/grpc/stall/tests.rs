@@ -17,7 +17,11 @@ impl http_body::Body for Endless {
     }
 }
 
-impl Source for Endless {}
+impl Source for Endless {
+    fn rests(&mut self) -> bool {
+        true
+    }
+}
 
 fn watched(watch: &Arc<Watch>, lives: Duration) -> Watched<Endless> {
     let reading = Arc::<Reading>::default();
@@ -71,6 +75,18 @@ async fn a_stream_that_is_not_read_for_too_long_ends_with_a_status_that_says_so(
     let trailers = next(&mut unread).into_trailers().unwrap();
     assert_eq!(trailers["grpc-status"], "8", "RESOURCE_EXHAUSTED");
     assert!(trailers["grpc-message"].to_str().unwrap().contains("60%20s"), "{trailers:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_rests_is_not_taken_for_one_that_is_not_read() {
+    let watch = Arc::<Watch>::default();
+    let mut body = watched(&watch, Duration::from_secs(900));
+    next(&mut body);
+    assert!(body.rests());
+    for _ in 0..=STALLED.as_millis().div_ceil(LOOK.as_millis()) {
+        look(&watch);
+    }
+    assert!(!body.give_up());
 }
 
 #[tokio::test(start_paused = true)]
