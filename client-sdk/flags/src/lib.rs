@@ -1,0 +1,28 @@
+//! Feature flags in flagd's terms: how they are kept as entries, what is a good
+//! definition, and how one is evaluated.
+//!
+//! A flag is one entry: its key is made of the flag's name ([`FlagName`]), its
+//! value is a flagd flag definition. What a flagd file says beside its flags is
+//! one entry more. A [`Document`] is a whole file, and splits into such entries and
+//! joins again without loss.
+//!
+//! # What it is not
+//!
+//! There is no I/O here, no clock and no randomness. It neither fetches flags nor
+//! tells of changes: that is the client's part.
+
+mod check;
+mod definition;
+mod document;
+mod error;
+mod json;
+pub mod limits;
+mod name;
+mod slot;
+
+pub use check::{check_common, check_document, check_flag};
+pub use definition::{Common, Definition, FlagState};
+pub use document::Document;
+pub use error::{Fault, Faults};
+pub use name::{FlagName, FlagNameError};
+pub use slot::{FLAG_TYPE, SET_KEY, SET_TYPE, Slot, SlotError};
