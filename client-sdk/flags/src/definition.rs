@@ -56,15 +56,19 @@ impl Definition {
         let slot = Slot::Flag(name.clone());
         let members = object(&slot, text)?;
         let mut faults = Faults::new(Some(slot));
-        let definition = Self {
-            name: name.clone(),
-            state: state(&members, &mut faults),
-            variants: variants(&members, &mut faults),
-            default_variant: default_variant(&members, &mut faults),
-            targeting: targeting(&members, &mut faults),
-            metadata: metadata(&members, &mut faults),
-        };
+        let definition = Self::of_members(name, &members, &mut faults);
         faults.into_result(definition)
+    }
+
+    pub(crate) fn of_members(name: &FlagName, members: &Map<String, Value>, faults: &mut Faults) -> Self {
+        Self {
+            name: name.clone(),
+            state: state(members, faults),
+            variants: variants(members, faults),
+            default_variant: default_variant(members, faults),
+            targeting: targeting(members, faults),
+            metadata: metadata(members, faults),
+        }
     }
 }
 
@@ -86,7 +90,7 @@ impl Common {
     }
 }
 
-fn object(slot: &Slot, text: &[u8]) -> Result<Map<String, Value>, Faults> {
+pub(crate) fn object(slot: &Slot, text: &[u8]) -> Result<Map<String, Value>, Faults> {
     match json::parse("", text) {
         Ok(Value::Object(members)) => Ok(members),
         Ok(other) => Err(Faults::of(Some(slot), Fault::new("", Some(&other), "this must be a JSON object"))),

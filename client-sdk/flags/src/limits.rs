@@ -21,3 +21,11 @@ pub const VARIANTS: usize = 1_000;
 
 /// Largest flagd file, in bytes: what one tenant's state may hold by default.
 pub const DOCUMENT_BYTES: usize = 64 * 1024 * 1024;
+
+/// Steps of one evaluation: items that are looked at, and bytes of texts that are made.
+/// Rules over arrays can multiply what they are given, and the thread that reads a
+/// flag has other things to do: this is some milliseconds of it.
+pub const FUEL: usize = 1_000_000;
+
+/// Most parts of a rule that an explanation shows: nobody reads more.
+pub const STEPS: usize = 500;

@@ -7,7 +7,9 @@
 use crate::limits::SHOWN_CHARS;
 use confhub_proto::{Key, limits::KEY_BYTES};
 use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 /// What the key of every flag begins with.
@@ -17,9 +19,10 @@ const HEX: &[u8; 16] = b"0123456789ABCDEF";
 
 /// The name of a flag, which flagd calls its key: any text that is not empty and,
 /// once escaped, fits into the key of an entry.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone)]
 pub struct FlagName {
     name: Arc<str>,
+    /// Follows from the name.
     key: Key,
 }
 
@@ -98,6 +101,32 @@ impl FlagName {
     #[must_use]
     pub fn key(&self) -> &Key {
         &self.key
+    }
+}
+
+impl PartialEq for FlagName {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for FlagName {}
+
+impl PartialOrd for FlagName {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for FlagName {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.name.cmp(&other.name)
+    }
+}
+
+impl Hash for FlagName {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
     }
 }
 

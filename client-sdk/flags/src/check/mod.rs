@@ -4,11 +4,14 @@
 //! evaluator would answer with an error, or silently pass over, when a user asks for
 //! the flag: then it is late to learn of it.
 
-use crate::definition::at;
+mod results;
+mod rule;
+
+use crate::definition::{at, object};
 use crate::error::{Fault, Faults};
 use crate::limits::VARIANTS;
-use crate::{Common, Definition, Document, FlagName, Slot};
-use serde_json::Value;
+use crate::{Common, Definition, Document, FlagName, Slot, logic};
+use serde_json::{Map, Value};
 
 /// Checks one flag's definition, with the evaluators that its `$ref`s mean.
 ///
@@ -16,10 +19,19 @@ use serde_json::Value;
 /// All that is wrong with it, as far as
 /// [`limits::FAULTS`](crate::limits::FAULTS) goes.
 pub fn check_flag(name: &FlagName, text: &[u8], common: &Common) -> Result<Definition, Faults> {
-    let definition = Definition::parse(name, text)?;
-    let mut faults = Faults::new(Some(Slot::Flag(name.clone())));
+    let slot = Slot::Flag(name.clone());
+    let members = object(&slot, text)?;
+    let mut faults = Faults::new(Some(slot));
+    let definition = Definition::of_members(name, &members, &mut faults);
+    check_forms(&members, &mut faults);
     check_variants(&definition, &mut faults);
-    let _ = common;
+    if let Some(targeting) = &definition.targeting {
+        check_rule(targeting, "/targeting", common, &mut faults);
+        // What it may come to is only asked of a rule that works.
+        if faults.faults.is_empty() {
+            results::check(targeting, "/targeting", &definition, common, &mut faults);
+        }
+    }
     faults.into_result(definition)
 }
 
@@ -29,7 +41,16 @@ pub fn check_flag(name: &FlagName, text: &[u8], common: &Common) -> Result<Defin
 /// # Errors
 /// All that is wrong with it.
 pub fn check_common(text: &[u8]) -> Result<Common, Faults> {
-    Common::parse(text)
+    let common = Common::parse(text)?;
+    let mut faults = Faults::new(Some(Slot::Set));
+    for (name, rule) in &common.evaluators {
+        let pointer = at("/$evaluators", name);
+        if name.is_empty() {
+            faults.add(Fault::new(&pointer, None, "an evaluator's name must not be empty"));
+        }
+        check_rule(rule, &pointer, &common, &mut faults);
+    }
+    faults.into_result(common)
 }
 
 /// Checks a whole file.
@@ -45,6 +66,29 @@ pub fn check_document(document: &Document) -> Result<(), Vec<Faults>> {
     let bad = |(name, text): (&FlagName, &str)| check_flag(name, text.as_bytes(), &common).err();
     let all: Vec<_> = document.flags().filter_map(bad).collect();
     if all.is_empty() { Ok(()) } else { Err(all) }
+}
+
+fn check_rule(rule: &Value, pointer: &str, common: &Common, faults: &mut Faults) {
+    let before = faults.faults.len();
+    rule::check(rule, pointer, faults);
+    // What it refers to, and how large it is then.
+    if faults.faults.len() == before {
+        logic::compile(rule, pointer, &common.evaluators, faults);
+    }
+}
+
+/// What evaluators take in more forms than one, and the schema in one.
+fn check_forms(members: &Map<String, Value>, faults: &mut Faults) {
+    match members.get("defaultVariant") {
+        Some(value) if value.is_boolean() || value == "" => {
+            let reason = "write the name of a variant as a text, or null for the default of the code";
+            faults.add(Fault::new("/defaultVariant", Some(value), reason));
+        }
+        _ => {}
+    }
+    if let Some(value @ Value::Null) = members.get("targeting") {
+        faults.add(Fault::new("/targeting", Some(value), "write {} for no rule, or leave it out"));
+    }
 }
 
 fn check_variants(definition: &Definition, faults: &mut Faults) {
@@ -65,15 +109,22 @@ fn check_variants(definition: &Definition, faults: &mut Faults) {
         } else if self::kind(value) != kind {
             let reason = format!("all variants must be of one type, and `{first}` is {kind}");
             faults.add(Fault::new(&pointer, Some(value), reason));
+        } else if value.as_f64().is_some_and(|number| number.abs() > SAFE) {
+            let reason = "a number must be within ±9007199254740991: beyond it, some languages read another";
+            faults.add(Fault::new(&pointer, Some(value), reason));
         }
     }
     if let Some(default) = &definition.default_variant
         && !variants.contains_key(default)
     {
         let value = Value::from(default.as_str());
-        faults.add(Fault::new("/defaultVariant", Some(&value), unknown_variant(definition)));
+        let reason = format!("{}, or null for the default of the code", unknown_variant(definition));
+        faults.add(Fault::new("/defaultVariant", Some(&value), reason));
     }
 }
+
+/// The largest whole number that every language has.
+const SAFE: f64 = 9_007_199_254_740_991.0;
 
 /// What is wrong with the name of a variant that is not there.
 fn unknown_variant(definition: &Definition) -> String {
@@ -83,7 +134,7 @@ fn unknown_variant(definition: &Definition) -> String {
     if definition.variants.len() > SHOWN {
         names.push("…".to_owned());
     }
-    format!("there is no such variant: use {}, or null for the default", names.join(", "))
+    format!("there is no such variant: use {}", names.join(", "))
 }
 
 fn kind(value: &Value) -> &'static str {
@@ -98,33 +149,4 @@ fn kind(value: &Value) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn refused(text: &str) -> String {
-        let name = FlagName::new("f").unwrap();
-        check_flag(&name, text.as_bytes(), &Common::default()).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn variants_are_of_one_type_and_the_default_is_one_of_them() {
-        let mixed = refused(r#"{"state":"ENABLED","variants":{"a":1,"b":"x"}}"#);
-        assert_eq!(
-            mixed,
-            "flag `f`: `/variants/b` = \"x\": all variants must be of one type, and `a` is a number"
-        );
-        let unknown = refused(r#"{"state":"ENABLED","variants":{"a":1},"defaultVariant":"b"}"#);
-        assert!(
-            unknown.contains("`/defaultVariant` = \"b\": there is no such variant: use `a`"),
-            "{unknown}"
-        );
-        assert!(refused(r#"{"state":"ENABLED","variants":{"a":[]}}"#).contains("`/variants/a` = []"));
-        assert!(refused(r#"{"state":"ENABLED","variants":{"":1}}"#).contains("must not be empty"));
-    }
-
-    #[test]
-    fn the_demonstrations_file_is_good() {
-        let text = include_str!("../../../hub/demo/otel-demo.flagd.json");
-        assert_eq!(check_document(&Document::parse(text.as_bytes()).unwrap()), Ok(()));
-    }
-}
+mod tests;
