@@ -272,3 +272,11 @@ pub struct Details<T> {
     /// Metadata of the flag, over that of all flags.
     pub metadata: Arc<Metadata>,
 }
+
+impl<T> Details<T> {
+    /// The same with another value.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Details<U> {
+        let Self { value, variant, reason, error, metadata } = self;
+        Details { value: change(value), variant, reason, error, metadata }
+    }
+}
