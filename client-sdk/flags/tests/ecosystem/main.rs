@@ -14,5 +14,7 @@
 
 mod gherkin;
 mod jsonlogic;
+mod oracle;
 mod packages;
+mod random;
 mod testbed;

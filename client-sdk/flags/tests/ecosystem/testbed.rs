@@ -232,7 +232,7 @@ fn all_evaluator_scenarios_pass() {
         let flags = flags_of(&["evaluator/flags/testkit-flags.json".to_owned()], hash);
         let ran: usize = features("evaluator/gherkin").iter().map(|feature| run(feature, &flags, tag)).sum();
         println!("{ran} evaluator scenarios as {tag}");
-        assert!(ran >= 90, "only {ran} scenarios as {tag}");
+        assert!(ran >= 100, "only {ran} scenarios as {tag}");
     }
 }
 
@@ -242,7 +242,7 @@ fn all_in_process_scenarios_about_evaluation_pass() {
         let flags = selected("flags/allFlags.json", hash);
         let ran: usize = features("gherkin").iter().map(|feature| run(feature, &flags, tag)).sum();
         println!("{ran} in-process scenarios as {tag}");
-        assert!(ran >= 120, "only {ran} scenarios as {tag}");
+        assert!(ran >= 110, "only {ran} scenarios as {tag}");
     }
     for (feature, reason) in OTHER_FEATURES {
         println!("{feature}: left out, since it is about {reason}");
