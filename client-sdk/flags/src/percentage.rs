@@ -25,7 +25,7 @@ const WHOLE: u32 = 100_000;
 impl Percentage {
     /// Weights of those who have it and of those who have not.
     fn weights(self) -> (u32, u32) {
-        let scale = [1_000, 100, 10].into_iter().find(|scale| self.0 % scale == 0).unwrap_or(1);
+        let scale = [1_000, 100, 10].into_iter().find(|scale| self.0.is_multiple_of(*scale)).unwrap_or(1);
         (self.0 / scale, (WHOLE - self.0) / scale)
     }
 }

@@ -213,11 +213,8 @@ impl FlagSet {
     }
 
     fn unknown(&self, name: &str) -> EvaluationError {
-        let is_bad = |(slot, bad)| match slot {
-            &Slot::Flag(ref flag) if flag.as_str() == name => Some(bad),
-            _ => None,
-        };
-        let bad: Option<&Bad> = self.bad.iter().find_map(is_bad);
+        let slot = FlagName::new(name).ok().map(Slot::Flag);
+        let bad = slot.and_then(|slot| self.bad.get(&slot));
         match bad {
             Some(bad) => {
                 EvaluationError { code: ErrorCode::ParseError, message: bad.faults.without_values() }

@@ -77,12 +77,14 @@ impl Checker<'_> {
 
     /// What may stand as an argument: a literal, a rule or a reference.
     fn argument(&mut self, value: &Value) {
-        match value {
-            Value::Object(members) if members.len() == 1 && members.contains_key("$ref") => {
-                if !members.values().all(Value::is_string) {
-                    self.fault(value, "a reference must name an evaluator");
-                }
+        let reference = value.as_object().filter(|members| members.len() == 1).and_then(|it| it.get("$ref"));
+        if let Some(name) = reference {
+            if !name.is_string() {
+                self.fault(value, "a reference must name an evaluator");
             }
+            return;
+        }
+        match value {
             Value::Object(_) => self.rule(value),
             // Nothing in it is checked but that rules in it are such.
             Value::Array(items) => self.each(items, |inner, _, item| {

@@ -18,15 +18,18 @@ pub struct Step {
     /// Without `Given` and the like.
     pub text: String,
     /// Rows below the first, by its names.
-    pub table: Vec<BTreeMap<String, String>>,
+    pub table: Rows,
 }
+
+/// Rows of a table, by the names of its first.
+pub type Rows = Vec<BTreeMap<String, String>>;
 
 #[derive(Default)]
 struct Outline {
     name: String,
     tags: BTreeSet<String>,
     steps: Vec<Step>,
-    examples: Vec<(BTreeSet<String>, Vec<BTreeMap<String, String>>)>,
+    examples: Vec<(BTreeSet<String>, Rows)>,
 }
 
 /// Where the rows of a table belong.

@@ -44,7 +44,7 @@ pub fn flags(random: &mut Rng, count: usize, dialect: Dialect) -> Vec<(String, &
     let make = |number| {
         let kind = kinds[random.usize(..kinds.len())];
         let value = |at: usize| match kind {
-            "boolean" => json!(at % 2 == 0),
+            "boolean" => json!(at == 0),
             "string" => json!(format!("value {at}")),
             "integer" => json!(at),
             "float" => json!(at as f64 + 0.5),
@@ -139,7 +139,7 @@ fn result(random: &mut Rng, depth: usize, dialect: Dialect) -> Value {
         _ => {
             let mut args = Vec::new();
             for _ in 0..random.usize(1..3) {
-                args.push(condition(random, 2, dialect));
+                args.push(condition(random, 2));
                 args.push(result(random, depth.saturating_sub(1), dialect));
             }
             if random.bool() {
@@ -162,7 +162,7 @@ fn fractional(random: &mut Rng, depth: usize, dialect: Dialect) -> Value {
     }
     for _ in 0..random.usize(1..5) {
         let variant = if dialect.nested && depth > 0 && random.u8(..6) == 0 {
-            json!({"if": [condition(random, 1, dialect), one(random, &VARIANTS), one(random, &VARIANTS)]})
+            json!({"if": [condition(random, 1), one(random, &VARIANTS), one(random, &VARIANTS)]})
         } else {
             json!(one(random, &VARIANTS))
         };
@@ -180,7 +180,7 @@ fn fractional(random: &mut Rng, depth: usize, dialect: Dialect) -> Value {
     json!({ "fractional": args })
 }
 
-fn condition(random: &mut Rng, depth: usize, dialect: Dialect) -> Value {
+fn condition(random: &mut Rng, depth: usize) -> Value {
     let country = one(random, &COUNTRIES);
     let number = random.u32(..90);
     let versions = ["1.0.0", "2.1.0", "0.2.2", "3.0.0-rc.3"];
@@ -201,9 +201,9 @@ fn condition(random: &mut Rng, depth: usize, dialect: Dialect) -> Value {
         11 => json!({"==": [{"%": [{"var": ["age", 1]}, 3]}, 1]}),
         12 => json!({"some": [{"var": ["groups", []]}, {"==": [{"var": ""}, one(random, &GROUPS)]}]}),
         13 => json!({"missing": ["email", "age"]}),
-        14 => json!({"and": [condition(random, depth - 1, dialect), condition(random, depth - 1, dialect)]}),
-        15 => json!({"or": [condition(random, depth - 1, dialect), condition(random, depth - 1, dialect)]}),
-        16 => json!({"!": [condition(random, depth - 1, dialect)]}),
+        14 => json!({"and": [condition(random, depth - 1), condition(random, depth - 1)]}),
+        15 => json!({"or": [condition(random, depth - 1), condition(random, depth - 1)]}),
+        16 => json!({"!": [condition(random, depth - 1)]}),
         _ => json!({">": [{"reduce": [{"var": ["groups", []]}, {"+": [{"var": "accumulator"}, 1]}, 0]}, 1]}),
     }
 }
