@@ -69,6 +69,14 @@ fn selected(selector: &str, hash: HashVersion) -> FlagSet {
 
 /// The texts in quotation marks.
 fn quoted(text: &str) -> Vec<String> {
+    // An object or an array has marks of its own, some of them with nothing in front.
+    if let Some((before, value)) =
+        text.split_once("and with value \"").filter(|(_, it)| it.starts_with(['{', '[']))
+    {
+        let mut parts = quoted(before);
+        parts.push(value.trim_end_matches('"').replace("\\\"", "\""));
+        return parts;
+    }
     let mut parts = Vec::new();
     let mut rest = text;
     while let Some((_, after)) = rest.split_once('"') {
