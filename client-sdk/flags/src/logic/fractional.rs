@@ -16,11 +16,11 @@ use serde_json::Value;
 pub enum HashVersion {
     /// Any value is hashed, in CBOR: by default the array of the flag's name and the
     /// targeting key. So do Python's provider from 0.6 on (`openfeature-flagd-core` 2) and
-    /// Rust's from 0.3 on.
+    /// Rust's from 0.3 on (by its source).
     #[default]
     Cbor,
     /// Only texts are hashed, by their UTF-8: by default the flag's name with the
-    /// targeting key behind it. So do `flagd` itself up to 0.17, JavaScript's
+    /// targeting key behind it. So do `flagd` itself (by its source of July 2026), JavaScript's
     /// `@openfeature/flagd-core` 4, and Python's provider 0.4 and 0.5 (core 1).
     Text,
     /// Hashed as `Text`, with buckets of a hundredth in floating point. So do evaluators
