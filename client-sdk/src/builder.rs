@@ -6,6 +6,7 @@ use crate::endpoint::{DynDialer, Endpoint, Endpoints, Pem, Sharing, Tls, open_an
 use crate::start::{Plan, start};
 use crate::view::View;
 use crate::{Client, ConfigError, Dialer, Error, Status, TcpDialer, TokenSource, limits};
+use confhub_flags::HashVersion;
 use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ pub struct Builder {
     connect_timeout: Duration,
     fallback_after: Duration,
     max_state_bytes: usize,
+    flag_hash: HashVersion,
     dialer: Arc<dyn DynDialer>,
     seed: Option<u64>,
 }
@@ -44,6 +46,7 @@ impl Default for Builder {
             connect_timeout: limits::CONNECT_TIMEOUT,
             fallback_after: limits::FALLBACK_AFTER,
             max_state_bytes: limits::STATE_BYTES,
+            flag_hash: HashVersion::default(),
             dialer: Arc::new(TcpDialer),
             seed: None,
         }
@@ -276,6 +279,13 @@ impl Builder {
         Ok(Endpoints::new(all, Arc::clone(&self.dialer), sharing, rng))
     }
 
+    /// How `fractional` rules of flags place users: see [`HashVersion`] for which
+    /// evaluators agree with which. Default: as the newest of Python and Rust do, by CBOR.
+    pub fn flag_hash(mut self, version: HashVersion) -> Self {
+        self.flag_hash = version;
+        self
+    }
+
     /// Checks everything that can be checked without asking anybody.
     pub(crate) fn plan(self, sharing: Sharing) -> Result<Plan, ConfigError> {
         let mut rng = self.rng();
@@ -310,6 +320,7 @@ impl Builder {
             max_state_bytes: self.max_state_bytes,
             tenant: None,
             budget: Budget::unlimited(),
+            flag_hash: self.flag_hash,
             rng,
         })
     }

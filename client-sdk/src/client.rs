@@ -1,5 +1,6 @@
 //! The handle that programs hold.
 
+use crate::flags::Flags;
 use crate::store::Lease;
 use crate::{
     Builder, ChangeStream, Closed, Entry, Snapshot, Stats, Status, StatusWatch, Typed, ValueError, Watch,
@@ -103,6 +104,13 @@ impl Client {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         Snapshot(self.lease.store.snapshot())
+    }
+
+    /// Feature flags, evaluated in memory. The first call compiles those that there are;
+    /// from then on each is compiled when it changes.
+    #[must_use]
+    pub fn flags(&self) -> Flags {
+        Flags::new(Arc::clone(&self.lease))
     }
 
     /// The digest of the state now. Two clients of one view with the same cursor

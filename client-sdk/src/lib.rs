@@ -126,6 +126,7 @@ mod disk;
 mod store;
 
 mod client;
+pub mod flags;
 mod follow;
 mod pool;
 mod snapshot;

@@ -10,6 +10,7 @@ use crate::store::{Lease, Store};
 use crate::view::View;
 use crate::worker::{Place, Saved, Tokens, Worker};
 use crate::{Client, Error, Status};
+use confhub_flags::HashVersion;
 use confhub_proto::TenantId;
 use std::future::pending;
 use std::path::PathBuf;
@@ -33,6 +34,8 @@ pub(crate) struct Plan {
     pub(crate) tenant: Option<TenantId>,
     /// What the states of all clients may take together.
     pub(crate) budget: Arc<Budget>,
+    /// Which evaluators of flags give a user the same bucket.
+    pub(crate) flag_hash: HashVersion,
     pub(crate) rng: fastrand::Rng,
 }
 
@@ -42,7 +45,7 @@ const LONGEST_START: Duration = Duration::from_secs(30 * 24 * 3_600);
 /// Starts the worker and waits for a first state. Meanwhile `tell` hears how attempts end.
 pub(crate) async fn start(plan: Plan, mut tell: impl FnMut(&Status)) -> Result<Client, Error> {
     let deadline = Instant::now() + plan.connect_timeout.min(LONGEST_START);
-    let store = Arc::new(Store::new(plan.view.prefixes.clone(), plan.budget.share()));
+    let store = Arc::new(Store::new(plan.view.prefixes.clone(), plan.budget.share(), plan.flag_hash));
     // From before the first attempt.
     let mut status = store.watch_status();
     let (stop, stopped) = watch::channel(false);

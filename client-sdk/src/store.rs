@@ -5,10 +5,12 @@
 //! read waits for another or for the worker. There is one writer: the worker.
 
 use crate::budget::{OverBudget, Share};
+use crate::flags::FlagStore;
 use crate::follow::Followers;
 use crate::stats::Counters;
 use crate::{Closed, Failure, FailureKind, Status};
 use arc_swap::{ArcSwap, ArcSwapOption};
+use confhub_flags::HashVersion;
 use confhub_proto::{Entry, Key, State};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -25,6 +27,7 @@ pub(crate) struct Store {
     saved: ArcSwapOption<SystemTime>,
     /// What the state takes, for as long as anybody can read it.
     pub(crate) share: Share,
+    pub(crate) flags: FlagStore,
     pub(crate) followers: Followers,
     pub(crate) counters: Counters,
 }
@@ -38,13 +41,14 @@ pub(crate) struct Changed {
 
 impl Store {
     /// A store of the view with these prefixes; none admit all keys.
-    pub(crate) fn new(prefixes: Vec<String>, share: Share) -> Self {
+    pub(crate) fn new(prefixes: Vec<String>, share: Share, flag_hash: HashVersion) -> Self {
         Self {
             prefixes,
             state: ArcSwap::default(),
             status: watch::Sender::new(Status::Starting { last: None }),
             saved: ArcSwapOption::empty(),
             share,
+            flags: FlagStore::new(flag_hash),
             followers: Followers::default(),
             counters: Counters::default(),
         }
@@ -81,6 +85,7 @@ impl Store {
     pub(crate) fn publish(&self, state: Arc<State>, changed: &Changed) {
         self.state.store(Arc::clone(&state));
         if !changed.keys.is_empty() {
+            self.flags.follow(&state, changed);
             self.followers.tell(&state, changed, &self.counters);
         }
     }
@@ -197,7 +202,7 @@ mod tests {
 
     #[test]
     fn keys_that_can_never_have_an_entry_are_known() {
-        let of = |prefixes| Store::new(prefixes, Budget::unlimited().share());
+        let of = |prefixes| Store::new(prefixes, Budget::unlimited().share(), HashVersion::default());
         let (all, some) = (of(Vec::new()), of(vec!["a_".to_owned(), "b_".to_owned()]));
         assert!(all.why_never("a b").is_some_and(|reason| reason.contains("`a b`")));
         assert!(some.why_never("c_1").is_some_and(|reason| reason.contains("a_, b_")));

@@ -14,7 +14,7 @@ fn tenant(name: impl std::fmt::Display) -> TenantId {
 
 /// A client that nothing happens to, and its store.
 fn client() -> (Client, Arc<Store>) {
-    let store = Arc::new(Store::new(Vec::new(), Budget::unlimited().share()));
+    let store = Arc::new(Store::new(Vec::new(), Budget::unlimited().share(), Default::default()));
     let lease = Lease { store: Arc::clone(&store), stop: watch::Sender::new(false) };
     (Client::new(Arc::new(lease)), store)
 }
