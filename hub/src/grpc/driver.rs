@@ -2,11 +2,11 @@
 //!
 //! A task of the runtime's own for each stream costs more than what is delivered on it:
 //! it has to be scheduled, and between two streams of one connection the runtime runs
-//! the connection, which makes a write for each. Here a waker marks what is due on its
-//! connection and wakes the one task. All streams that are due run first; what they hand
+//! the connection, which makes a write for each. Here what wakes them marks what is due
+//! on its connection and wakes the one task. All streams that are due run first; what they hand
 //! over, HTTP/2 then writes together.
 
-use super::marks::{DRAIN, Mark, Marks, News, TRANSPORT};
+use super::marks::{DRAIN, Mark, Marks, TRANSPORT};
 use super::outgoing::Stream;
 use super::turn;
 use crate::metrics::Metrics;
@@ -48,8 +48,6 @@ pub(super) struct Driver<T> {
     drain_waker: Waker,
     calls: Slab<Call>,
     marks: Marks,
-    /// The blocks that are due in this turn; kept for its room.
-    turn: Vec<usize>,
     metrics: Arc<Metrics>,
 }
 
@@ -61,8 +59,7 @@ struct Call {
 
 enum State {
     Answering(Answering),
-    /// With the mark of HTTP/2's own news of it: most polls have none.
-    Stream(Box<Stream>, News),
+    Stream(Box<Stream>),
 }
 
 impl<T: Transport> Driver<T> {
@@ -80,27 +77,20 @@ impl<T: Transport> Driver<T> {
             drain_waker: marks.own(DRAIN),
             calls: Slab::new(),
             marks,
-            turn: Vec::new(),
             metrics,
         }
     }
 
-    /// Whether something is due; if not, `cx` is woken when something will be.
-    fn has_work(&mut self, cx: &Context<'_>) -> bool {
-        !self.turn.is_empty() || self.marks.due(&mut self.turn, cx.waker())
-    }
-
     /// Runs what is due in this turn, HTTP/2 last: it has what the calls have made of it.
     fn run(&mut self) -> Poll<T::Output> {
-        let mut turn = std::mem::take(&mut self.turn);
-        for block in turn.drain(..) {
+        let turn = self.marks.turn();
+        for block in self.marks.blocks(&turn) {
             for (index, mark) in self.marks.enter(block) {
                 self.poll_call(index, mark);
             }
             self.marks.leave(block);
         }
-        self.turn = turn;
-        let own = self.marks.take_own();
+        let own = self.marks.own_of(&turn);
         let drains = own & DRAIN != 0 && self.poll_drain();
         if drains || own & TRANSPORT != 0 { self.poll_transport() } else { Poll::Pending }
     }
@@ -123,18 +113,22 @@ impl<T: Transport> Driver<T> {
         let Some(Call { state, waker }) = self.calls.get_mut(index) else { return };
         let cx = &mut Context::from_waker(waker);
         let ended = match state {
+            // Of one that is answered HTTP/2 says what it has to say to the answer.
+            State::Answering(_) if !mark.is_due => false,
             State::Answering(answering) => match answering.as_mut().poll(cx) {
                 Poll::Pending => false,
                 Poll::Ready(None) => true,
                 Poll::Ready(Some(mut stream)) => {
+                    let (group, bit) = self.marks.group_of(index);
+                    stream.join_group(group, bit);
                     // In the turn of its head: HTTP/2 writes both together.
-                    let news = self.marks.news_of(index);
-                    let ended = stream.poll(cx, &news, Mark { is_due: true, has_news: true }).is_ready();
-                    *state = State::Stream(stream, news);
+                    let first = Mark { is_due: true, has_step: false, has_news: true };
+                    let ended = stream.poll(cx, &self.marks.news_of(index), first).is_ready();
+                    *state = State::Stream(stream);
                     ended
                 }
             },
-            State::Stream(stream, news) => stream.poll(cx, news, mark).is_ready(),
+            State::Stream(stream) => stream.poll(cx, &self.marks.news_of(index), mark).is_ready(),
         };
         if ended {
             self.calls.remove(index);
@@ -159,7 +153,7 @@ impl<T: Transport + Unpin> Future for Driver<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T::Output> {
         let driver = &mut *self;
         for _ in 0..TURNS {
-            if !driver.has_work(cx) {
+            if driver.marks.rest(cx.waker()) {
                 return Poll::Pending;
             }
             turn::begin();
@@ -169,7 +163,7 @@ impl<T: Transport + Unpin> Future for Driver<T> {
                 return ran;
             }
         }
-        if driver.has_work(cx) {
+        if !driver.marks.rest(cx.waker()) {
             cx.waker().wake_by_ref();
         }
         Poll::Pending

@@ -15,6 +15,7 @@ use super::call::Place;
 use super::outgoing::Source;
 use crate::admission::{Admission, Refused};
 use crate::auth::{Identity, refused_status};
+use crate::fanout::GroupWaker;
 use crate::limits::STALLED;
 use bytes::Bytes;
 use confhub_proto::{retry, wire};
@@ -63,7 +64,7 @@ struct Entry {
 /// What a body and the watch know of each other.
 #[derive(Default)]
 pub(super) struct Reading {
-    /// Since which look, plus one, the body waits for its reader; 0: it does not.
+    /// Since which look, plus one, a frame of the body waits for its reader; 0: none does.
     standing: AtomicU64,
     /// Why the body has to end, whatever it still has.
     over: OnceLock<Over>,
@@ -109,7 +110,10 @@ impl Reading {
     }
 }
 
-/// A body that is watched until it is dropped.
+/// A body that is watched until it is dropped. It lies at the front: see [`Live`].
+///
+/// [`Live`]: super::body::Live
+#[repr(C)]
 pub(super) struct Watched<B> {
     /// `None`: the reader has no right to it any more.
     body: Option<B>,
@@ -160,7 +164,6 @@ impl Watch {
         place_of_call: Option<Place>,
     ) -> Watched<B> {
         let Reader { identity, expires, reading, breaker, stream } = reader;
-        reading.standing.store(self.now(), Ordering::Relaxed);
         let checked = identity.clone();
         let entry = Entry { expires, stream, identity, reading: Arc::clone(&reading), breaker };
         let place = self.lock().insert(entry);
@@ -286,9 +289,8 @@ impl<B: http_body::Body<Data = Bytes> + Unpin> http_body::Body for Watched<B> {
         {
             place.excuse();
         }
-        // What is handed over has to be read; what is not there yet is not the reader's fault.
-        let standing = if polled.is_ready() { self.watch.now() } else { 0 };
-        self.reading.standing.store(standing, Ordering::Relaxed);
+        // It is asked since nothing waits any more.
+        self.reading.standing.store(0, Ordering::Relaxed);
         polled
     }
 
@@ -338,13 +340,19 @@ impl<B> Watched<B> {
 }
 
 impl<B: Source + Unpin> Source for Watched<B> {
-    fn rests(&mut self) -> bool {
-        let rests = self.body.as_mut().is_some_and(B::rests);
-        if rests {
-            // As when it is asked and has nothing.
-            self.reading.standing.store(0, Ordering::Relaxed);
+    fn join_group(&mut self, group: Arc<dyn GroupWaker>, bit: u64) {
+        if let Some(body) = &mut self.body {
+            body.join_group(group, bit);
         }
-        rests
+    }
+
+    fn step(&mut self) -> Option<Bytes> {
+        // What ends it wakes it by itself.
+        self.body.as_mut().and_then(B::step)
+    }
+
+    fn stands(&mut self) {
+        self.reading.standing.store(self.watch.now(), Ordering::Relaxed);
     }
 
     fn give_up(&mut self) -> bool {

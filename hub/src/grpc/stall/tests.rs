@@ -17,11 +17,7 @@ impl http_body::Body for Endless {
     }
 }
 
-impl Source for Endless {
-    fn rests(&mut self) -> bool {
-        true
-    }
-}
+impl Source for Endless {}
 
 fn watched(watch: &Arc<Watch>, lives: Duration) -> Watched<Endless> {
     let reading = Arc::<Reading>::default();
@@ -64,9 +60,11 @@ async fn a_stream_that_is_not_read_for_too_long_ends_with_a_status_that_says_so(
     let (mut unread, mut read) =
         (watched(&watch, Duration::from_secs(900)), watched(&watch, Duration::from_secs(900)));
     next(&mut unread);
+    unread.stands();
     let looks = STALLED.as_millis().div_ceil(LOOK.as_millis());
     for _ in 0..looks {
         next(&mut read);
+        read.stands();
         assert!(!unread.give_up(), "too early");
         look(&watch);
     }
@@ -82,7 +80,6 @@ async fn a_stream_that_rests_is_not_taken_for_one_that_is_not_read() {
     let watch = Arc::<Watch>::default();
     let mut body = watched(&watch, Duration::from_secs(900));
     next(&mut body);
-    assert!(body.rests());
     for _ in 0..=STALLED.as_millis().div_ceil(LOOK.as_millis()) {
         look(&watch);
     }
@@ -109,6 +106,7 @@ async fn a_stream_whose_token_has_expired_is_not_waited_for() {
     let watch = Arc::<Watch>::default();
     let mut unread = watched(&watch, Duration::from_millis(500));
     next(&mut unread);
+    unread.stands();
     look(&watch);
     tokio::time::advance(Duration::from_millis(600)).await;
     assert!(!unread.give_up());
