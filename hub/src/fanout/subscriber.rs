@@ -55,12 +55,15 @@ impl Subscriber {
         self.waker = None;
     }
 
-    /// The frame that leads to the present, if it is the only one and there is nothing
-    /// else to send. For a member of a group, which is woken when there is more.
+    /// Whether it is a member of a group that has sent all that it had.
+    #[must_use]
+    pub fn can_step(&self) -> bool {
+        self.from.is_some() && self.sending.is_none() && self.place.is_member()
+    }
+
+    /// The frame that leads to the present, if it is the only one. For those that
+    /// [can take](Subscriber::can_step) it, which are woken when there is more.
     pub fn step(&mut self) -> Option<Bytes> {
-        if self.sending.is_some() {
-            return None;
-        }
         let (frame, position) = self.topic.step(self.from)?;
         self.from = Some(position);
         Some(frame)

@@ -272,11 +272,12 @@ impl Source for Live {
         self.listener.subscriber.join_group(group, bit);
     }
 
-    fn step(&mut self) -> Option<Bytes> {
+    fn can_step(&self) -> bool {
         // Neither the heartbeat nor the end is due: the alarm would have rung.
-        if !matches!(self.stage, Stage::Open) {
-            return None;
-        }
+        matches!(self.stage, Stage::Open) && self.listener.subscriber.can_step()
+    }
+
+    fn step(&mut self) -> Option<Bytes> {
         let frame = self.listener.subscriber.step()?;
         turn::delivered(frame.len());
         self.stepped = turn::now();

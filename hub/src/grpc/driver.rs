@@ -35,6 +35,9 @@ pub(super) trait Transport {
     /// when the connection has ended.
     fn poll(&mut self, cx: &mut Context<'_>, begin: &mut dyn FnMut(Answering)) -> Poll<Self::Output>;
 
+    /// Whether the peer has reset calls since this was asked last.
+    fn take_reset(&mut self) -> bool;
+
     /// Lets the calls that are open end, and takes no more.
     fn drain(&mut self);
 }
@@ -85,7 +88,10 @@ impl<T: Transport> Driver<T> {
     fn run(&mut self) -> Poll<T::Output> {
         let turn = self.marks.turn();
         for block in self.marks.blocks(&turn) {
-            for (index, mark) in self.marks.enter(block) {
+            // Each lies in memory that was not touched since its last delivery. One after
+            // the other they would be waited for; looked at first, all come at once.
+            let marked = self.marks.enter(block).step_if(|index| self.can_step(index));
+            for (index, mark) in marked {
                 self.poll_call(index, mark);
             }
             self.marks.leave(block);
@@ -93,6 +99,14 @@ impl<T: Transport> Driver<T> {
         let own = self.marks.own_of(&turn);
         let drains = own & DRAIN != 0 && self.poll_drain();
         if drains || own & TRANSPORT != 0 { self.poll_transport() } else { Poll::Pending }
+    }
+
+    /// Whether a call is a stream that waits for nothing but its topic.
+    fn can_step(&self, index: usize) -> bool {
+        match self.calls.get(index) {
+            Some(Call { state: State::Stream(stream), .. }) => stream.can_step(),
+            _ => false,
+        }
     }
 
     fn poll_transport(&mut self) -> Poll<T::Output> {
@@ -105,7 +119,15 @@ impl<T: Transport> Driver<T> {
             let state = State::Answering(Box::pin(unconstrained(call)));
             entry.insert(Call { state, waker });
         };
-        self.transport.poll(&mut Context::from_waker(&self.transport_waker), &mut begin)
+        let polled = self.transport.poll(&mut Context::from_waker(&self.transport_waker), &mut begin);
+        if self.transport.take_reset() {
+            // It is rare, and no more than a setup of a call for each: see `FramesMeter`.
+            self.calls.retain(|_, call| match &mut call.state {
+                State::Answering(_) => true,
+                State::Stream(stream) => !stream.was_reset(),
+            });
+        }
+        polled
     }
 
     fn poll_call(&mut self, index: usize, mark: Mark) {
@@ -113,8 +135,6 @@ impl<T: Transport> Driver<T> {
         let Some(Call { state, waker }) = self.calls.get_mut(index) else { return };
         let cx = &mut Context::from_waker(waker);
         let ended = match state {
-            // Of one that is answered HTTP/2 says what it has to say to the answer.
-            State::Answering(_) if !mark.is_due => false,
             State::Answering(answering) => match answering.as_mut().poll(cx) {
                 Poll::Pending => false,
                 Poll::Ready(None) => true,
@@ -122,13 +142,12 @@ impl<T: Transport> Driver<T> {
                     let (group, bit) = self.marks.group_of(index);
                     stream.join_group(group, bit);
                     // In the turn of its head: HTTP/2 writes both together.
-                    let first = Mark { is_due: true, has_step: false, has_news: true };
-                    let ended = stream.poll(cx, &self.marks.news_of(index), first).is_ready();
+                    let ended = stream.poll(cx, Mark { is_due: true, has_step: false }).is_ready();
                     *state = State::Stream(stream);
                     ended
                 }
             },
-            State::Stream(stream) => stream.poll(cx, &self.marks.news_of(index), mark).is_ready(),
+            State::Stream(stream) => stream.poll(cx, mark).is_ready(),
         };
         if ended {
             self.calls.remove(index);
@@ -191,6 +210,10 @@ mod tests {
             self.runs.fetch_add(1, Ordering::SeqCst);
             self.to_begin.drain(..).for_each(begin);
             if self.drained { Poll::Ready(()) } else { Poll::Pending }
+        }
+
+        fn take_reset(&mut self) -> bool {
+            false
         }
 
         fn drain(&mut self) {

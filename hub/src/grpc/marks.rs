@@ -28,28 +28,25 @@ const FIRST_SLOT: u32 = OWN.trailing_ones();
 /// that, and nobody has to be told.
 const RUNS: u64 = 1 << 63;
 
-/// HTTP/2 has something to say of one of the calls of a block that rest.
-const NEWS: u64 = 1 << 62;
-
 /// Calls of one block, each of which has two bits.
 const CALLS: usize = 31;
+
+/// The bits of all of them.
+const ALL: u64 = (1 << (2 * CALLS)) - 1;
 
 /// A call has something to do; and its topic has something for it, which is one bit
 /// further.
 const DUE: u64 = 1;
 const STEP: u64 = 2;
 
+/// The second bits of all calls of a block.
+const STEPS: u64 = ALL / 3 * STEP;
+
 /// All marks of a connection.
 pub(super) struct Marks {
     shared: Arc<Shared>,
     /// As many as the most calls at a time have needed.
-    blocks: Vec<Numbered>,
-}
-
-/// A block, and what marks it as having news.
-struct Numbered {
-    home: Home,
-    news: Waker,
+    blocks: Vec<Home>,
 }
 
 /// How a call is marked.
@@ -59,18 +56,15 @@ pub(super) struct Mark {
     pub(super) is_due: bool,
     /// Its topic has something new.
     pub(super) has_step: bool,
-    /// HTTP/2 may have something to say of it.
-    pub(super) has_news: bool,
 }
 
 /// What is due in one turn of a connection.
 pub(super) struct Turn(u64);
 
-/// Where HTTP/2 says what it has to say of a call that rests. It is rare that it has, so
-/// the calls of a block share this.
-pub(super) struct News<'a> {
-    bits: &'a AtomicU64,
-    waker: &'a Waker,
+/// The calls of a block that are marked, in their order.
+pub(super) struct Marked {
+    block: usize,
+    bits: u64,
 }
 
 /// What wakes a connection, and its first block: most connections have no other. They
@@ -136,11 +130,9 @@ impl Marks {
                     shared: Arc::clone(&self.shared),
                 })),
             };
-            let news = Arc::new(Setter { home: home.clone(), bit: NEWS }).into();
-            self.blocks.push(Numbered { home, news });
+            self.blocks.push(home);
         }
-        let setter =
-            Arc::new(Setter { home: self.blocks[index / CALLS].home.clone(), bit: DUE << shift(index) });
+        let setter = Arc::new(Setter { home: self.blocks[index / CALLS].clone(), bit: DUE << shift(index) });
         setter.wake_by_ref();
         setter.into()
     }
@@ -148,17 +140,11 @@ impl Marks {
     /// What marks a call as having something from its topic, together with its
     /// neighbours, and its bit there. It has to be a call of [`Marks::of_call`].
     pub(super) fn group_of(&self, index: usize) -> (Arc<dyn GroupWaker>, u64) {
-        let group: Arc<dyn GroupWaker> = match &self.blocks[index / CALLS].home {
+        let group: Arc<dyn GroupWaker> = match &self.blocks[index / CALLS] {
             Home::First(shared) => Arc::clone(shared) as _,
             Home::Later(block) => Arc::clone(block) as _,
         };
         (group, STEP << shift(index))
-    }
-
-    /// Where HTTP/2 says what it has to say of a call of [`Marks::of_call`].
-    pub(super) fn news_of(&self, index: usize) -> News<'_> {
-        let Numbered { home, news } = &self.blocks[index / CALLS];
-        News { bits: home.bits(), waker: news }
     }
 
     /// Whether nothing is due. Then `task` is woken when something is: there is no gap
@@ -205,29 +191,48 @@ impl Marks {
 
     /// The calls of a block that are marked, whose marks are cleared: what comes from
     /// here on sets them again. The block has to be [left](Marks::leave) then.
-    pub(super) fn enter(&self, block: usize) -> impl Iterator<Item = (usize, Mark)> + use<> {
-        let bits = self.blocks.get(block).map_or(0, |block| block.home.bits().swap(RUNS, Ordering::SeqCst));
-        let has_news = bits & NEWS != 0;
-        // Of which of them there are news, they have to find out.
-        let mut due = if has_news { NEWS - 1 } else { bits & (NEWS - 1) };
-        std::iter::from_fn(move || {
-            if due == 0 {
-                return None;
-            }
-            let call = due.trailing_zeros() as usize / 2;
-            due &= !((DUE | STEP) << shift(call));
-            let mark = bits >> shift(call);
-            let mark = Mark { is_due: mark & DUE != 0, has_step: mark & STEP != 0, has_news };
-            Some((block * CALLS + call, mark))
-        })
+    pub(super) fn enter(&self, block: usize) -> Marked {
+        let bits = self.blocks.get(block).map_or(0, |block| block.bits().swap(RUNS, Ordering::SeqCst));
+        Marked { block, bits: bits & ALL }
     }
 
     /// Makes a block due that has been marked since it was entered.
     pub(super) fn leave(&self, block: usize) {
-        let Some(Numbered { home, .. }) = self.blocks.get(block) else { return };
+        let Some(home) = self.blocks.get(block) else { return };
         if home.bits().fetch_and(!RUNS, Ordering::SeqCst) != RUNS {
             home.shared().mark_own(slot_of(block));
         }
+    }
+}
+
+impl Marked {
+    /// The same, but that those are due which have something from their topic and cannot
+    /// take it as a step.
+    pub(super) fn step_if(mut self, can_step: impl Fn(usize) -> bool) -> Self {
+        let mut steps = self.bits & STEPS;
+        while steps != 0 {
+            let step = steps & steps.wrapping_neg();
+            if !can_step(self.block * CALLS + step.trailing_zeros() as usize / 2) {
+                self.bits |= step >> 1;
+            }
+            steps ^= step;
+        }
+        self
+    }
+}
+
+impl Iterator for Marked {
+    type Item = (usize, Mark);
+
+    fn next(&mut self) -> Option<(usize, Mark)> {
+        if self.bits == 0 {
+            return None;
+        }
+        let call = self.bits.trailing_zeros() as usize / 2;
+        let mark = self.bits >> shift(call);
+        self.bits &= !((DUE | STEP) << shift(call));
+        let mark = Mark { is_due: mark & DUE != 0, has_step: mark & STEP != 0 };
+        Some((self.block * CALLS + call, mark))
     }
 }
 
@@ -239,20 +244,6 @@ fn shift(index: usize) -> usize {
 /// The bit of a block among the connection's own.
 fn slot_of(block: usize) -> u64 {
     1 << (FIRST_SLOT as usize + block % SLOTS)
-}
-
-impl News<'_> {
-    /// What says that there are some.
-    pub(super) fn waker(&self) -> &Waker {
-        self.waker
-    }
-
-    /// Whether there are some, which are forgotten.
-    pub(super) fn take(&self) -> bool {
-        // Nearly always there are none, and a look is cheaper.
-        self.bits.load(Ordering::SeqCst) & NEWS != 0
-            && self.bits.fetch_and(!NEWS, Ordering::SeqCst) & NEWS != 0
-    }
 }
 
 impl Shared {

@@ -5,7 +5,7 @@
 //! can still be sent to one that has stopped reading.
 
 use super::body::Live;
-use super::marks::{Mark, News};
+use super::marks::Mark;
 use super::stall::Watched;
 use crate::fanout::GroupWaker;
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use h2::{Reason, SendStream};
 use http_body::Body;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 /// A stream of frames that many share.
 pub(super) type Stream = Outgoing<Watched<Live>>;
@@ -24,13 +24,17 @@ pub(super) trait Source: Body<Data = Bytes> {
     /// topic has something new.
     fn join_group(&mut self, _: Arc<dyn GroupWaker>, _: u64) {}
 
-    /// The one frame of its topic that it lacks, if that is all. It has to have said
-    /// before that it has nothing more; and what else it waits for wakes it by itself.
+    /// Whether it waits for nothing but its topic, but for what wakes it by itself.
+    fn can_step(&self) -> bool {
+        false
+    }
+
+    /// The one frame of its topic that it lacks, if that is all and it can take it.
     fn step(&mut self) -> Option<Bytes> {
         None
     }
 
-    /// The frame that it gave last, or a part of it, begins to wait for its reader.
+    /// The step that it took last, or a part of it, begins to wait for its reader.
     fn stands(&mut self) {}
 
     /// Ends it with its status, if it has to end while its reader does not read:
@@ -64,31 +68,27 @@ impl<B: Source + Unpin> Outgoing<B> {
         self.body.join_group(group, bit);
     }
 
-    /// Hands over what can be; ready when nothing is left to do. `cx` is woken when there
-    /// is more to do, and `news` are set when HTTP/2 has something to say while the
-    /// stream rests.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, news: &News<'_>, mark: Mark) -> Poll<()> {
-        let heard = &mut Context::from_waker(news.waker());
-        // One that waits for its reader has told HTTP/2 to wake `cx`.
-        if mark.has_news && self.held.is_none() && self.send.poll_reset(heard).is_ready() {
-            return Poll::Ready(());
+    /// Hands over what can be; ready when nothing is left to do. It has to be due unless
+    /// it [can take a step](Outgoing::can_step). `cx` is woken when there is more to do,
+    /// though not when the call [was reset](Outgoing::was_reset).
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, mark: Mark) -> Poll<()> {
+        let step = if mark.is_due { None } else { self.body.step() };
+        match step {
+            None => self.poll_all(cx),
+            Some(frame) => match self.poll_send(frame, cx) {
+                Poll::Ready(Err(_)) => Poll::Ready(()),
+                // Its topic, or its reader, wakes it when there is more to do.
+                Poll::Ready(Ok(())) | Poll::Pending => Poll::Pending,
+            },
         }
-        let stood = self.held.is_some();
-        let ended = match self.step(mark) {
-            Step::Nothing => return Poll::Pending,
-            Step::Frame(frame) => matches!(self.poll_send(frame, cx), Poll::Ready(Err(_))),
-            Step::Ask => self.poll_all(cx).is_ready(),
-        };
-        if ended {
-            return Poll::Ready(());
-        }
-        // What HTTP/2 says of the room that it has just been asked for is no news; but it
-        // has to be told again whom to tell.
-        if self.held.is_none() && (news.take() || stood) {
-            self.send.poll_reset(heard).map(drop)
-        } else {
-            Poll::Pending
-        }
+    }
+
+    /// Whether its caller has reset the call, of one that rests: one that waits for its
+    /// reader learns it by itself.
+    ///
+    /// HTTP/2 could be told to wake it; but it would do so whenever it is given a frame.
+    pub(super) fn was_reset(&mut self) -> bool {
+        self.held.is_none() && self.send.poll_reset(&mut Context::from_waker(Waker::noop())).is_ready()
     }
 
     /// The same where one waker is for all.
@@ -99,16 +99,9 @@ impl<B: Source + Unpin> Outgoing<B> {
         .await;
     }
 
-    /// What there is to do.
-    fn step(&mut self, mark: Mark) -> Step {
-        if mark.is_due {
-            return Step::Ask;
-        }
-        // One that waits for its reader is asked when that has read.
-        if !mark.has_step || self.held.is_some() {
-            return Step::Nothing;
-        }
-        self.body.step().map_or(Step::Ask, Step::Frame)
+    /// Whether it waits for nothing but what its topic has.
+    pub(super) fn can_step(&self) -> bool {
+        self.held.is_none() && self.body.can_step()
     }
 
     /// Hands over all that the body has.
@@ -165,15 +158,6 @@ impl<B: Source + Unpin> Outgoing<B> {
         self.held = None;
         Poll::Ready(Ok(()))
     }
-}
-
-/// What there is to do for a stream.
-enum Step {
-    Nothing,
-    /// This leads to the present, and is all.
-    Frame(Bytes),
-    /// The body has to be asked.
-    Ask,
 }
 
 /// Hands over of `frame` what the windows have room for, until it is empty.

@@ -164,6 +164,7 @@ impl Watch {
         place_of_call: Option<Place>,
     ) -> Watched<B> {
         let Reader { identity, expires, reading, breaker, stream } = reader;
+        reading.standing.store(self.now(), Ordering::Relaxed);
         let checked = identity.clone();
         let entry = Entry { expires, stream, identity, reading: Arc::clone(&reading), breaker };
         let place = self.lock().insert(entry);
@@ -289,8 +290,9 @@ impl<B: http_body::Body<Data = Bytes> + Unpin> http_body::Body for Watched<B> {
         {
             place.excuse();
         }
-        // It is asked since nothing waits any more.
-        self.reading.standing.store(0, Ordering::Relaxed);
+        // What is handed over has to be read; what is not there yet is not the reader's fault.
+        let standing = if polled.is_ready() { self.watch.now() } else { 0 };
+        self.reading.standing.store(standing, Ordering::Relaxed);
         polled
     }
 
@@ -346,8 +348,12 @@ impl<B: Source + Unpin> Source for Watched<B> {
         }
     }
 
-    fn step(&mut self) -> Option<Bytes> {
+    fn can_step(&self) -> bool {
         // What ends it wakes it by itself.
+        self.body.as_ref().is_some_and(B::can_step)
+    }
+
+    fn step(&mut self) -> Option<Bytes> {
         self.body.as_mut().and_then(B::step)
     }
 

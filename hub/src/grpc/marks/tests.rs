@@ -12,9 +12,8 @@ fn due(marks: &Marks) -> Vec<(usize, Mark)> {
     calls
 }
 
-const NONE: Mark = Mark { is_due: false, has_step: false, has_news: false };
-const DUE_ONLY: Mark = Mark { is_due: true, ..NONE };
-const STEP_ONLY: Mark = Mark { has_step: true, ..NONE };
+const DUE_ONLY: Mark = Mark { is_due: true, has_step: false };
+const STEP_ONLY: Mark = Mark { is_due: false, has_step: true };
 
 #[test]
 fn each_call_has_its_own_marks_in_whichever_block() {
@@ -44,21 +43,16 @@ fn each_call_has_its_own_marks_in_whichever_block() {
 }
 
 #[test]
-fn news_are_for_all_calls_of_a_block_and_are_not_told_again_when_taken() {
+fn a_call_that_cannot_take_a_step_is_due_instead() {
     let mut marks = Marks::default();
-    let _wakers: Vec<_> = (0..40).map(|index| marks.of_call(index)).collect();
-    assert_eq!(due(&marks).len(), 40);
-    let news = marks.news_of(35);
-    assert!(!news.take());
-    news.waker().wake_by_ref();
-    assert!(news.take() && !news.take());
-    assert_eq!(due(&marks), []);
-    news.waker().wake_by_ref();
-    let told = due(&marks);
-    assert!(
-        told.contains(&(35, Mark { has_news: true, ..NONE })) && told.iter().all(|(index, _)| *index >= 31)
-    );
-    assert_eq!(due(&marks), []);
+    let wakers: Vec<_> = (0..3).map(|index| marks.of_call(index)).collect();
+    due(&marks);
+    let (group, _) = marks.group_of(0);
+    group.wake(STEPS & ((1 << shift(3)) - 1));
+    wakers[0].wake_by_ref();
+    let marked: Vec<_> = marks.enter(0).step_if(|index| index == 1).collect();
+    let both = Mark { is_due: true, ..STEP_ONLY };
+    assert_eq!(marked, [(0, both), (1, STEP_ONLY), (2, both)]);
 }
 
 #[test]
