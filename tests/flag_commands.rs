@@ -336,3 +336,77 @@ async fn a_bad_definition_is_refused_and_one_that_is_stored_is_listed_as_such() 
     let told = evaluate(&operator, &["bad"]).await;
     assert_eq!(told["error"]["code"], "PARSE_ERROR");
 }
+
+#[tokio::test]
+async fn a_file_that_takes_several_commits_is_good_after_each_of_them() {
+    const FLAGS: usize = 1_100;
+    let hub = Hub::start().await;
+    let operator = Operator::of(&hub, "acme");
+    let folder = tempfile::tempdir().unwrap();
+    let flag =
+        r#"{"state":"ENABLED","variants":{"on":true,"off":false},"targeting":{"if":[{"$ref":"gold"},"on"]}}"#;
+    let flags: Vec<_> = (0..FLAGS).map(|n| format!("\"f{n}\": {flag}")).collect();
+    let evaluators = r#""$evaluators": {"gold": {"==": [{"var": "plan"}, "gold"]}}"#;
+    let file =
+        written(folder.path(), "many.json", &format!("{{{evaluators}, \"flags\": {{{}}}}}", flags.join(",")));
+    let imported = operator.json(&["flag", "import", &file]).await;
+    assert_eq!((&imported["added"], &imported["batches"]), (&json!(FLAGS + 1), &json!(2)));
+    // What they share goes last of all.
+    let none = written(folder.path(), "none.json", r#"{"flags": {}}"#);
+    let removed = operator.json(&["flag", "import", "--replace", &none]).await;
+    assert_eq!((&removed["removed"], &removed["batches"]), (&json!(FLAGS + 1), &json!(2)));
+    assert_eq!(operator.ok(&["flag", "export"]).await, "{\n  \"flags\": {}\n}\n");
+}
+
+#[tokio::test]
+async fn flags_are_entries_that_every_command_takes() {
+    let hub = Hub::start().await;
+    let (acme, globex) = (Operator::of(&hub, "acme"), Operator::of(&hub, "globex"));
+    let folder = tempfile::tempdir().unwrap();
+    let demo = written(folder.path(), "demo.json", DEMO);
+    acme.ok(&["flag", "import", &demo]).await;
+    let all = folder.path().join("all.json").display().to_string();
+    acme.ok(&["export", "-o", &all]).await;
+    assert_eq!(globex.json(&["flag", "list"]).await["flags"], json!([]), "another tenant has none of it");
+    globex.ok(&["import", &all]).await;
+    assert_eq!(globex.ok(&["flag", "export"]).await, DEMO);
+    // The key says what it is, where nobody says otherwise.
+    let plain = r#"{"state":"ENABLED","variants":{"on":true}}"#;
+    globex.ok(&["put", "tenant_config_flag.plain", plain]).await;
+    let changes = format!(r#"{{"changes":[{{"put":{{"key":"tenant_config_flag.two","value":{plain}}}}}]}}"#);
+    assert_eq!(globex.feed(&["apply", "-f", "-"], &changes).await.code, Some(0));
+    let document = format!(r#"{{"services":{{"ad":{{"tenant_config_flag.three":{plain}}}}}}}"#);
+    assert_eq!(globex.feed(&["import", "-"], &document).await.code, Some(0));
+    assert_eq!(
+        globex.json(&["flag", "list", "--service", "ad"]).await["flags"].as_array().unwrap().len(),
+        19
+    );
+    assert_eq!(globex.json(&["flag", "show", "plain"]).await["state"], "ENABLED");
+}
+
+#[tokio::test]
+async fn a_token_of_a_service_sees_and_changes_its_own_flags() {
+    let hub = Hub::start().await;
+    let operator = Operator::of(&hub, "acme");
+    operator.ok(&["flag", "create", "x"]).await;
+    operator.ok(&["flag", "create", "x", "--service", "ad"]).await;
+    let cart = Operator::at(&hub.endpoint(), &hub.service_token("acme", "cart"));
+    for refused in
+        [&["flag", "on", "x"][..], &["flag", "create", "y"], &["flag", "create", "y", "--service", "ad"]]
+    {
+        assert_eq!(cart.run(refused).await.code, Some(5), "{refused:?}");
+    }
+    // Whatever it names, it sees its own view.
+    assert_eq!(cart.run(&["flag", "on", "x", "--service", "ad"]).await.code, Some(3));
+    cart.ok(&["flag", "create", "x", "--service", "cart", "--on"]).await;
+    let ran = cart.run(&["flag", "show", "x"]).await;
+    assert!(ran.code == Some(3) && ran.err.contains("of service `cart` alone"), "{ran:?}");
+    cart.ok(&["flag", "off", "x", "--service", "cart"]).await;
+    let services: Vec<_> = cart.json(&["flag", "list"]).await["flags"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|flag| flag["service"].clone())
+        .collect();
+    assert_eq!(services, [Value::Null, json!("cart")]);
+}

@@ -129,9 +129,9 @@ async fn an_evaluator_that_flags_use_stays_until_they_are_changed() {
     // Once in a tenant that nobody listens to, and once in one that is in memory.
     for listened in [false, true] {
         let writer = hub.caller("acme").await;
-        let client = client(&hub, "acme").service("cart").connect().await.unwrap();
-        if !listened {
-            client.close().await;
+        let mut service = None;
+        if listened {
+            service = Some(client(&hub, "acme").service("cart").connect().await.unwrap());
         }
         let gold = evaluators(&["gold"]);
         let first = vec![change("", &key("a"), Some(&using("gold"))), change("", SET_KEY, Some(&gold))];
@@ -165,6 +165,7 @@ async fn an_evaluator_that_flags_use_stays_until_they_are_changed() {
         ];
         writer.apply(last).await.unwrap();
         writer.delete_for("cart", &key("c")).await.unwrap();
+        drop(service);
         hub = Hub::start_on(hub.stop().await, |_| {}).await;
     }
 }

@@ -63,7 +63,21 @@ pub(crate) struct FlagWrites {
     refused: Refused,
 }
 
-/// Why writes are refused.
+/// Why writes are not let through.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum CheckError {
+    /// They would leave a flag bad.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// Nobody wanted to wait for the end of the check.
+    #[error(
+        "checking the flags takes too long: write fewer of those that use `$ref` at a time, or let fewer \
+         services have a `{SET_KEY}` of their own"
+    )]
+    TooLong,
+}
+
+/// What is wrong with writes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, thiserror::Error)]
 pub(crate) struct Refused {
     told: Vec<String>,
@@ -130,11 +144,15 @@ impl FlagWrites {
     }
 
     /// Checks the writes. `stored` has at least what they [need](Self::needs); what else
-    /// it has is passed over.
+    /// it has is passed over. Before each flag `goes_on` is asked whether to go on.
     ///
     /// # Errors
     /// All that is wrong, as far as an answer has room.
-    pub(crate) fn check(mut self, stored: impl IntoIterator<Item = Stored>) -> Result<(), Refused> {
+    pub(crate) fn check(
+        mut self,
+        stored: impl IntoIterator<Item = Stored>,
+        mut goes_on: impl FnMut() -> bool,
+    ) -> Result<(), CheckError> {
         let mut refused = std::mem::take(&mut self.refused);
         let (mut before, mut flags) = (Sets::default(), Vec::new());
         for Stored { service, key, value } in stored {
@@ -155,21 +173,28 @@ impl FlagWrites {
         }
         // Faults of flags would follow from those of what they share.
         if refused.told.is_empty() {
-            self.check_written(&after, &mut refused);
+            self.check_written(&after, &mut refused, &mut goes_on)?;
             flags.retain(|(place, name, _)| !self.flags.contains_key(&(place.clone(), name.clone())));
-            check_stored(&flags, &before, &after, &mut refused);
+            check_stored(&flags, &before, &after, &mut refused, &mut goes_on)?;
         }
-        if refused.told.is_empty() { Ok(()) } else { Err(refused) }
+        if refused.told.is_empty() { Ok(()) } else { Err(refused.into()) }
     }
 
-    fn check_written(&self, after: &Sets, refused: &mut Refused) {
+    fn check_written(
+        &self,
+        after: &Sets,
+        refused: &mut Refused,
+        goes_on: &mut dyn FnMut() -> bool,
+    ) -> Result<(), CheckError> {
         for ((place, name), text) in &self.flags {
             let Some(text) = text else { continue };
+            in_time(goes_on)?;
             let own = after.seen_by(place.as_ref());
             if let Err(faults) = check_flag(name, text, own) {
                 refused.add(of(place.as_ref(), faults.to_string()));
             } else if place.is_none() && refers(text) {
                 for (service, common) in &after.own {
+                    in_time(goes_on)?;
                     if let Err(faults) = check_flag(name, text, common) {
                         refused.add(format!(
                             "as service `{service}` would see it, whose own `{SET_KEY}` takes the place of the \
@@ -179,11 +204,22 @@ impl FlagWrites {
                 }
             }
         }
+        Ok(())
     }
 }
 
+fn in_time(goes_on: &mut dyn FnMut() -> bool) -> Result<(), CheckError> {
+    if goes_on() { Ok(()) } else { Err(CheckError::TooLong) }
+}
+
 /// Refuses to leave flags bad that are stored, are not written, and were good.
-fn check_stored(flags: &[(Place, FlagName, Bytes)], before: &Sets, after: &Sets, refused: &mut Refused) {
+fn check_stored(
+    flags: &[(Place, FlagName, Bytes)],
+    before: &Sets,
+    after: &Sets,
+    refused: &mut Refused,
+    goes_on: &mut dyn FnMut() -> bool,
+) -> Result<(), CheckError> {
     let services: BTreeSet<_> = before.own.keys().chain(after.own.keys()).collect();
     for (place, name, text) in flags {
         let viewers = match place {
@@ -191,6 +227,7 @@ fn check_stored(flags: &[(Place, FlagName, Bytes)], before: &Sets, after: &Sets,
             own => vec![own.as_ref()],
         };
         for viewer in viewers {
+            in_time(goes_on)?;
             let (old, new) = (before.seen_by(viewer), after.seen_by(viewer));
             if old.evaluators == new.evaluators || check_flag(name, text, old).is_err() {
                 continue;
@@ -204,6 +241,7 @@ fn check_stored(flags: &[(Place, FlagName, Bytes)], before: &Sets, after: &Sets,
             }
         }
     }
+    Ok(())
 }
 
 /// What flags share, everywhere.

@@ -39,7 +39,7 @@ fn check(stored: &[(&str, &str, &str)], written: &[(&str, &str, &str)]) -> Resul
         key: (*key).to_owned(),
         value: Bytes::from((*value).to_owned()),
     });
-    writes.check(stored).map_err(|refused| refused.to_string())
+    writes.check(stored, || true).map_err(|refused| refused.to_string())
 }
 
 #[test]
@@ -122,4 +122,29 @@ fn only_what_is_needed_is_read() {
     let mut writes = FlagWrites::default();
     writes.delete(None, SET_KEY);
     assert_eq!(writes.needs(), Needs::Flags);
+}
+
+#[test]
+fn a_check_that_takes_too_long_is_given_up() {
+    let check = |steps: usize| {
+        let mut writes = FlagWrites::default();
+        for n in 0..10 {
+            let key = format!("tenant_config_flag.{n}");
+            writes.put(None, &key, FLAG_TYPE, false, &Bytes::from(flag("x")));
+        }
+        let own = |n| Stored {
+            service: service(&format!("s{n}")),
+            key: SET_KEY.to_owned(),
+            value: set(&["x"]).into(),
+        };
+        let shared = Stored { service: None, ..own(0) };
+        let mut left = steps;
+        writes.check((0..9).map(own).chain([shared]), || {
+            left = left.saturating_sub(1);
+            left > 0
+        })
+    };
+    // Each of ten flags, as all and as nine services see it.
+    assert_eq!(check(101), Ok(()));
+    assert_eq!(check(100), Err(CheckError::TooLong));
 }

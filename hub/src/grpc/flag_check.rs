@@ -6,23 +6,27 @@
 //! in memory of it is looked at. Services whose entries the hub does not know of (whose
 //! first row in DynamoDB was written by hand) are not: there the SDK isolates a bad flag.
 //!
+//! A tenant has one core for its checks, and pays for the time that they take; one of
+//! more than [`FLAG_CHECK`] is given up, and the write refused.
+//!
 //! Writes through one hub cannot outrun one another's checks: those of what flags share
 //! are made alone. Two hubs, and writers that ask none, can; there too the SDK isolates.
 
 use super::Edge;
 use super::admin::Caller;
 use super::governor::Cost;
-use super::status::invalid;
+use super::status::{invalid, over};
 use crate::backend::{Action, Change, Revision};
-use crate::flag_writes::{FlagWrites, Needs, Stored};
-use crate::limits::ENTRY_COST;
+use crate::flag_writes::{CheckError, FlagWrites, Needs, Stored};
+use crate::limits::{ENTRY_COST, FLAG_CHECK};
 use crate::source::Address;
 use crate::tenant::FollowError;
 use confhub_flags::{SET_KEY, Slot};
 use confhub_proto::{Entry, Key, ServiceName, TenantId};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
+use tokio::sync::{Mutex as AsyncMutex, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
+use tokio::time::Instant;
 use tonic::Status;
 
 impl Edge {
@@ -54,13 +58,24 @@ impl Edge {
         if writes.is_empty() {
             return Ok(None);
         }
-        let turn = self.flag_turns.take(&caller.tenant, writes.changes_sets()).await;
+        let (turn, checks) = self.flag_turns.take(&caller.tenant, writes.changes_sets()).await;
         let stored = self.stored(caller, writes.needs()).await?;
+        let one = checks.lock_owned().await;
         // Thousands of flags are compiled where what they share has changed.
-        let checked = tokio::task::spawn_blocking(move || writes.check(stored)).await;
-        let checked = checked.map_err(|_| Status::internal("the check has ended without an answer"))?;
-        checked.map_err(invalid)?;
-        Ok(Some(turn))
+        let checked = tokio::task::spawn_blocking(move || {
+            let began = Instant::now();
+            let checked = writes.check(stored, || began.elapsed() < FLAG_CHECK);
+            drop(one);
+            (checked, began.elapsed())
+        });
+        let (checked, took) =
+            checked.await.map_err(|_| Status::internal("the check has ended without an answer"))?;
+        caller.charge(Cost::Time(took));
+        match checked {
+            Ok(()) => Ok(Some(turn)),
+            Err(CheckError::Refused(refused)) => Err(invalid(refused)),
+            Err(error @ CheckError::TooLong) => Err(over("flag checks", error.to_string(), None)),
+        }
     }
 
     /// A version that is to be written again; `None`: the backend will say why not.
@@ -131,24 +146,32 @@ pub(super) enum Turn {
 /// share.
 #[derive(Debug, Default)]
 pub struct FlagTurns {
-    by_tenant: Mutex<HashMap<TenantId, Arc<RwLock<()>>>>,
+    by_tenant: Mutex<HashMap<TenantId, Locks>>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Locks {
+    turns: Arc<RwLock<()>>,
+    /// A tenant has one core for its checks.
+    checks: Arc<AsyncMutex<()>>,
 }
 
 impl FlagTurns {
     /// Locks of tenants where nobody writes are dropped beyond so many.
     const KEPT: usize = 64;
 
-    async fn take(&self, tenant: &TenantId, alone: bool) -> Turn {
-        let lock = {
+    async fn take(&self, tenant: &TenantId, alone: bool) -> (Turn, Arc<AsyncMutex<()>>) {
+        let Locks { turns, checks } = {
             let mut by_tenant = self.by_tenant.lock().unwrap_or_else(PoisonError::into_inner);
             if by_tenant.len() > Self::KEPT {
-                by_tenant.retain(|_, lock| Arc::strong_count(lock) > 1);
+                by_tenant.retain(|_, locks| Arc::strong_count(&locks.turns) > 1);
             }
-            Arc::clone(by_tenant.entry(tenant.clone()).or_default())
+            by_tenant.entry(tenant.clone()).or_default().clone()
         };
-        match alone {
-            true => Turn::Alone(lock.write_owned().await),
-            false => Turn::Beside(lock.read_owned().await),
-        }
+        let turn = match alone {
+            true => Turn::Alone(turns.write_owned().await),
+            false => Turn::Beside(turns.read_owned().await),
+        };
+        (turn, checks)
     }
 }

@@ -4,7 +4,7 @@
 use crate::backend::Full;
 use crate::cli::document::{Address, Document, Item};
 use crate::cli::error::CliError;
-use crate::flag_writes::{FlagWrites, Refused, Stored};
+use crate::flag_writes::{CheckError, FlagWrites, Stored};
 use confhub_proto::{Bytes, Content, ContentError, Entry, wire};
 use std::collections::BTreeMap;
 use tonic::Code;
@@ -138,7 +138,7 @@ pub(crate) struct Plan {
     /// How many entries are the same.
     pub(crate) unchanged: usize,
     /// Why the hub would refuse to have these flags.
-    pub(crate) flags: Option<Refused>,
+    pub(crate) flags: Option<CheckError>,
 }
 
 impl Plan {
@@ -204,7 +204,7 @@ pub(crate) fn compare(
 }
 
 /// The flags as they will be, checked as the hub will.
-fn check_flags(plan: &Plan, hub: &BTreeMap<Address, Entry>) -> Result<(), Refused> {
+fn check_flags(plan: &Plan, hub: &BTreeMap<Address, Entry>) -> Result<(), CheckError> {
     let mut writes = FlagWrites::default();
     for Step { address, content, .. } in plan.steps.iter().chain(&plan.uncertain) {
         let (service, key) = (address.service.as_ref(), address.key.as_str());
@@ -218,7 +218,7 @@ fn check_flags(plan: &Plan, hub: &BTreeMap<Address, Entry>) -> Result<(), Refuse
         key: address.key.to_string(),
         value: entry.value().clone(),
     };
-    if writes.is_empty() { Ok(()) } else { writes.check(hub.iter().map(stored)) }
+    if writes.is_empty() { Ok(()) } else { writes.check(hub.iter().map(stored), || true) }
 }
 
 /// Whether an entry has this content; `None` if its value may not be seen.

@@ -1,23 +1,19 @@
 //! `flag evaluate`: what somebody gets, and why.
 
+use super::evaluation::{Head, Outcome, print_many, print_one};
 use super::find::{Which, missing, name};
 use super::target::scalar;
 use crate::cli::args::HubArgs;
 use crate::cli::commands::wire_service;
-use crate::cli::entry_view::service_cell;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::file;
 use crate::cli::hub::Hub;
-use crate::cli::output::{Out, escaped, shown, table, table_text};
+use crate::cli::output::Out;
 use clap::Args;
-use confhub_flags::{
-    Change, Context, Details, Explanation, FlagName, FlagSet, FlagValue, HashVersion, SET_KEY, Step,
-};
+use confhub_flags::{Change, Context, FlagName, FlagSet, HashVersion, SET_KEY};
 use confhub_proto::wire;
-use serde::Serialize;
 use serde_json::Value;
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
@@ -86,71 +82,6 @@ impl std::fmt::Display for Hash {
     }
 }
 
-#[derive(Serialize)]
-struct Head {
-    name: String,
-    service: Option<String>,
-    version: u64,
-    hash: &'static str,
-}
-
-#[derive(Serialize)]
-struct Outcome {
-    targeting_key: Option<String>,
-    value: Option<Value>,
-    variant: Option<String>,
-    reason: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<ErrorJson>,
-}
-
-#[derive(Serialize)]
-struct ErrorJson {
-    code: &'static str,
-    message: String,
-}
-
-#[derive(Serialize)]
-struct One<'a> {
-    #[serde(flatten)]
-    head: &'a Head,
-    #[serde(flatten)]
-    result: &'a Outcome,
-    metadata: &'a serde_json::Map<String, Value>,
-    decided_at: Option<&'a str>,
-    steps: Vec<StepJson<'a>>,
-}
-
-#[derive(Serialize)]
-struct StepJson<'a> {
-    pointer: &'a str,
-    depth: usize,
-    operator: Option<&'a str>,
-    value: &'a Value,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    note: Option<&'a str>,
-}
-
-impl<'a> From<&'a Step> for StepJson<'a> {
-    fn from(step: &'a Step) -> Self {
-        Self {
-            pointer: &step.pointer,
-            depth: step.depth,
-            operator: step.operator.as_deref(),
-            value: &step.value,
-            note: step.note.as_deref(),
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct Many<'a> {
-    #[serde(flatten)]
-    head: &'a Head,
-    results: &'a [Outcome],
-    variants: BTreeMap<&'a str, usize>,
-}
-
 impl Evaluate {
     pub(super) async fn run(self, out: Out<'_>) -> Result<Exit, CliError> {
         let name = name(&self.which.name)?;
@@ -160,14 +91,14 @@ impl Evaluate {
         match (contexts.as_slice(), many) {
             ([context], false) => {
                 let explained = flags.explain(name.as_str(), context, &now);
-                self.print_one(out, &head, context, &explained)?;
+                print_one(self.hub.output, out, &head, context, &explained)?;
             }
             (contexts, _) => {
                 let of = |context: &Context| {
                     Outcome::new(context, &flags.details(name.as_str(), None, context, &now))
                 };
                 let results: Vec<_> = contexts.iter().map(of).collect();
-                self.print_many(out, &head, &results)?;
+                print_many(self.hub.output, out, &head, &results)?;
             }
         }
         Ok(Exit::Ok)
@@ -233,119 +164,6 @@ impl Evaluate {
         }));
         Ok((flags, head))
     }
-
-    fn print_one(
-        &self,
-        out: Out<'_>,
-        head: &Head,
-        context: &Context,
-        explained: &Explanation,
-    ) -> Result<(), CliError> {
-        let result = Outcome::new(context, &explained.details);
-        let json = One {
-            head,
-            metadata: &explained.details.metadata,
-            decided_at: decided_at(&result, &explained.steps),
-            steps: explained.steps.iter().map(StepJson::from).collect(),
-            result: &result,
-        };
-        self.hub.output.print(out, &json, || text(head, &result, explained))
-    }
-
-    fn print_many(&self, out: Out<'_>, head: &Head, results: &[Outcome]) -> Result<(), CliError> {
-        let mut variants = BTreeMap::new();
-        for result in results {
-            *variants.entry(result.variant.as_deref().unwrap_or_default()).or_default() += 1;
-        }
-        let json = Many { head, results, variants };
-        self.hub.output.print(out, &json, || {
-            let mut users = table(["TARGETING KEY", "VALUE", "VARIANT", "REASON"]);
-            for result in results {
-                let key = result.targeting_key.as_deref().unwrap_or_default();
-                users.add_row(vec![
-                    escaped(key),
-                    result.value_cell(),
-                    result.variant_cell(),
-                    result.reason.to_owned(),
-                ]);
-            }
-            let mut counts = table(["VARIANT", "USERS", "SHARE"]);
-            for (variant, users) in &json.variants {
-                let name = if variant.is_empty() { CODE } else { variant };
-                #[expect(clippy::cast_precision_loss, reason = "a share is shown with two decimals")]
-                let share = 100.0 * *users as f64 / results.len().max(1) as f64;
-                counts.add_row(vec![escaped(name), users.to_string(), format!("{share:.2} %")]);
-            }
-            format!("{}\n{}", table_text(&users), table_text(&counts))
-        })
-    }
-}
-
-const CODE: &str = "(the code's default)";
-
-impl Outcome {
-    fn new(context: &Context, details: &Details<Option<FlagValue>>) -> Self {
-        let error = details.error.as_ref();
-        Self {
-            targeting_key: context.targeting_key().map(str::to_owned),
-            value: details.value.as_ref().map(FlagValue::to_json),
-            variant: details.variant.as_ref().map(ToString::to_string),
-            reason: details.reason.as_str(),
-            error: error.map(|error| ErrorJson { code: error.code.as_str(), message: error.message.clone() }),
-        }
-    }
-
-    fn value_cell(&self) -> String {
-        self.value
-            .as_ref()
-            .map_or_else(|| CODE.to_owned(), |value| shown(value.to_string().as_bytes(), false))
-    }
-
-    fn variant_cell(&self) -> String {
-        self.variant.as_deref().map_or_else(|| CODE.to_owned(), escaped)
-    }
-}
-
-/// Where the variant was named, if the rule has named it: the innermost part that came to
-/// it.
-fn decided_at<'s>(result: &Outcome, steps: &'s [Step]) -> Option<&'s str> {
-    if result.reason != confhub_flags::Reason::TargetingMatch.as_str() {
-        return None;
-    }
-    let variant = result.variant.as_deref()?;
-    let named = steps.iter().rev().find(|step| step.value.as_str() == Some(variant));
-    named.or(steps.first()).map(|step| step.pointer.as_str())
-}
-
-fn text(head: &Head, result: &Outcome, explained: &Explanation) -> String {
-    let whom = result.targeting_key.as_deref().map(|key| format!(" for {key}")).unwrap_or_default();
-    let service = service_cell(head.service.as_deref().unwrap_or_default());
-    let mut text = format!(
-        "{} {service}, version {}{}\n  value    {}\n  variant  {}\n  reason   {}\n",
-        escaped(&head.name),
-        head.version,
-        escaped(&whom),
-        result.value_cell(),
-        result.variant_cell(),
-        result.reason,
-    );
-    if let Some(error) = &result.error {
-        text += &format!("  error    {}: {}\n", error.code, escaped(&error.message));
-    }
-    if let Some(pointer) = decided_at(result, &explained.steps) {
-        text += &format!("  decided  {}\n", escaped(pointer));
-    }
-    if !explained.steps.is_empty() {
-        text += "\nWhat was looked at, and what it came to:\n";
-    }
-    for step in &explained.steps {
-        let note = step.note.as_deref().map(|note| format!("  ({note})")).unwrap_or_default();
-        let operator = step.operator.as_deref().map(|name| format!("{name} ")).unwrap_or_default();
-        let value = shown(step.value.to_string().as_bytes(), false);
-        let line = format!("{}{}  {operator}= {value}{note}", "  ".repeat(step.depth + 1), step.pointer);
-        text += &format!("{}\n", escaped(&line));
-    }
-    text
 }
 
 /// Reads `NAME=VALUE`.

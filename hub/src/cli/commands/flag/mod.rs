@@ -7,6 +7,7 @@
 mod create;
 mod edit;
 mod evaluate;
+mod evaluation;
 mod files;
 mod find;
 mod list;
