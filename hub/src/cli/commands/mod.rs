@@ -47,7 +47,8 @@ pub(crate) enum Operator {
     Import(import::Import),
     Export(export::Export),
     Diff(diff::Diff),
-    Flag(flag::Flag),
+    // Its arguments are many.
+    Flag(Box<flag::Flag>),
     Watch(watch::Watch),
     History(history::History),
     Rollback(rollback::Rollback),

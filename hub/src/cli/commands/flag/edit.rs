@@ -151,7 +151,7 @@ pub(super) fn variant(
         Some(name) => Err(CliError::Usage(format!("the flag has no variant `{name}`: it has {}", names()))),
         None if is(usual) => Ok(usual.to_owned()),
         None => {
-            let mut fitting = known.iter().filter(|(_, of)| *of == Value::from(value));
+            let mut fitting = known.iter().filter(|(_, of)| of.as_bool() == Some(value));
             match (fitting.next(), fitting.next()) {
                 (Some((name, _)), None) => Ok(name.clone()),
                 _ => Err(CliError::Usage(format!(

@@ -166,7 +166,7 @@ impl Line {
         let service = service_cell(self.service.as_deref().unwrap_or_default());
         let version = self.version.to_string();
         [&self.name, &state, &variants, &default, targeting, &service, &version, &self.modified_cell]
-            .map(|cell| escaped(cell))
+            .map(escaped)
             .to_vec()
     }
 }

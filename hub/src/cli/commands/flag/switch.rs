@@ -11,7 +11,6 @@ use crate::cli::exit::Exit;
 use crate::cli::output::Out;
 use clap::Args;
 use confhub_flags::{DefinitionText, FlagState, Rule};
-use serde_json::Value;
 
 /// Turn a flag off for everybody
 ///
@@ -53,7 +52,7 @@ impl Off {
         }
         let off = variant(text, self.variant.as_deref(), "off", false, "--variant")?;
         let mut rule = Rule::of(text);
-        let by_default = rule == Rule::default() && text.value("defaultVariant") == Value::from(off.as_str());
+        let by_default = rule == Rule::default() && text.value("defaultVariant") == off.as_str();
         if !by_default && rule.switch.as_ref() != Some(&off) {
             rule.switch = Some(off);
             rule.write(text);
@@ -116,7 +115,7 @@ impl On {
         // What was turned off is what it was, and needs no variant that is called on.
         if rule.rest.is_none() && (named.is_some() || !(was_off || was_disabled)) {
             let on = variant(text, named, "on", true, "--variant")?;
-            if text.value("defaultVariant") != Value::from(on.as_str()) {
+            if text.value("defaultVariant") != on.as_str() {
                 text.set("defaultVariant", quoted(&on));
             }
         }
