@@ -83,8 +83,8 @@ pub const CALL_CHANGES: usize = 20;
 /// default pace of calls, a tenant has half of one core for it.
 pub const CALL_MICROS: u128 = 500;
 
-/// Longest check of the flags of one write: a hundred times what a thousand flags take,
-/// and callers wait for ten seconds.
+/// Longest check of the flags of one write: ten times what ten thousand flags take in a
+/// build that is not optimised, and callers wait for ten seconds.
 pub const FLAG_CHECK: Duration = Duration::from_secs(5);
 
 /// Calls of one connection that may be refused for what its callers may not do or have
