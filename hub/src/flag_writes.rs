@@ -163,16 +163,19 @@ impl FlagWrites {
                 _ => {}
             }
         }
-        let mut after = before.clone();
+        let (mut after, mut sets_are_good) = (before.clone(), true);
         for (place, text) in &self.sets {
             match text.as_ref().map(|text| check_common(text)) {
                 Some(Ok(common)) => after.put(place.clone(), common),
-                Some(Err(faults)) => refused.add(of(place.as_ref(), faults.to_string())),
+                Some(Err(faults)) => {
+                    sets_are_good = false;
+                    refused.add(of(place.as_ref(), faults.to_string()));
+                }
                 None => after.remove(place),
             }
         }
         // Faults of flags would follow from those of what they share.
-        if refused.told.is_empty() {
+        if sets_are_good {
             self.check_written(&after, &mut refused, &mut goes_on)?;
             flags.retain(|(place, name, _)| !self.flags.contains_key(&(place.clone(), name.clone())));
             check_stored(&flags, &before, &after, &mut refused, &mut goes_on)?;

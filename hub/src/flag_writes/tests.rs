@@ -95,7 +95,11 @@ fn several_mistakes_are_told_at_once_and_an_answer_is_bounded() {
     let refused =
         check(&[], &[("", A, "[]"), ("", "tenant_config_flag.b", &flag("x")), ("", "tenant_config_x", "1")]);
     let refused = refused.unwrap_err();
-    assert!(refused.contains("do not belong together"), "{refused}");
+    for said in
+        ["do not belong together", "flag `a`: this must be", "flag `b`: `/targeting/if/0/$ref` = \"x\""]
+    {
+        assert!(refused.contains(said), "{said}: {refused}");
+    }
     let many: Vec<_> = (0..40).map(|n| format!("tenant_config_flag.{n}-{}", "x".repeat(150))).collect();
     let many: Vec<_> = many.iter().map(|key| ("", key.as_str(), "[]")).collect();
     let refused = check(&[], &many[..]).unwrap_err();
