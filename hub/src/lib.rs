@@ -31,6 +31,7 @@ pub mod audit;
 pub mod app;
 pub mod cli;
 pub mod config;
+mod flag_writes;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
