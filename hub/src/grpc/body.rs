@@ -1,5 +1,6 @@
 //! Bodies made of frames that are encoded already.
 
+use super::alarm::Alarm;
 use super::outgoing::Source;
 use super::stall::{Over, Reading};
 use super::turn;
@@ -9,13 +10,11 @@ use crate::tenant::Listener;
 use bytes::Bytes;
 use confhub_proto::wire::{self, frame::Kind, goodbye::Reason};
 use http_body::{Body, Frame};
-use std::future::Future as _;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::task::unconstrained;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 use tonic::Status;
 
 /// How long before its end a stream says so, if that is known: time for the client
@@ -62,40 +61,6 @@ impl Heartbeat {
     /// What was sent at `stepped` has proved as much.
     fn was_put_off(&mut self, stepped: Instant) {
         self.due = self.due.max(stepped + self.interval);
-    }
-}
-
-/// Wakes a stream when something is due. Deliveries put that off all the time; the alarm
-/// stays where it is, and rings once too early rather than being set for each.
-struct Alarm {
-    sleep: Pin<Box<Sleep>>,
-    /// When it rings.
-    at: Instant,
-    /// Who is woken.
-    waker: Option<Waker>,
-}
-
-impl Alarm {
-    fn new(now: Instant) -> Self {
-        Self { sleep: Box::pin(sleep_until(now)), at: now, waker: None }
-    }
-
-    /// Has `cx` woken at `at` at the latest, which is after `now`.
-    fn set(&mut self, at: Instant, now: Instant, cx: &mut Context<'_>) {
-        let in_time = self.at > now && self.at <= at;
-        if in_time && self.waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
-            return;
-        }
-        if !in_time {
-            self.sleep.as_mut().reset(at);
-            self.at = at;
-        }
-        self.waker = Some(cx.waker().clone());
-        // Not refused for the budget of the task: it would have to be set once more.
-        if pin!(unconstrained(self.sleep.as_mut())).poll(cx).is_ready() {
-            // Time goes on, though not within a turn.
-            cx.waker().wake_by_ref();
-        }
     }
 }
 

@@ -1,18 +1,20 @@
 //! A connection of HTTP/2: what is set for all of them, and the look whether anyone is
 //! still there.
 
+use super::alarm::Alarm;
 use super::breaker::Breaker;
 use super::connection::Connection;
 use super::driver::{Answering, Transport};
+use super::turn;
 use bytes::Bytes;
 use h2::server::{self, Handshake, SendResponse};
 use h2::{Ping, PingPong, RecvStream};
 use http::Request;
-use std::future::Future;
+use std::future::Future as _;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::Instant;
 
 /// How often the hub asks whether anyone is there.
 const KEEPALIVE: Duration = Duration::from_secs(20);
@@ -122,38 +124,45 @@ where
 
 /// Asks from time to time whether anyone is there.
 struct Keepalive {
-    ping_pong: Option<PingPong>,
+    /// When to ask next, or until when there has to be an answer.
+    at: Instant,
     is_asked: bool,
-    sleep: Pin<Box<Sleep>>,
+    alarm: Alarm,
+    ping_pong: Option<PingPong>,
 }
 
 impl Keepalive {
     fn new(ping_pong: Option<PingPong>) -> Self {
-        Self { ping_pong, is_asked: false, sleep: Box::pin(sleep(KEEPALIVE)) }
+        let now = turn::now();
+        Self { at: now + KEEPALIVE, is_asked: false, alarm: Alarm::new(now), ping_pong }
     }
 
     /// Ready when nobody has answered.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(ping_pong) = &mut self.ping_pong else { return Poll::Pending };
-        loop {
-            if self.is_asked {
-                match ping_pong.poll_pong(cx) {
-                    Poll::Ready(Ok(_)) => {
-                        self.is_asked = false;
-                        self.sleep.as_mut().reset(Instant::now() + KEEPALIVE);
-                    }
-                    // The connection is about to say so itself.
-                    Poll::Ready(Err(_)) => return Poll::Pending,
-                    Poll::Pending => return self.sleep.as_mut().poll(cx),
+        let now = turn::now();
+        if self.is_asked {
+            let Some(ping_pong) = &mut self.ping_pong else { return Poll::Pending };
+            match ping_pong.poll_pong(cx) {
+                Poll::Ready(Ok(_)) => {
+                    self.is_asked = false;
+                    self.at = now + KEEPALIVE;
                 }
-            } else {
-                ready!(self.sleep.as_mut().poll(cx));
-                if ping_pong.send_ping(Ping::opaque()).is_err() {
-                    return Poll::Pending;
-                }
-                self.is_asked = true;
-                self.sleep.as_mut().reset(Instant::now() + KEEPALIVE_TIMEOUT);
+                // The connection is about to say so itself.
+                Poll::Ready(Err(_)) => return Poll::Pending,
+                Poll::Pending if self.at <= now => return Poll::Ready(()),
+                Poll::Pending => {}
             }
+        } else if self.at <= now {
+            let Some(ping_pong) = &mut self.ping_pong else { return Poll::Pending };
+            if ping_pong.send_ping(Ping::opaque()).is_err() {
+                return Poll::Pending;
+            }
+            self.is_asked = true;
+            self.at = now + KEEPALIVE_TIMEOUT;
+            // It has to be asked for the answer, so that it wakes for it.
+            return self.poll(cx);
         }
+        self.alarm.set(self.at, now, cx);
+        Poll::Pending
     }
 }

@@ -7,6 +7,7 @@
 
 mod access;
 mod admin;
+mod alarm;
 mod body;
 mod breaker;
 mod call;
