@@ -25,6 +25,7 @@ mod corpora;
 mod crash;
 mod delivery;
 mod disk_full;
+mod flag_sync;
 mod flags;
 mod floods;
 mod forged_tokens;

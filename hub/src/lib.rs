@@ -17,6 +17,8 @@ pub mod tenant;
 
 pub mod fanout;
 
+mod flagd;
+
 pub mod grpc;
 
 #[cfg(any(feature = "aws", feature = "fuzzing"))]

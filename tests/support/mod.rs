@@ -19,6 +19,7 @@ pub mod raw;
 mod sdk;
 pub mod signing;
 mod stream;
+mod sync;
 mod tls;
 
 #[cfg(feature = "aws")]
@@ -34,6 +35,7 @@ pub use proxy::Proxy;
 pub use random::{pick, seed};
 pub use sdk::{client, has, until_state, until_status};
 pub use stream::{Event, Stream};
+pub use sync::{Syncer, flag_key, put_past_the_hub, toggle};
 pub use tls::Certificates;
 
 use std::future::Future;

@@ -12,7 +12,8 @@
 
 use crate::document::{members, quoted};
 use crate::error::{Fault, Faults};
-use crate::{Common, FlagName, Slot, check_common, check_flag};
+use crate::name::PREFIX;
+use crate::{Common, FlagName, FlagNameError, SET_KEY, Slot, check_common, check_flag};
 use confhub_proto::{Entry, State};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -65,6 +66,21 @@ impl Served {
     #[must_use]
     pub fn new(names: &str) -> Self {
         Self { names: names.to_owned(), ..Self::default() }
+    }
+
+    /// What the keys of all entries begin with that matter to [`Served::new`] of the same
+    /// `names`: enough to follow. A few others begin so too, and are passed over.
+    ///
+    /// # Errors
+    /// If no flag's name can begin so.
+    pub fn prefixes(names: &str) -> Result<[String; 2], FlagNameError> {
+        // How a dot is written depends on what follows.
+        let settled = names.trim_end_matches('.');
+        let flags = match settled {
+            "" => PREFIX.to_owned(),
+            settled => FlagName::new(settled)?.key().to_string(),
+        };
+        Ok([flags, SET_KEY.to_owned()])
     }
 
     /// Takes the entries as they are now. What has not changed is not looked at.

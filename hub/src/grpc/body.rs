@@ -1,5 +1,6 @@
 //! Bodies made of frames that are encoded already.
 
+use super::flags::{self, Follower};
 use super::outgoing::Source;
 use super::stall::{Over, Reading};
 use super::turn;
@@ -32,6 +33,8 @@ pub(super) struct Live {
     listener: Listener,
     /// Sent before anything else.
     welcome: Option<Bytes>,
+    /// It says flags, as providers of flagd take them, and nothing else.
+    flags: Option<Box<Follower>>,
     heartbeat: Heartbeat,
     lifetime: Lifetime,
     reading: Arc<Reading>,
@@ -167,6 +170,7 @@ impl Live {
         Self {
             listener,
             welcome: Some(welcome),
+            flags: None,
             // The first one follows what the client lacks, at once: it tells a
             // client that lacks nothing that it is current.
             heartbeat: Heartbeat { interval, due: now },
@@ -178,6 +182,14 @@ impl Live {
         }
     }
 
+    /// A stream of flags: no welcome, no heartbeat, no goodbye.
+    pub(super) fn of_flags(listener: Listener, flags: Follower, ends: Ends, metrics: Arc<Metrics>) -> Self {
+        let mut live = Self::new(listener, Bytes::new(), Duration::ZERO, ends, metrics);
+        live.welcome = None;
+        live.flags = Some(Box::new(flags));
+        live
+    }
+
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
         if let Some(welcome) = self.welcome.take() {
             return Poll::Ready(welcome);
@@ -186,6 +198,9 @@ impl Live {
         if now >= self.lifetime.at {
             let (status, reason) = self.lifetime.end();
             return Poll::Ready(self.end(status, reason, None));
+        }
+        if self.flags.is_some() {
+            return self.poll_flags(cx, now);
         }
         match self.listener.subscriber.poll_next(cx) {
             Poll::Ready(Next::Frame(frame)) => {
@@ -209,17 +224,35 @@ impl Live {
         Poll::Pending
     }
 
+    fn poll_flags(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<Bytes> {
+        let Some(flags) = &mut self.flags else { return Poll::Pending };
+        match flags.poll_next(&mut self.listener.subscriber, cx) {
+            Poll::Ready(Ok(message)) => {
+                turn::delivered(message.len());
+                Poll::Ready(message)
+            }
+            Poll::Ready(Err(flags::Over::Ended(end))) => Poll::Ready(self.ended(end)),
+            Poll::Ready(Err(flags::Over::TooLarge(error))) => {
+                let status = Status::resource_exhausted(error.to_string());
+                Poll::Ready(self.end(status, EndReason::TooLarge, None))
+            }
+            Poll::Pending => {
+                self.alarm.set(self.lifetime.at, now, cx);
+                Poll::Pending
+            }
+        }
+    }
+
     fn ended(&mut self, end: End) -> Bytes {
         match end {
             End::Drain => {
                 let status = Status::unavailable("the hub is shutting down");
                 let retry_after = DRAIN_SPREAD.mul_f64(fastrand::f64());
-                self.end(status, EndReason::Drain, Some(goodbye(Reason::Drain, retry_after)))
+                let last = self.flags.is_none().then(|| goodbye(Reason::Drain, retry_after));
+                self.end(status, EndReason::Drain, last)
             }
             End::TooLarge => {
-                let status = Status::resource_exhausted(
-                    "the tenant has grown over `limits.tenant-entries` or `limits.tenant-bytes`",
-                );
+                let status = Status::resource_exhausted(flags::TENANT_TOO_LARGE);
                 self.end(status, EndReason::TooLarge, None)
             }
         }

@@ -28,7 +28,7 @@ use wire::frame::Kind;
 const REQUEST_BYTES: usize = 16 * 1024;
 
 type Request = http::Request<axum::body::Body>;
-type Response = http::Response<Body>;
+pub(super) type Response = http::Response<Body>;
 
 /// The service that answers `Subscribe`.
 pub(super) fn subscribe(
@@ -107,20 +107,20 @@ impl Edge {
 
     /// When a stream that begins now is too old: anywhere between half the set age
     /// and half as much again, so that streams that began together end apart.
-    fn oldest(&self) -> Option<Instant> {
+    pub(super) fn oldest(&self) -> Option<Instant> {
         let age = self.times.stream_age;
         (!age.is_zero()).then(|| Instant::now() + age.mul_f64(0.5 + fastrand::f64()))
     }
 
     /// When the caller's right to listen ends. The leeway is for clocks that
     /// differ: a single call may still pass then, a stream does not begin.
-    fn expires(&self, identity: &Identity) -> Result<Instant, Status> {
+    pub(super) fn expires(&self, identity: &Identity) -> Result<Instant, Status> {
         self.expiry(identity).ok_or_else(expired)
     }
 }
 
 /// Makes a service of a function; what it refuses becomes the status.
-fn answered<F, R>(
+pub(super) fn answered<F, R>(
     answer: F,
 ) -> impl Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
 where
@@ -144,7 +144,7 @@ where
 }
 
 /// Reads the one message of a call.
-async fn read<M: Message + Default>(request: Request) -> Result<(Identity, M), Status> {
+pub(super) async fn read<M: Message + Default>(request: Request) -> Result<(Identity, M), Status> {
     let (head, body) = request.into_parts();
     let identity = identity(&head.extensions)?.clone();
     let body = Limited::new(body, REQUEST_BYTES).collect().await.map_err(|error| {

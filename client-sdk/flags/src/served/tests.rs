@@ -1,6 +1,7 @@
 use super::*;
 use crate::{FLAG_TYPE, SET_KEY, SET_TYPE};
 use confhub_proto::{Content, Key};
+use proptest::prelude::*;
 use serde_json::json;
 use std::time::SystemTime;
 
@@ -30,7 +31,8 @@ fn read(served: &Served) -> Value {
 fn flags_are_served_in_the_plainest_form() {
     let (mut state, mut served) = (State::default(), Served::new(""));
     assert_eq!(served.document(ALL).unwrap(), r#"{"flags":{}}"#);
-    let text = r#"{ "variants": {"a": 1.50}, "description":"x", "state":"ENABLED", "defaultVariant" : null }"#;
+    let text =
+        r#"{ "variants": {"a": 1.50}, "description":"x", "state":"ENABLED", "defaultVariant" : null }"#;
     put(&mut state, "tenant_config_flag.n", text, false);
     put(&mut state, SET_KEY, r#"{"$schema":"s","metadata":{"v":"1"},"other":[]}"#, false);
     put(&mut state, "tenant_config_flagrant", "{", false);
@@ -115,4 +117,18 @@ fn names_and_size_are_bounds() {
     assert!(served.document(bytes).is_ok());
     let refused = served.document(bytes - 1).unwrap_err();
     assert_eq!(refused, TooLarge { bytes, most: bytes - 1 });
+}
+
+proptest! {
+    #[test]
+    fn a_name_that_begins_so_has_a_key_that_begins_so(
+        names in "[ab./\u{e9}]{0,4}", rest in "[ab./\u{e9}]{0,4}",
+    ) {
+        let name = format!("{names}{rest}");
+        if let Ok(name) = FlagName::new(&name) {
+            let [flags, set] = Served::prefixes(&names).unwrap();
+            prop_assert!(name.key().as_str().starts_with(&flags), "{}", name.key());
+            prop_assert!(SET_KEY.starts_with(&set));
+        }
+    }
 }
