@@ -25,6 +25,8 @@ mod corpora;
 mod crash;
 mod delivery;
 mod disk_full;
+#[cfg(feature = "ecosystem")]
+mod ecosystem;
 mod flag_sync;
 mod flags;
 mod floods;
