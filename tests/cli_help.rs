@@ -24,6 +24,7 @@ const COMMANDS: &[&str] = &[
     "restore",
     "revocations",
     "tenant",
+    "agent",
     "health",
     "aws",
     "completions",

@@ -27,6 +27,7 @@ mod delivery;
 mod disk_full;
 #[cfg(feature = "ecosystem")]
 mod ecosystem;
+mod flag_agent;
 mod flag_sync;
 mod flags;
 mod floods;

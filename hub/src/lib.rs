@@ -30,6 +30,7 @@ pub mod admission;
 
 pub mod audit;
 
+mod agent;
 pub mod app;
 pub mod cli;
 pub mod config;

@@ -1,6 +1,7 @@
 //! What the promises stand on: hubs to start, callers to call them, states to
 //! wait for. No test sleeps: it waits for a state, with a bound.
 
+mod agent;
 #[cfg(feature = "aws")]
 pub mod aws;
 mod caller;
@@ -22,6 +23,7 @@ mod stream;
 mod sync;
 mod tls;
 
+pub use agent::Agent;
 #[cfg(feature = "aws")]
 pub use aws::Aws;
 pub use caller::{Caller, text};

@@ -315,16 +315,22 @@ impl Drop for Live {
 }
 
 /// The body of a `GetSnapshot` answer.
-pub(super) struct Finite {
+pub(crate) struct Finite {
     frames: Arc<Frames>,
     next: usize,
-    expires: Instant,
+    /// `None`: it does not.
+    expires: Option<Instant>,
     done: bool,
 }
 
 impl Finite {
     pub(super) fn new(frames: Arc<Frames>, expires: Instant) -> Self {
-        Self { frames, next: 0, expires, done: false }
+        Self { frames, next: 0, expires: Some(expires), done: false }
+    }
+
+    /// The same for somebody whose right to it does not expire.
+    pub(crate) fn for_good(frames: Arc<Frames>) -> Self {
+        Self { frames, next: 0, expires: None, done: false }
     }
 }
 
@@ -342,7 +348,7 @@ impl Body for Finite {
         let frame = self.frames.get(self.next);
         self.next += 1;
         let status = match frame {
-            _ if Instant::now() >= self.expires => expired(),
+            _ if self.expires.is_some_and(|at| Instant::now() >= at) => expired(),
             Some(frame) => return Poll::Ready(Some(Ok(Frame::data(frame)))),
             None => Status::ok(""),
         };
@@ -356,7 +362,7 @@ pub(super) fn expired() -> Status {
 }
 
 /// A status as the last frame of a body.
-pub(super) fn trailers(status: &Status) -> Frame<Bytes> {
+pub(crate) fn trailers(status: &Status) -> Frame<Bytes> {
     let mut trailers = http::HeaderMap::new();
     if status.add_header(&mut trailers).is_err() {
         // Its words do not fit into a header: the code does.

@@ -18,6 +18,7 @@ mod frames_meter;
 mod governor;
 mod handed;
 mod http2;
+pub(crate) mod local;
 mod marks;
 mod opening;
 mod outgoing;

@@ -108,7 +108,7 @@ where
 }
 
 /// Sends what a call is answered with; a stream is left to go on.
-async fn answer(
+pub(super) async fn answer(
     answered: impl Future<Output = Result<Response<Body>, Infallible>>,
     mut respond: SendResponse<Bytes>,
 ) -> Option<Box<Stream>> {
@@ -139,7 +139,7 @@ async fn answer(
 }
 
 /// The body of a request, whose sender may go on as it is read.
-struct Received(RecvStream);
+pub(super) struct Received(pub(super) RecvStream);
 
 impl http_body::Body for Received {
     type Data = Bytes;

@@ -27,8 +27,8 @@ use wire::frame::Kind;
 /// a cursor, and what describes the client.
 const REQUEST_BYTES: usize = 16 * 1024;
 
-type Request = http::Request<axum::body::Body>;
-pub(super) type Response = http::Response<Body>;
+pub(crate) type Request = http::Request<axum::body::Body>;
+pub(crate) type Response = http::Response<Body>;
 
 /// The service that answers `Subscribe`.
 pub(super) fn subscribe(
@@ -120,7 +120,7 @@ impl Edge {
 }
 
 /// Makes a service of a function; what it refuses becomes the status.
-pub(super) fn answered<F, R>(
+pub(crate) fn answered<F, R>(
     answer: F,
 ) -> impl Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
 where
@@ -145,8 +145,12 @@ where
 
 /// Reads the one message of a call.
 pub(super) async fn read<M: Message + Default>(request: Request) -> Result<(Identity, M), Status> {
-    let (head, body) = request.into_parts();
-    let identity = identity(&head.extensions)?.clone();
+    let identity = identity(request.extensions())?.clone();
+    Ok((identity, message_of(request.into_body()).await?))
+}
+
+/// Reads the one message of a body.
+pub(crate) async fn message_of<M: Message + Default>(body: axum::body::Body) -> Result<M, Status> {
     let body = Limited::new(body, REQUEST_BYTES).collect().await.map_err(|error| {
         if error.is::<LengthLimitError>() {
             return invalid(format!("the request has more than {REQUEST_BYTES} bytes"));
@@ -154,8 +158,7 @@ pub(super) async fn read<M: Message + Default>(request: Request) -> Result<(Iden
         Status::cancelled(format!("the request did not arrive whole: {error}"))
     })?;
     let message = unframed(body.to_bytes())?;
-    let message = M::decode(message).map_err(|error| invalid(format!("malformed request: {error}")))?;
-    Ok((identity, message))
+    M::decode(message).map_err(|error| invalid(format!("malformed request: {error}")))
 }
 
 /// Takes the prefix off the only message of a body.
