@@ -4,7 +4,7 @@
 use super::packages;
 use super::process::Provider;
 use crate::support::{
-    Caller, Certificates, Hub, Syncer, flag_key, put_past_the_hub, soon, toggle, until_state,
+    Agent, Caller, Certificates, Hub, Syncer, flag_key, put_past_the_hub, soon, toggle, until_state,
 };
 use confhub::auth::Role;
 use confhub_client::flags::{Context, Details, HashVersion};
@@ -180,6 +180,16 @@ impl Rig {
     }
 }
 
+/// Waits until a token has ended.
+async fn ended(late: &Syncer) {
+    let refused = async {
+        while late.sync("").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    soon("the end of the token", refused).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pythons_provider_follows_a_hub_through_restarts_bad_flags_and_the_end_of_its_token() {
     let mut rig = Rig::start().await;
@@ -210,15 +220,64 @@ async fn pythons_provider_follows_a_hub_through_restarts_bad_flags_and_the_end_o
     writer.put_flag("moves", &toggle("off")).await;
     provider.until("moves", "off").await;
     let late = Syncer::new(rig.client().channel().await.unwrap(), Some(&short));
-    let ended = async {
-        while late.sync("").await.is_ok() {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    soon("the end of the token", ended).await;
+    ended(&late).await;
     writer.put_flag("moves", &toggle("on")).await;
     assert_eq!(provider.variant("moves").await, "off", "nothing is sent to those without a token");
     std::fs::write(&token, rig.running().token("acme")).unwrap();
+    provider.until("moves", "on").await;
+
+    // A flag that somebody has stored past the hub is nobody else's trouble.
+    rig.stop().await;
+    put_past_the_hub(rig.folder.path(), "acme", &flag_key("bad"), r#"{"state":1}"#).await;
+    rig.again().await;
+    rig.writer().await.put_flag("moves", &toggle("off")).await;
+    provider.until("moves", "off").await;
+    assert_eq!(provider.variant("bad").await, Value::Null);
+    provider.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn javascripts_provider_follows_an_agent_through_restarts_of_both_and_a_new_token() {
+    let mut rig = Rig::start().await;
+    let writer = rig.writer().await;
+    import(&writer, &rules()).await;
+    writer.put_flag("moves", &toggle("off")).await;
+    let token = rig.certificates.path("token");
+    let life = Duration::from_secs(8);
+    let short = |rig: &Rig| rig.running().token_of("acme", None, &[Role::Reader], life);
+    std::fs::write(&token, short(&rig)).unwrap();
+    let ca = rig.certificates.arg("ca.pem");
+    let agent = Agent::start(&rig.endpoint(), &token, &["--ca-file", &ca]).await;
+    let place = agent.place.clone();
+    let (host, port) = place.split_once(':').unwrap();
+    let mut node = packages::node();
+    node.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/ecosystem/provider.cjs")).args([host, port]);
+    let mut provider = Provider::start(node).await;
+
+    // From the first: what our own SDK says.
+    let client = rig.client().flag_hash(HashVersion::Text).connect().await.unwrap();
+    agrees(&mut provider, &client, "number").await;
+    drop(client);
+    writer.put_flag("moves", &toggle("on")).await;
+    provider.until("moves", "on").await;
+
+    // The hub restarts, and the agent's first token ends: with the next one it goes on.
+    rig.stop().await;
+    assert_eq!(provider.variant("moves").await, "on", "it goes on without a hub");
+    rig.again().await;
+    let late =
+        Syncer::new(rig.client().channel().await.unwrap(), Some(&std::fs::read_to_string(&token).unwrap()));
+    ended(&late).await;
+    let writer = rig.writer().await;
+    writer.put_flag("moves", &toggle("off")).await;
+    std::fs::write(&token, rig.running().token("acme")).unwrap();
+    provider.until("moves", "off").await;
+
+    // The agent restarts at the same place.
+    assert!(agent.terminate().await.success());
+    assert_eq!(provider.variant("moves").await, "off", "it goes on without an agent");
+    let _agent = Agent::start(&rig.endpoint(), &token, &["--ca-file", &ca, "--listen", &place]).await;
+    writer.put_flag("moves", &toggle("on")).await;
     provider.until("moves", "on").await;
 
     // A flag that somebody has stored past the hub is nobody else's trouble.
