@@ -94,7 +94,7 @@ async fn a_socket_is_its_users_alone_and_goes_with_the_agent() {
     let (folder, token) = token(&hub, None);
     let path = folder.path().join("flags.sock");
     let listen = format!("unix:{}", path.display());
-    let agent = Agent::start(&hub.endpoint(), &token, &["--listen", &listen]).await;
+    let agent = Agent::start(&hub.endpoint(), &token, &["--listen", &listen, "--output", "json"]).await;
     assert_eq!(agent.place, listen);
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     agent.until_health(Serving).await;

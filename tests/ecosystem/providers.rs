@@ -273,6 +273,17 @@ async fn javascripts_provider_follows_an_agent_through_restarts_of_both_and_a_ne
     std::fs::write(&token, rig.running().token("acme")).unwrap();
     provider.until("moves", "off").await;
 
+    // Through a socket it is the same.
+    let listen = format!("unix:{}", rig.certificates.path("flags.sock").display());
+    let beside = Agent::start(&rig.endpoint(), &token, &["--ca-file", &ca, "--listen", &listen]).await;
+    let mut node = packages::node();
+    node.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/ecosystem/provider.cjs"));
+    node.args(["unix:", listen.strip_prefix("unix:").unwrap()]);
+    let mut other = Provider::start(node).await;
+    other.until("moves", "off").await;
+    other.stop().await;
+    assert!(beside.terminate().await.success());
+
     // The agent restarts at the same place.
     assert!(agent.terminate().await.success());
     assert_eq!(provider.variant("moves").await, "off", "it goes on without an agent");

@@ -33,7 +33,10 @@ impl Agent {
         let mut child = command.args(more).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
         let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
         let line = soon("the agent to listen", said.next_line()).await.unwrap().expect("it goes on");
-        let place = line.strip_prefix("Listening on ").unwrap_or_else(|| panic!("{line}")).to_owned();
+        let place = match serde_json::from_str::<serde_json::Value>(&line) {
+            Ok(json) => json["listen"].as_str().unwrap().to_owned(),
+            Err(_) => line.strip_prefix("Listening on ").unwrap_or_else(|| panic!("{line}")).to_owned(),
+        };
         Self { place, child, _said: said }
     }
 

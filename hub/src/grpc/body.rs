@@ -196,7 +196,12 @@ impl Live {
         }
         let now = turn::now();
         if now >= self.lifetime.at {
-            let (status, reason) = self.lifetime.end();
+            let (mut status, reason) = self.lifetime.end();
+            if self.flags.is_some() {
+                // Some of flagd's providers give up for good on UNAUTHENTICATED. One that has
+                // no new token is told so when it comes back.
+                status = Status::unavailable(status.message());
+            }
             return Poll::Ready(self.end(status, reason, None));
         }
         if self.flags.is_some() {

@@ -126,9 +126,12 @@ pub mod flag_sync_service_client {
         /// Streams the flags of the caller's view: all of them first, and all of them
         /// anew after each change of any. What is sent can be read as a whole: a flag
         /// that was stored badly is sent as it was when it was good last, or left out.
-        /// Like `confhub.v1.ConfigService/Subscribe`, it never ends with OK or CANCELLED.
-        /// RESOURCE_EXHAUSTED if the definitions have more than 4 MiB, which is what
-        /// clients take unless they are told otherwise.
+        /// It never ends with OK or CANCELLED: it ends with UNAVAILABLE when the hub drains,
+        /// when it is old and when the token has expired (some providers never come back
+        /// from UNAUTHENTICATED, and one with the old token is told so when it does), with
+        /// PERMISSION_DENIED when the right to listen was withdrawn, and with
+        /// RESOURCE_EXHAUSTED if the definitions have more than 4 MiB, which is what clients
+        /// take unless they are told otherwise, or if it is not read.
         pub async fn sync_flags(
             &mut self,
             request: impl tonic::IntoRequest<super::SyncFlagsRequest>,
