@@ -54,7 +54,7 @@ fn rules() -> Value {
 /// Users of all sorts.
 fn users() -> Vec<Value> {
     let user = |n: u32| {
-        let domain = if n % 3 == 0 { "acme.example" } else { "other.example" };
+        let domain = if n.is_multiple_of(3) { "acme.example" } else { "other.example" };
         let land = ["Österreich", "C:\\n", "\"quoted\"", "Belgien"][n as usize % 4];
         json!({
             "targetingKey": format!("user-{n}"), "email": format!("user-{n}@{domain}"), "land": land,

@@ -121,11 +121,11 @@ impl Served {
             true => String::new(),
             false => format!("\"metadata\":{},", Value::Object(self.common.metadata.clone())),
         };
-        let flags = self.flags.iter().map(|(name, line)| (quoted(name.as_str()), &line.text));
+        let flags = self.flags.iter().map(|(name, line)| (quoted(name.as_str()), &*line.text));
         let flags: Vec<_> = flags.collect();
         // No comma goes before the first.
         let around = "{\"flags\":{}}".len() - usize::from(!flags.is_empty());
-        let each = |(name, text): &(String, &Box<str>)| name.len() + text.len() + 2;
+        let each = |(name, text): &(String, &str)| name.len() + text.len() + 2;
         let bytes = around + metadata.len() + flags.iter().map(each).sum::<usize>();
         if bytes > most {
             return Err(TooLarge { bytes, most });

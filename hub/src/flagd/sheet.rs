@@ -15,8 +15,11 @@ const KEPT_BYTES: usize = 64 * 1024;
 pub(crate) struct Sheet {
     page: Mutex<Page>,
     /// Told of what is bad, each time that something is.
-    on_bad: Box<dyn Fn(&[Faults]) + Send + Sync>,
+    on_bad: Box<OnBad>,
 }
+
+/// Hears which entries are bad.
+type OnBad = dyn Fn(&[Faults]) + Send + Sync;
 
 /// What is sent now; whoever holds it sees no other.
 pub(crate) struct Page {
