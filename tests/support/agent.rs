@@ -30,7 +30,13 @@ impl Agent {
             command.args(["--listen", "127.0.0.1:0"]);
         }
         let mut command = tokio::process::Command::from(command);
-        let mut child = command.args(more).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+        let mut child = command
+            .args(more)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
         let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
         let line = soon("the agent to listen", said.next_line()).await.unwrap().expect("it goes on");
         let place = match serde_json::from_str::<serde_json::Value>(&line) {

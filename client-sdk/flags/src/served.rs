@@ -39,6 +39,8 @@ struct Line {
     /// Its last good entry.
     entry: Arc<Entry>,
     text: Box<str>,
+    /// Whether it refers to an evaluator, so that it changes with those.
+    refers: bool,
 }
 
 /// What a new state has brought to [`Served`].
@@ -150,7 +152,8 @@ impl Served {
                 self.bad.remove(&Slot::Set);
                 news.changed |= common.metadata != self.common.metadata;
                 if common.evaluators != self.common.evaluators {
-                    names.extend(self.flags.keys().cloned());
+                    let referring = self.flags.iter().filter(|(_, line)| line.refers);
+                    names.extend(referring.map(|(name, _)| name.clone()));
                     let bad = self.bad.iter();
                     names.extend(bad.filter_map(|slot| match slot {
                         Slot::Flag(name) => Some(name.clone()),
@@ -215,7 +218,7 @@ impl Served {
             text.extend([comma, "\"", member, "\":", value]);
         }
         text.push('}');
-        Ok(Line { entry, text: text.into() })
+        Ok(Line { entry, text: text.into(), refers: targeting.is_some() })
     }
 }
 

@@ -4,7 +4,9 @@ use crate::fanout::message;
 use bytes::Bytes;
 use confhub_flags::{Faults, Served};
 use confhub_proto::{State, flagd};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll, Waker};
 
 /// Up to this size, in bytes, a document is kept as it is sent for as long as somebody
 /// follows it. A larger one is kept while somebody is sending it, so that a storm of
@@ -14,6 +16,8 @@ const KEPT_BYTES: usize = 64 * 1024;
 /// What all are sent who ask for the same flags.
 pub(crate) struct Sheet {
     page: Mutex<Page>,
+    /// Whether there was a first state.
+    is_written: AtomicBool,
     /// Told of what is bad, each time that something is.
     on_bad: Box<OnBad>,
 }
@@ -50,7 +54,7 @@ impl Sheet {
     /// Of flags whose names begin with `names`: none yet.
     pub(crate) fn new(names: &str, on_bad: impl Fn(&[Faults]) + Send + Sync + 'static) -> Self {
         let page = Page { served: Served::new(names), edition: 1, encoded: Encoded::No };
-        Self { page: Mutex::new(page), on_bad: Box::new(on_bad) }
+        Self { page: Mutex::new(page), is_written: AtomicBool::new(false), on_bad: Box::new(on_bad) }
     }
 
     /// The page. Whoever brings a state gets it under this lock, so that no state comes
@@ -59,9 +63,33 @@ impl Sheet {
         self.page.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether there was a first state: what comes later is small.
+    pub(crate) fn is_written(&self) -> bool {
+        self.is_written.load(Ordering::Acquire)
+    }
+
+    /// Takes the first state, unless somebody else was faster, and tells how many bytes
+    /// of entries were looked at. It may take some hundredths of a second.
+    pub(crate) fn write<E>(
+        &self,
+        mut state: impl FnMut(&mut Context<'_>) -> Poll<Result<State, E>>,
+    ) -> usize {
+        let mut page = self.open();
+        let is_first = !self.is_written();
+        match state(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(state)) => {
+                self.update(&mut page, &state);
+                if is_first { state.bytes() } else { 0 }
+            }
+            // Whoever follows it sees it.
+            Poll::Ready(Err(_)) | Poll::Pending => 0,
+        }
+    }
+
     /// Brings a page up to date.
     pub(crate) fn update(&self, page: &mut Page, state: &State) {
         let news = page.served.update(state);
+        self.is_written.store(true, Ordering::Release);
         if !news.bad.is_empty() {
             (self.on_bad)(&news.bad);
         }
@@ -123,7 +151,7 @@ mod tests {
     use confhub_flags::{FLAG_TYPE, FlagName};
     use confhub_proto::{Content, Entry};
     use prost::Message as _;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
     use std::time::SystemTime;
 
     fn flag(name: &str, value: &str) -> Arc<Entry> {

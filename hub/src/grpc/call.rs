@@ -61,6 +61,13 @@ impl Place {
         }
     }
 
+    /// Counts against the tenant what a stream took to begin, if its client leaves soon.
+    pub(super) fn owe(&self, cost: Cost) {
+        if let Some(share) = &self.0.tenant {
+            share.owe(cost);
+        }
+    }
+
     /// Counts against the tenant what the call has cost beyond one call.
     pub(super) fn charge(&self, cost: Cost) {
         if let Some(share) = &self.0.tenant {

@@ -39,11 +39,16 @@ pub(super) fn sync_flags(
         let edge = Arc::clone(&edge);
         async move {
             let reading = request.extensions().get::<Arc<Reading>>().cloned().unwrap_or_default();
+            let place = request.extensions().get::<Place>().cloned();
             let headers = request.headers().clone();
             let (identity, asked) = read::<flagd::SyncFlagsRequest>(request).await?;
             let selector = Selector::of_call(&headers, &asked.selector).map_err(invalid)?;
             let ends = Ends { expires: edge.expires(&identity)?, oldest: edge.oldest(), reading };
-            let (listener, follower) = edge.follow_flags(&identity, &selector, &asked.provider_id).await?;
+            let (listener, follower, cost) =
+                edge.follow_flags(&identity, &selector, &asked.provider_id).await?;
+            if let Some(place) = &place {
+                place.owe(cost);
+            }
             let live = Live::of_flags(listener, follower, ends, Arc::clone(&edge.metrics));
             let mut response = Response::new(Body::new(Elsewhere));
             handed::over(&mut response, live);
@@ -68,7 +73,7 @@ pub(super) fn fetch_all_flags(
             if let Some(place) = &place {
                 place.paid().await?;
             }
-            let (mut listener, mut follower) =
+            let (mut listener, mut follower, cost) =
                 edge.follow_flags(&identity, &selector, &asked.provider_id).await?;
             let message = poll_fn(|cx| follower.poll_next(&mut listener.subscriber, cx)).await;
             let message = message.map_err(|over| match over {
@@ -77,6 +82,7 @@ pub(super) fn fetch_all_flags(
                 Over::TooLarge(error) => self::over("message", error.to_string(), None),
             })?;
             if let Some(place) = &place {
+                place.charge(cost);
                 place.charge(Cost::Shared(message.len()));
             }
             Ok(Response::new(Body::new(Finite::new(Frames::one(message), expires))))
@@ -96,13 +102,14 @@ pub(super) const TENANT_TOO_LARGE: &str =
     "the tenant has grown over `limits.tenant-entries` or `limits.tenant-bytes`";
 
 impl Edge {
-    /// Follows the flags that a caller asks for.
+    /// Follows the flags that a caller asks for. What it costs is counted where they were
+    /// followed by nobody before.
     async fn follow_flags(
         &self,
         identity: &Identity,
         selector: &Selector,
         provider: &str,
-    ) -> Result<(Listener, Follower), Status> {
+    ) -> Result<(Listener, Follower, Cost), Status> {
         if provider.len() > limits::CLIENT_INFO_BYTES {
             let most = limits::CLIENT_INFO_BYTES;
             return Err(invalid(format!("`provider_id` has more than {most} bytes")));
@@ -115,12 +122,20 @@ impl Edge {
         let asked = selector.service.as_ref().map_or("", |service| service.as_str());
         let service = self.viewed_service(identity, asked)?;
         let view = View::new(service.clone(), selector.prefixes().map_err(invalid)?);
-        let listener = self.tenants.follow(&identity.tenant, view.clone(), None).await?;
+        let mut listener = self.tenants.follow(&identity.tenant, view.clone(), None).await?;
         let sheet = self.sheets.get(&identity.tenant, view, &selector.names, self)?;
         let service = service.map_or_else(String::new, |service| service.to_string());
         tracing::debug!(tenant = %identity.tenant, service, subject = %identity.subject,
             provider, names = selector.names, "flags are followed");
-        Ok((listener, Follower { sheet, seen: 0 }))
+        if sheet.is_written() {
+            return Ok((listener, Follower { sheet, seen: 0 }, Cost::Read(0)));
+        }
+        // Thousands of flags may have to be checked, and others wait for the same.
+        let written = tokio::task::spawn_blocking(move || {
+            let read = sheet.write(|cx| listener.subscriber.poll_state(cx));
+            (listener, Follower { sheet, seen: 0 }, Cost::Read(read))
+        });
+        written.await.map_err(|_| Status::internal("the flags could not be checked: see the log of the hub"))
     }
 }
 
