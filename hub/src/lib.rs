@@ -39,6 +39,7 @@ pub mod config;
 pub mod fuzzing;
 pub mod http;
 mod key_file;
+pub mod memory;
 pub mod metrics;
 pub mod shutdown;
 pub mod telemetry;

@@ -1,6 +1,7 @@
 //! A connection of HTTP/2: what is set for all of them, and the look whether anyone is
 //! still there.
 
+use super::breaker::Breaker;
 use super::connection::Connection;
 use super::driver::{Answering, Transport};
 use bytes::Bytes;
@@ -42,6 +43,7 @@ pub(super) struct Http2<F> {
     state: State,
     answer: F,
     draining: bool,
+    breaker: Breaker,
 }
 
 enum State {
@@ -55,8 +57,9 @@ where
 {
     /// Speaks HTTP/2 with at most so many calls at a time, each of which `answer` answers.
     pub(super) fn new(connection: Connection, streams: usize, answer: F) -> Self {
+        let breaker = connection.breaker();
         let handshake = builder(streams).handshake(connection);
-        Self { state: State::Handshake(Box::new(handshake)), answer, draining: false }
+        Self { state: State::Handshake(Box::new(handshake)), answer, draining: false, breaker }
     }
 }
 
@@ -109,6 +112,10 @@ where
                 }
             }
         }
+    }
+
+    fn take_reset(&mut self) -> bool {
+        self.breaker.peer().take_reset()
     }
 
     fn drain(&mut self) {
