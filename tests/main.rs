@@ -28,7 +28,9 @@ mod disk_full;
 #[cfg(feature = "ecosystem")]
 mod ecosystem;
 mod flag_agent;
+mod flag_commands;
 mod flag_sync;
+mod flag_writes;
 mod flags;
 mod floods;
 mod forged_tokens;

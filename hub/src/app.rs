@@ -11,7 +11,7 @@ use crate::auth::{AuthStartError, Authenticator};
 use crate::backend::{Opening, Router};
 use crate::clock::Clock;
 use crate::config::{AuthSettings, Settings, UnknownTenants};
-use crate::grpc::{Connections, Edge, Governor, Sheets, VERSION};
+use crate::grpc::{Connections, Edge, FlagTurns, Governor, Sheets, VERSION};
 use crate::http::Health;
 use crate::limits::{BULK_READS, CALLS};
 use crate::metrics::Metrics;
@@ -196,6 +196,7 @@ impl App {
             sheets: Sheets::default(),
             watch: Arc::default(),
             writes: Arc::default(),
+            flag_turns: FlagTurns::default(),
             source: source.as_ref().map(|source| (source.kind(), source.health())),
         };
         let edge = Arc::new(edge);

@@ -34,6 +34,7 @@ mod agent;
 pub mod app;
 pub mod cli;
 pub mod config;
+mod flag_writes;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;

@@ -19,6 +19,7 @@ mod random;
 pub mod raw;
 mod sdk;
 pub mod signing;
+mod store;
 mod stream;
 mod sync;
 mod tls;

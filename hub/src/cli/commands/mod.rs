@@ -9,6 +9,7 @@ mod delete;
 mod dev_certificate;
 mod diff;
 mod export;
+mod flag;
 mod get;
 mod health;
 mod history;
@@ -47,6 +48,8 @@ pub(crate) enum Operator {
     Import(import::Import),
     Export(export::Export),
     Diff(diff::Diff),
+    // Its arguments are many.
+    Flag(Box<flag::Flag>),
     Watch(watch::Watch),
     History(history::History),
     Rollback(rollback::Rollback),
@@ -70,6 +73,7 @@ impl Operator {
             Self::Import(import) => import.run(out).await,
             Self::Export(export) => export.run(out).await,
             Self::Diff(diff) => diff.run(out).await,
+            Self::Flag(flag) => flag.run(out).await,
             Self::Watch(watch) => watch.run(out).await,
             Self::History(history) => history.run(out).await,
             Self::Rollback(rollback) => rollback.run(out).await,
@@ -93,6 +97,7 @@ impl Operator {
             Self::Import(import) => import.hub.output,
             Self::Export(export) => export.hub.output,
             Self::Diff(diff) => diff.hub.output,
+            Self::Flag(flag) => flag.output(),
             Self::Watch(watch) => watch.hub.output,
             Self::History(history) => history.hub.output,
             Self::Rollback(rollback) => rollback.hub.output,
