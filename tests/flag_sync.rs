@@ -198,3 +198,27 @@ async fn changes_merge_for_one_who_does_not_read_and_for_nobody_else() {
     }
     assert!(documents < 10, "{documents} documents: not merged");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_reaches_all_who_follow_and_is_encoded_once_for_all() {
+    let hub = Hub::start().await;
+    let writer = hub.caller("acme").await;
+    writer.put_flag("a", &toggle("off")).await;
+    let mut streams = Vec::new();
+    for _ in 0..4 {
+        let syncer = syncer(&hub, Some(&hub.token("acme"))).await;
+        for _ in 0..75 {
+            streams.push(syncer.sync("").await.unwrap());
+        }
+    }
+    for stream in &mut streams {
+        assert_eq!(stream.next().await.unwrap()["flags"]["a"], toggle("off"));
+    }
+    let before = hub.metric("confhub_encodings_total").await;
+    writer.put_flag("a", &toggle("on")).await;
+    for stream in &mut streams {
+        assert_eq!(stream.next().await.unwrap()["flags"]["a"], toggle("on"));
+    }
+    let encodings = hub.metric("confhub_encodings_total").await - before;
+    assert!((encodings - 1.0).abs() < 0.1, "{encodings} for one change");
+}

@@ -13,6 +13,7 @@ use crate::flagd::{Selector, Sheet};
 use confhub_client::{Client, Closed, Status};
 use confhub_flags::Faults;
 use confhub_proto::{ServiceName, State};
+use prometheus_client::metrics::counter::Counter;
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -152,7 +153,7 @@ impl Agent {
                 format!("{SELECTORS} different selectors are in use, which is the limit of an agent");
             return Err(tonic::Status::resource_exhausted(message));
         }
-        let sheet = Arc::new(Sheet::new(&selector.names, |bad: &[Faults]| {
+        let sheet = Arc::new(Sheet::new(&selector.names, Counter::default(), |bad: &[Faults]| {
             let first = bad.first().map(Faults::without_values).unwrap_or_default();
             tracing::warn!(
                 error = first,

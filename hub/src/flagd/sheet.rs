@@ -4,6 +4,7 @@ use crate::fanout::message;
 use bytes::Bytes;
 use confhub_flags::{Faults, Served};
 use confhub_proto::{State, flagd};
+use prometheus_client::metrics::counter::Counter;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
@@ -31,6 +32,8 @@ pub(crate) struct Page {
     /// Counts what was served so far, from 1.
     edition: u64,
     encoded: Encoded,
+    /// Counts each time that it is encoded.
+    encodings: Counter,
 }
 
 enum Encoded {
@@ -51,9 +54,13 @@ pub(crate) struct TooLarge {
 }
 
 impl Sheet {
-    /// Of flags whose names begin with `names`: none yet.
-    pub(crate) fn new(names: &str, on_bad: impl Fn(&[Faults]) + Send + Sync + 'static) -> Self {
-        let page = Page { served: Served::new(names), edition: 1, encoded: Encoded::No };
+    /// Of flags whose names begin with `names`: none yet. What is encoded is counted.
+    pub(crate) fn new(
+        names: &str,
+        encodings: Counter,
+        on_bad: impl Fn(&[Faults]) + Send + Sync + 'static,
+    ) -> Self {
+        let page = Page { served: Served::new(names), edition: 1, encoded: Encoded::No, encodings };
         Self { page: Mutex::new(page), is_written: AtomicBool::new(false), on_bad: Box::new(on_bad) }
     }
 
@@ -125,6 +132,7 @@ impl Page {
         let most = flagd::MESSAGE_BYTES - 8;
         let flag_configuration =
             self.served.document(most).map_err(|error| TooLarge { bytes: error.bytes })?;
+        self.encodings.inc();
         let encoded = message(&flagd::FetchAllFlagsResponse { flag_configuration });
         if encoded.len() <= KEPT_BYTES {
             self.encoded = Encoded::Kept(encoded.clone());
@@ -167,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_page_is_encoded_once_while_it_is_the_same() {
-        let sheet = Sheet::new("", |_| {});
+        let sheet = Sheet::new("", Counter::default(), |_| {});
         let mut page = sheet.open();
         for (bytes, is_kept) in [(10, true), (100_000, false)] {
             sheet.update(&mut page, &State::from_iter([flag("a", &good(bytes))]));
@@ -185,7 +193,7 @@ mod tests {
     #[test]
     fn an_edition_is_a_document_and_bad_flags_are_told() {
         let told = Arc::new(AtomicUsize::new(0));
-        let sheet = Sheet::new("", {
+        let sheet = Sheet::new("", Counter::default(), {
             let told = Arc::clone(&told);
             move |bad| {
                 told.fetch_add(bad.len(), Ordering::Relaxed);
@@ -201,7 +209,7 @@ mod tests {
 
     #[test]
     fn what_clients_would_not_take_is_refused_with_its_size() {
-        let sheet = Sheet::new("", |_| {});
+        let sheet = Sheet::new("", Counter::default(), |_| {});
         let mut page = sheet.open();
         let flags = (0..3).map(|n| flag(&format!("f{n}"), &good(1_400_000)));
         sheet.update(&mut page, &flags.collect());

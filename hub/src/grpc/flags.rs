@@ -224,7 +224,7 @@ impl Sheets {
             tracing::warn!(%tenant, error = first, entries = bad.len(),
                 "flags are bad, and are sent to providers as they were, or not at all");
         };
-        let sheet = Arc::new(Sheet::new(names, on_bad));
+        let sheet = Arc::new(Sheet::new(names, edge.metrics.encodings.clone(), on_bad));
         sheets.insert(key, Arc::downgrade(&sheet));
         Ok(sheet)
     }
