@@ -1,7 +1,7 @@
 //! The agent gives the programs of its machine the flags of its service, and nothing else,
 //! with or without a hub.
 
-use crate::support::{Agent, Caller, Hub, command, run, toggle};
+use crate::support::{Agent, Caller, Hub, command, flag_key, put_past_the_hub, run, toggle};
 use confhub::auth::Role;
 use confhub_proto::wire;
 use serde_json::json;
@@ -125,4 +125,27 @@ async fn an_agent_listens_to_others_only_if_told_to_and_ends_when_its_token_is_r
     operators.access.clone().revoke(operators.request(request)).await.unwrap();
     assert_eq!(agent.ended().await.code(), Some(5));
     assert_eq!(stream.end().await.code(), Code::Unavailable);
+}
+
+#[tokio::test]
+async fn a_flag_that_becomes_bad_is_served_as_it_was_when_it_was_good() {
+    let hub = Hub::start().await;
+    let (port, endpoint) = (hub.addresses.grpc.port(), hub.endpoint());
+    let (_folder, token) = token(&hub, None);
+    hub.caller("acme").await.put_flag("a", &toggle("on")).await;
+    let agent = Agent::start(&endpoint, &token, &[]).await;
+    agent.until_health(Serving).await;
+    let syncer = agent.syncer().await;
+    let mut stream = syncer.sync("").await.unwrap();
+    assert_eq!(stream.names().await, ["a"]);
+    let data = hub.stop().await;
+    put_past_the_hub(data.path(), "acme", &flag_key("a"), r#"{"state":"ENABLED","variants":{}}"#).await;
+    let hub = Hub::start_on(data, |settings| settings.listen.set_port(port)).await;
+    let writer = hub.caller("acme").await;
+    writer.put_flag("b", &toggle("on")).await;
+    let both = json!({"flags": {"a": toggle("on"), "b": toggle("on")}});
+    assert_eq!(stream.next().await.unwrap(), both);
+    assert_eq!(syncer.fetch("").await.unwrap(), both);
+    writer.put_flag("a", &toggle("off")).await;
+    assert_eq!(stream.next().await.unwrap()["flags"]["a"], toggle("off"));
 }
