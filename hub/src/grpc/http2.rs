@@ -60,17 +60,23 @@ where
     /// Speaks HTTP/2 with at most so many calls at a time, each of which `answer` answers.
     pub(super) fn new(connection: Connection, streams: usize, answer: F) -> Self {
         let breaker = connection.breaker();
-        let handshake = server::Builder::new()
-            .initial_window_size(WINDOW_BYTES)
-            .initial_connection_window_size(WINDOW_BYTES)
-            .max_concurrent_streams(u32::try_from(streams).unwrap_or(u32::MAX))
-            .max_header_list_size(HEADER_BYTES)
-            .max_pending_accept_reset_streams(PENDING_RESETS)
-            .max_local_error_reset_streams(Some(MISTAKEN_CALLS))
-            .max_send_buffer_size(SEND_BYTES)
-            .handshake(connection);
+        let handshake = builder(streams).handshake(connection);
         Self { state: State::Handshake(Box::new(handshake)), answer, draining: false, breaker }
     }
+}
+
+/// What is set for a connection with at most so many calls at a time.
+pub(super) fn builder(streams: usize) -> server::Builder {
+    let mut builder = server::Builder::new();
+    builder
+        .initial_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .max_concurrent_streams(u32::try_from(streams).unwrap_or(u32::MAX))
+        .max_header_list_size(HEADER_BYTES)
+        .max_pending_accept_reset_streams(PENDING_RESETS)
+        .max_local_error_reset_streams(Some(MISTAKEN_CALLS))
+        .max_send_buffer_size(SEND_BYTES);
+    builder
 }
 
 impl<F> Transport for Http2<F>
