@@ -31,9 +31,13 @@ pub enum Program {
     },
     /// A `confhub` binary: `serve`.
     Binary(PathBuf),
-    /// This program again, on one thread, run by another program: these are its
-    /// name and its options.
-    Under(Vec<OsString>),
+    /// This program again, run by another program.
+    Under {
+        /// The other program's name and its options.
+        wrapper: Vec<OsString>,
+        /// Worker threads of the hub's runtime; `None`: everything on one thread.
+        workers: Option<usize>,
+    },
 }
 
 /// How many calls, and streams that do not last, a tenant may make in a second.
@@ -160,10 +164,15 @@ impl Run {
                 command.arg("hub-server").args(current_thread.then_some("--current-thread"));
                 command
             }
-            Program::Under(wrapper) => {
+            Program::Under { wrapper, workers } => {
                 let (program, options) = wrapper.split_first().ok_or("a wrapper without a program")?;
                 let mut command = Command::new(program);
-                command.args(options).arg(std::env::current_exe()?).args(["hub-server", "--current-thread"]);
+                command.args(options).arg(std::env::current_exe()?).arg("hub-server");
+                match workers {
+                    None => command.arg("--current-thread"),
+                    // Tokio's own variable.
+                    Some(workers) => command.env("TOKIO_WORKER_THREADS", workers.to_string()),
+                };
                 command
             }
             Program::Binary(path) => {

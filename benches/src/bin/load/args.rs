@@ -283,6 +283,9 @@ pub(crate) struct CheckArgs {
     /// Keep what is counted as what is right.
     #[arg(long)]
     pub(crate) record: bool,
+    /// Compare so many worker threads with one, instead of one thread with what is recorded.
+    #[arg(long, conflicts_with = "record", value_parser = clap::value_parser!(u8).range(2..=64))]
+    pub(crate) workers: Option<u8>,
     /// File of what is recorded.
     #[arg(long, value_name = "FILE", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/instructions.json"))]
     pub(crate) recorded: PathBuf,

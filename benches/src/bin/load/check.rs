@@ -1,7 +1,8 @@
 //! What a delivery costs in instructions: a figure that a busy machine leaves as
 //! it is, held against what is recorded.
 //!
-//! The hub runs under valgrind's callgrind on one thread. Counting begins once
+//! The hub runs under valgrind's callgrind, on one thread or on several that take turns:
+//! what they do more than one, to share the work, is counted too. Counting begins once
 //! all streams are open and warm, and ends when the last burst has arrived, so
 //! the writes themselves are in it; each reaches enough streams for that to be
 //! little. Only the hub's own instructions are counted, not the kernel's.
@@ -48,21 +49,31 @@ pub(crate) async fn run(args: &CheckArgs) -> Result<bool> {
         let file = args.recorded.display();
         return Err(format!("{file} has nothing for the {profile} profile: run with --record").into());
     }
-    let mut counts = Counts::new();
-    for shape in SHAPES {
-        eprintln!("{shape}: counting");
-        counts.insert(shape.to_string(), measure(shape).await?);
+    if let Some(workers) = args.workers {
+        let (more, one) = (count_all(Some(workers.into())).await?, count_all(Some(1)).await?);
+        return compare(&more, &one, "on one worker thread");
     }
+    let counts = count_all(None).await?;
     if args.record {
         recorded.insert(profile.to_owned(), counts.clone());
         std::fs::write(&args.recorded, serde_json::to_string_pretty(&recorded)? + "\n")
             .map_err(|error| format!("{}: {error}", args.recorded.display()))?;
     }
-    compare(&counts, recorded.get(profile).unwrap_or(&counts))
+    compare(&counts, recorded.get(profile).unwrap_or(&counts), "recorded")
+}
+
+/// Counts at all shapes.
+async fn count_all(workers: Option<usize>) -> Result<Counts> {
+    let mut counts = Counts::new();
+    for shape in SHAPES {
+        eprintln!("{shape}: counting");
+        counts.insert(shape.to_string(), measure(shape, workers).await?);
+    }
+    Ok(counts)
 }
 
 /// Prints both, and tells whether all is within what is tolerated.
-fn compare(counts: &Counts, recorded: &Counts) -> Result<bool> {
+fn compare(counts: &Counts, recorded: &Counts, what: &str) -> Result<bool> {
     let mut kept = true;
     for (shape, counted) in counts {
         let recorded = recorded
@@ -73,7 +84,7 @@ fn compare(counts: &Counts, recorded: &Counts) -> Result<bool> {
         kept &= within;
         let word = if within { "ok" } else { "MORE" };
         println!(
-            "{shape:<10} {counted:>10.0} instructions a delivery, recorded {recorded:.0}: {ratio:.3} {word}"
+            "{shape:<10} {counted:>10.0} instructions a delivery, {what} {recorded:.0}: {ratio:.3} {word}"
         );
     }
     Ok(kept)
@@ -91,7 +102,7 @@ fn read(path: &Path) -> Result<BTreeMap<String, Counts>> {
 }
 
 /// Instructions of the hub a delivery.
-async fn measure(shape: Shape) -> Result<f64> {
+async fn measure(shape: Shape, workers: Option<usize>) -> Result<f64> {
     let folder = tempfile::tempdir()?;
     let out = folder.path().join("out");
     let prefix = folder.path().join("vgdb");
@@ -101,7 +112,7 @@ async fn measure(shape: Shape) -> Result<f64> {
         option.push(path);
         option
     };
-    place.program = Program::Under(vec![
+    let wrapper = vec![
         "valgrind".into(),
         "--tool=callgrind".into(),
         "--quiet".into(),
@@ -109,7 +120,8 @@ async fn measure(shape: Shape) -> Result<f64> {
         "--instr-atstart=no".into(),
         option("--callgrind-out-file=", &out),
         option("--vgdb-prefix=", &prefix),
-    ]);
+    ];
+    place.program = Program::Under { wrapper, workers };
     let plan = Plan { shape, settings: input::settings(64)?, period: Duration::from_millis(20), place };
     let case = Case { bytes: 200, burst: 1 };
     let mut session = Session::<TheHub>::open(&plan)
@@ -171,12 +183,12 @@ mod tests {
 
     #[test]
     fn a_tenth_more_is_tolerated_and_no_more() {
-        assert!(compare(&counts(1_099.0), &counts(1_000.0)).unwrap());
-        assert!(compare(&counts(100.0), &counts(1_000.0)).unwrap());
+        assert!(compare(&counts(1_099.0), &counts(1_000.0), "").unwrap());
+        assert!(compare(&counts(100.0), &counts(1_000.0), "").unwrap());
         let mut one = counts(1_000.0);
         one.insert(SHAPES[1].to_string(), 1_101.0);
-        assert!(!compare(&one, &counts(1_000.0)).unwrap());
-        assert!(compare(&one, &Counts::new()).unwrap_err().to_string().contains("--record"));
+        assert!(!compare(&one, &counts(1_000.0), "").unwrap());
+        assert!(compare(&one, &Counts::new(), "").unwrap_err().to_string().contains("--record"));
     }
 
     #[test]
