@@ -5,6 +5,8 @@
 use crate::support::{HubProcess, Operator, command, secret, soon, until_state};
 use confhub_client::Client;
 use std::collections::HashSet;
+use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::time::Duration;
@@ -12,6 +14,9 @@ use tokio::time::interval;
 
 /// Longest piece of memory that is looked at at once, in bytes.
 const PIECE: usize = 4 * 1024 * 1024;
+
+/// Bytes of a page.
+const PAGE: u64 = 4_096;
 
 /// Longest time until a revealed secret is gone: half of that after which a silent
 /// connection is asked whether anyone is there.
@@ -21,30 +26,53 @@ const GONE: Duration = Duration::from_secs(10);
 /// of it would have. Nothing is written to a disk for it.
 fn in_memory<'a>(process: u32, texts: &[&'a str]) -> HashSet<&'a str> {
     let maps = std::fs::read_to_string(format!("/proc/{process}/maps")).unwrap();
-    let memory = std::fs::File::open(format!("/proc/{process}/mem"))
+    let memory = File::open(format!("/proc/{process}/mem"))
         .expect("the memory of a child can be read (as root, or with kernel.yama.ptrace_scope at most 1)");
+    // A word for each page; its highest bit says that the page is in memory, the next one
+    // that it is swapped out (proc_pid_pagemap(5)). An allocator keeps far more to itself.
+    let pages = File::open(format!("/proc/{process}/pagemap")).unwrap();
     let longest = texts.iter().map(|text| text.len()).max().unwrap_or_default();
     let (mut found, mut looked_at) = (HashSet::new(), 0);
     for line in
         maps.lines().filter(|line| line.split(' ').nth(1).is_some_and(|rights| rights.starts_with("rw")))
     {
         let (from, to) = line.split(' ').next().unwrap().split_once('-').unwrap();
-        let [from, to] = [from, to].map(|address| u64::from_str_radix(address, 16).unwrap());
+        let [from, to] = [from, to].map(|address| u64::from_str_radix(address, 16).unwrap() / PAGE);
+        let mut words = vec![0; usize::try_from(to - from).unwrap() * 8];
+        if pages.read_exact_at(&mut words, from * 8).is_err() {
+            continue;
+        }
+        let is_there: Vec<_> = words.chunks_exact(8).map(|word| word[7] & 0xC0 != 0).collect();
         let mut at = from;
-        while at < to {
-            let mut piece = vec![0; PIECE.min(usize::try_from(to - at).unwrap())];
-            // Some pages are mapped and not there.
-            if memory.read_exact_at(&mut piece, at).is_ok() {
-                looked_at += piece.len();
-                found.extend(texts.iter().filter(|text| contains(&piece, text.as_bytes())));
+        for run in is_there.chunk_by(|one, next| one == next) {
+            let next = at + run.len() as u64;
+            if run[0] {
+                looked_at += search(&memory, at * PAGE..next * PAGE, longest, |piece| {
+                    found.extend(texts.iter().filter(|text| contains(piece, text.as_bytes())));
+                });
             }
-            // The end of one piece is the beginning of the next, for what lies across.
-            let step = piece.len().saturating_sub(longest).max(1);
-            at += if at + piece.len() as u64 >= to { piece.len() as u64 } else { step as u64 };
+            at = next;
         }
     }
     assert!(looked_at > 1_000_000, "only {looked_at} bytes of memory could be read");
     found
+}
+
+/// Shows what is there of this memory, piece by piece, of which each ends with what the
+/// next one begins with: nothing of at most that length is missed for where it lies.
+fn search(memory: &File, at: Range<u64>, across: usize, mut look: impl FnMut(&[u8])) -> usize {
+    let (mut from, mut looked_at) = (at.start, 0);
+    while from < at.end {
+        let mut piece = vec![0; PIECE.min(usize::try_from(at.end - from).unwrap())];
+        // It may be gone by now.
+        if memory.read_exact_at(&mut piece, from).is_ok() {
+            looked_at += piece.len();
+            look(&piece);
+        }
+        let is_last = from + piece.len() as u64 >= at.end;
+        from += if is_last { piece.len() } else { piece.len().saturating_sub(across).max(1) } as u64;
+    }
+    looked_at
 }
 
 fn contains(bytes: &[u8], text: &[u8]) -> bool {
