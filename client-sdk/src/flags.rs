@@ -174,12 +174,7 @@ fn is_flag(key: &str) -> bool {
 }
 
 fn apply<'a>(flags: &mut FlagSet, entries: impl Iterator<Item = (&'a str, Option<&'a Entry>)>) {
-    let change = |entry: Option<&'a Entry>| match entry {
-        None => Change::Removed,
-        Some(entry) if entry.is_secret() => Change::Secret,
-        Some(entry) => Change::Value(entry.value()),
-    };
-    for faults in flags.apply(entries.map(|(key, entry)| (key, change(entry)))).bad {
+    for faults in flags.apply(entries.map(|(key, entry)| (key, Change::from(entry)))).bad {
         tracing::warn!(error = faults.without_values(), "a flag is bad, and stays what it was");
     }
 }

@@ -11,10 +11,11 @@ use crate::auth::{AuthStartError, Authenticator};
 use crate::backend::{Opening, Router};
 use crate::clock::Clock;
 use crate::config::{AuthSettings, Settings, UnknownTenants};
-use crate::grpc::{Connections, Edge, Governor, VERSION};
+use crate::grpc::{Connections, Edge, Governor, Outside, VERSION};
 use crate::http::Health;
 use crate::limits::{BULK_READS, CALLS};
 use crate::metrics::Metrics;
+use crate::ofrep::{Ofrep, Views};
 use crate::source::{Feed, Source};
 use crate::tenant::Tenants;
 use crate::tls::{Acceptor, Listener, Tls, TlsError};
@@ -232,7 +233,11 @@ impl App {
 
         let (audit, admission) = (edge.audit.clone(), edge.admission.clone());
         let http = Listener { listener: http, acceptor: Acceptor::http(tls.clone()) };
+        let views = Arc::new(Views::new(settings.flags.hash));
+        let ofrep = Ofrep::new(Outside::new(Arc::clone(&edge), authenticator.clone()), Arc::clone(&views));
+        let ofrep = ofrep.routes(&settings.flags.cors_origins);
         let mut background = in_background(&edge, &authenticator, recorder, tls);
+        background.spawn(views.keep());
         if !admission.ready(ADMISSION_PATIENCE).await {
             tracing::warn!("who is let in could not be read yet: nobody is until it is");
         }
@@ -241,7 +246,12 @@ impl App {
         let draining = reached(stopped.clone(), Stage::Draining);
         calls.spawn(crate::grpc::serve(edge, authenticator, routes, connections, draining));
         let drained = reached(stopped, Stage::Drained);
-        probes.spawn(crate::http::serve(http, Arc::clone(&health), drained));
+        let most = settings.limits.http_connections;
+        let served = crate::http::serve(http, Arc::clone(&health), ofrep, most, drained);
+        probes.spawn(async move {
+            served.await;
+            Ok(())
+        });
 
         set_serving(&reporter, ServingStatus::Serving).await;
         health.ready.store(true, Ordering::SeqCst);

@@ -37,6 +37,7 @@ pub mod fuzzing;
 pub mod http;
 mod key_file;
 pub mod metrics;
+pub mod ofrep;
 pub mod shutdown;
 pub mod telemetry;
 pub mod tls;

@@ -20,10 +20,11 @@ mod http2;
 mod marks;
 mod opening;
 mod outgoing;
+pub(crate) mod outside;
 mod pace;
 mod peer;
 mod reads;
-mod recorded;
+pub(crate) mod recorded;
 mod request;
 mod revealed;
 mod server;
@@ -36,6 +37,7 @@ mod turn;
 
 pub use connection::Connections;
 pub use governor::Governor;
+pub use outside::Outside;
 pub use stall::Watch;
 
 use crate::admission::Admission;
@@ -114,12 +116,8 @@ pub async fn serve(
     connections: Connections,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let refusals = edge.metrics.refusals.clone();
-    let count = move |error: &AuthError| {
-        refusals.get_or_create(&RefusalLabel { reason: error.reason() }).inc();
-    };
     let strangers = Arc::clone(&edge.metrics);
-    let auth = AuthLayer::new(auth, edge.admission.clone()).on_refusal(Arc::new(count));
+    let auth = edge.door(auth);
     let streams = edge.limits.streams_per_connection;
     let service = ServiceBuilder::new()
         .layer(recorded::RecordedLayer(edge.audit.clone(), Arc::clone(&edge.metrics)))
@@ -129,6 +127,17 @@ pub async fn serve(
     let metrics = Arc::clone(&edge.metrics);
     server::serve(connections, streams, service, metrics, shutdown).await;
     Ok(())
+}
+
+impl Edge {
+    /// Lets callers in whom `auth` knows, and counts those who are refused.
+    fn door(&self, auth: Authenticator) -> AuthLayer {
+        let refusals = self.metrics.refusals.clone();
+        let count = move |error: &AuthError| {
+            refusals.get_or_create(&RefusalLabel { reason: error.reason() }).inc();
+        };
+        AuthLayer::new(auth, self.admission.clone()).on_refusal(Arc::new(count))
+    }
 }
 
 fn routes(edge: Arc<Edge>, health: Routes) -> io::Result<Routes> {
