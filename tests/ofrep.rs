@@ -97,7 +97,10 @@ async fn a_flag_is_evaluated_for_the_context_of_the_request() {
     }
     // The default is the code's: there is no value.
     let told = one(&hub, &token, "none", json!({})).await;
-    assert_eq!(told.json(), json!({"key": "none", "reason": "DISABLED", "metadata": {"owner": "ads"}}));
+    assert_eq!(
+        told.json(),
+        json!({"key": "none", "reason": "DISABLED", "variant": "", "metadata": {"owner": "ads"}})
+    );
 
     write(&writer, "", &[("plain", flag(false, json!({})))]).await;
     let seen = async || one(&hub, &token, "plain", json!({})).await;

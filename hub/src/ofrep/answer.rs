@@ -38,8 +38,8 @@ struct Success<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<serde_json::Value>,
     reason: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    variant: Option<&'a str>,
+    /// Empty where there is none: Python's client, for one, wants the member.
+    variant: &'a str,
     #[serde(skip_serializing_if = "Metadata::is_empty")]
     metadata: &'a Metadata,
 }
@@ -175,7 +175,7 @@ fn print(key: &str, details: &Details<Option<FlagValue>>, body: &mut Vec<u8>) {
     match &details.error {
         None => {
             let value = details.value.as_ref().map(FlagValue::to_json);
-            let (variant, reason) = (details.variant.as_deref(), details.reason.as_str());
+            let (variant, reason) = (details.variant.as_deref().unwrap_or_default(), details.reason.as_str());
             append(&Success { key, value, reason, variant, metadata: &details.metadata }, body);
         }
         Some(error) => {
