@@ -35,6 +35,8 @@ mod isolation;
 mod issuers;
 mod joining;
 mod ofrep;
+#[cfg(feature = "ecosystem")]
+mod ofrep_clients;
 mod population;
 mod reads;
 mod resume;
