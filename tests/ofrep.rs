@@ -246,7 +246,8 @@ async fn whoever_has_no_good_token_gets_nothing_and_is_on_record() {
     let record = soon("the record", recorded).await;
     assert_eq!((&record["outcome"], &record["tenant"]), (&json!("refused"), &json!("acme")), "{record}");
     assert_eq!(record["method"], "/ofrep/v1/evaluate/flags", "{record}");
-    assert!(hub.metric("confhub_audit_records_total").await >= 3.0);
+    assert!(hub.metrics("confhub_evaluations_total", &["refused"]).await >= 3.0);
+    assert!(hub.metrics("confhub_evaluations_total", &["done"]).await >= 1.0);
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use super::status::{fit, limit};
 use crate::audit::Call;
 use crate::auth::{AuthLayer, Authenticator, Identity, Role};
 use crate::clock::Clock;
-use crate::metrics::{LimitLabel, RefusalLabel};
+use crate::metrics::{LimitLabel, Metrics, RefusalLabel};
 use crate::tenant::Tenants;
 use confhub_proto::ServiceName;
 use http::HeaderMap;
@@ -56,6 +56,10 @@ impl Outside {
 
     pub(crate) fn clock(&self) -> &Clock {
         &self.edge.clock
+    }
+
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.edge.metrics
     }
 
     /// A call that has just come in to `method`.

@@ -108,3 +108,51 @@ async fn drive(
         tracing::debug!(%error, "a connection of the HTTP port ended");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::Acceptor;
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::sync::oneshot;
+
+    /// A server, its address, and what stops it.
+    async fn started() -> (tokio::task::JoinHandle<()>, SocketAddr, oneshot::Sender<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let routes = Router::new().route("/", get(|| async { "ok" }));
+        let listener = Listener { listener, acceptor: Acceptor::http(None) };
+        let metrics = Arc::new(Metrics::new("test"));
+        let serving = tokio::spawn(serve(listener, routes, 8, metrics, async move { drop(stopped.await) }));
+        (serving, address, stop)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_says_nothing_or_never_ends_a_head_is_closed() {
+        let (_serving, address, _stop) = started().await;
+        for said in ["", "GET / HTTP/1.1\r\nhost: a\r\n"] {
+            let mut silent = TcpStream::connect(address).await.unwrap();
+            silent.write_all(said.as_bytes()).await.unwrap();
+            // The clock goes on by itself when nobody has anything to do.
+            let mut rest = Vec::new();
+            let read = timeout(2 * HTTP_SILENCE, silent.read_to_end(&mut rest)).await;
+            assert!(read.is_ok(), "still open after {said:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_drain_waits_for_nobody_who_has_not_asked() {
+        let (serving, address, stop) = started().await;
+        let _silent = TcpStream::connect(address).await.unwrap();
+        let mut idle = TcpStream::connect(address).await.unwrap();
+        idle.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        let mut answer = [0; 15];
+        idle.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200 OK");
+        stop.send(()).unwrap();
+        timeout(Duration::from_secs(60), serving).await.unwrap().unwrap();
+    }
+}

@@ -23,6 +23,7 @@ pub use views::Views;
 use crate::audit::Call;
 use crate::grpc::outside::{Guest, Outside};
 use crate::grpc::recorded::REQUEST_ID;
+use crate::metrics::{Outcome, OutcomeLabel};
 use answer::Answer;
 use axum::Router;
 use axum::body::Body;
@@ -31,7 +32,7 @@ use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use axum::routing::post;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -92,6 +93,16 @@ impl Ofrep {
             Ok(answer) => answer.into(),
             Err(status) => answer::refusal(&self.outside.refused(&call, &guest, status).await, key),
         };
+        let outcome = match response.status() {
+            status if status.is_server_error() => Outcome::Failed,
+            // That there is no such flag, or none that can be evaluated, is an answer too.
+            status if status.is_client_error() && !call.is_identified() => Outcome::Refused,
+            StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS | StatusCode::PAYLOAD_TOO_LARGE => {
+                Outcome::Refused
+            }
+            _ => Outcome::Done,
+        };
+        self.outside.metrics().evaluations.get_or_create(&OutcomeLabel { outcome }).inc();
         if let Ok(id) = HeaderValue::from_str(call.id()) {
             response.headers_mut().insert(REQUEST_ID, id);
         }
