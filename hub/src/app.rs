@@ -10,7 +10,7 @@ use crate::audit::{Audit, Writer};
 use crate::auth::{AuthStartError, Authenticator};
 use crate::backend::{Opening, Router};
 use crate::clock::Clock;
-use crate::config::{AuthSettings, Settings, UnknownTenants};
+use crate::config::{AuthSettings, FlagSettings, Settings, UnknownTenants};
 use crate::grpc::{Connections, Edge, Governor, Outside, VERSION};
 use crate::http::Health;
 use crate::limits::{BULK_READS, CALLS};
@@ -20,6 +20,7 @@ use crate::source::{Feed, Source};
 use crate::tenant::Tenants;
 use crate::tls::{Acceptor, Listener, Tls, TlsError};
 use confhub_proto::TenantId;
+use futures_util::FutureExt as _;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -233,11 +234,8 @@ impl App {
 
         let (audit, admission) = (edge.audit.clone(), edge.admission.clone());
         let http = Listener { listener: http, acceptor: Acceptor::http(tls.clone()) };
-        let views = Arc::new(Views::new(settings.flags.hash));
-        let ofrep = Ofrep::new(Outside::new(Arc::clone(&edge), authenticator.clone()), Arc::clone(&views));
-        let ofrep = ofrep.routes(&settings.flags.cors_origins);
         let mut background = in_background(&edge, &authenticator, recorder, tls);
-        background.spawn(views.keep());
+        let ofrep = ofrep(&edge, &authenticator, &settings.flags, &mut background);
         if !admission.ready(ADMISSION_PATIENCE).await {
             tracing::warn!("who is let in could not be read yet: nobody is until it is");
         }
@@ -247,11 +245,7 @@ impl App {
         calls.spawn(crate::grpc::serve(edge, authenticator, routes, connections, draining));
         let drained = reached(stopped, Stage::Drained);
         let most = settings.limits.http_connections;
-        let served = crate::http::serve(http, Arc::clone(&health), ofrep, most, drained);
-        probes.spawn(async move {
-            served.await;
-            Ok(())
-        });
+        probes.spawn(crate::http::serve(http, Arc::clone(&health), ofrep, most, drained).map(Ok));
 
         set_serving(&reporter, ServingStatus::Serving).await;
         health.ready.store(true, Ordering::SeqCst);
@@ -309,6 +303,19 @@ fn health(edge: &Edge, source: &Option<Box<dyn Source>>, authenticator: &Authent
         source: source.as_ref().map(|source| source.health()),
         dev_jwks: authenticator.dev_jwks(),
     }
+}
+
+/// What answers those who ask for flags over HTTP, and forgets what nobody asks for.
+fn ofrep(
+    edge: &Arc<Edge>,
+    authenticator: &Authenticator,
+    settings: &FlagSettings,
+    background: &mut JoinSet<()>,
+) -> axum::Router {
+    let views = Arc::new(Views::new(settings.hash));
+    background.spawn(Arc::clone(&views).keep());
+    let outside = Outside::new(Arc::clone(edge), authenticator.clone());
+    Ofrep::new(outside, views).routes(&settings.cors_origins)
 }
 
 /// Starts what runs for as long as the hub does.

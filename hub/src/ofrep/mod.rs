@@ -67,7 +67,6 @@ impl Ofrep {
     }
 
     /// The routes. Pages of `origins` may call them from a browser (`*`: of any).
-    #[must_use]
     pub fn routes(self, origins: &[String]) -> Router {
         let router = Router::new()
             // A name with a slash comes as it is from some clients.
