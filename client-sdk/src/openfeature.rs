@@ -10,7 +10,7 @@
 //! error with the code `FLAG_NOT_FOUND`, whose message says what it is; the usual
 //! `.unwrap_or(default)` does what is meant.
 
-use crate::flags::{Context, Details, ErrorCode, Flags, FromFlag};
+use crate::flags::{Context, Details, ErrorCode, Flags, FromFlag, now};
 use crate::{Client, Status};
 use open_feature::provider::{FeatureProvider, ProviderMetadata, ProviderStatus, ResolutionDetails};
 use open_feature::{
@@ -59,7 +59,11 @@ impl Provider {
         unused: T,
         make: impl FnOnce(T) -> R,
     ) -> EvaluationResult<ResolutionDetails<R>> {
-        resolution(self.flags.details::<T>(key, unused, &context_of(context)), make)
+        let flags = self.flags.snapshot();
+        // To make a context of theirs costs more than most evaluations.
+        let asked = flags.get(key).is_some_and(|flag| flag.definition().targeting.is_some());
+        let context = if asked { context_of(context) } else { Context::new() };
+        resolution(flags.details::<T>(key, unused, &context, &now), make)
     }
 }
 

@@ -1,5 +1,7 @@
 //! The same flags and users for both evaluators.
 
+pub mod hub;
+
 use confhub_flags::{Change, Context, FlagName, FlagSet, HashVersion};
 use open_feature::EvaluationContext;
 use open_feature::provider::FeatureProvider as _;
@@ -46,7 +48,8 @@ pub fn ours() -> Result<FlagSet> {
 /// Theirs, from a file in this folder. Its cache is off where it evaluates what a hub
 /// sends, and may be switched on.
 pub async fn theirs(folder: &std::path::Path, cached: bool) -> Result<FileResolver> {
-    let flags: serde_json::Map<_, _> = FLAGS.iter().map(|flag| ((*flag).to_owned(), definition(flag))).collect();
+    let flags: serde_json::Map<_, _> =
+        FLAGS.iter().map(|flag| ((*flag).to_owned(), definition(flag))).collect();
     let file = folder.join("flags.json");
     std::fs::write(&file, json!({ "flags": flags }).to_string())?;
     let cache = cached.then(|| CacheSettings {
@@ -63,7 +66,8 @@ pub fn users() -> (Vec<Context>, Vec<EvaluationContext>) {
     let user = |at: usize| {
         let (key, email) = (format!("user-{at}"), format!("user-{at}@example.com"));
         let (country, age) = (countries[at % countries.len()], i64::try_from(at % 90).unwrap_or(0));
-        let ours = Context::of(key.clone()).with("email", email.clone()).with("country", country).with("age", age);
+        let ours =
+            Context::of(key.clone()).with("email", email.clone()).with("country", country).with("age", age);
         let theirs = EvaluationContext::default()
             .with_targeting_key(key)
             .with_custom_field("email", email)
@@ -81,7 +85,8 @@ pub async fn agree(ours: &FlagSet, theirs: &FileResolver) -> Result<()> {
         let mut on = 0;
         for (mine, other) in our_users.iter().zip(&their_users) {
             let mine = ours.details::<bool>(flag, false, mine, &|| 0).value;
-            let told = theirs.resolve_bool_value(flag, other).await.map_err(|error| format!("{error:?}"))?.value;
+            let told =
+                theirs.resolve_bool_value(flag, other).await.map_err(|error| format!("{error:?}"))?.value;
             if mine != told {
                 return Err(format!("`{flag}` is {mine}, and theirs {told}, for {other:?}").into());
             }

@@ -126,7 +126,7 @@ impl fmt::Debug for Flags {
 }
 
 /// Seconds since 1970, for rules with `$flagd.timestamp`.
-fn now() -> i64 {
+pub(crate) fn now() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     since.ok().and_then(|since| i64::try_from(since.as_secs()).ok()).unwrap_or_default()
 }

@@ -12,7 +12,7 @@
 //! where it names none, what the header `x-confhub-service` asks for.
 //!
 //! Each view's flags are compiled once a change and kept while somebody asks for them
-//! ([`views`]). Nothing here is an evaluator: that is `confhub-flags`.
+//! (`views`). Nothing here is an evaluator: that is `confhub-flags`.
 
 mod answer;
 mod request;

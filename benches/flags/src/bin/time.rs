@@ -4,13 +4,14 @@
 #[allow(dead_code, reason = "what is shared has more to it")]
 mod summary;
 
-use confhub_flags_bench::{FLAGS, Result, USERS, agree, ours, theirs, users};
-use open_feature::provider::FeatureProvider as _;
+use confhub_client::openfeature::Provider;
+use confhub_flags_bench::{FLAGS, Result, USERS, agree, hub, ours, theirs, users};
+use open_feature::provider::FeatureProvider;
 use std::hint::black_box;
 use summary::Summary;
 use tokio::time::Instant;
 
-/// How often all users are asked for in a round: theirs takes a hundred times as long.
+/// How often all users are asked for in a round: theirs takes many times as long.
 const OURS: usize = 100;
 const THEIRS: usize = 2;
 
@@ -29,19 +30,21 @@ fn main() -> Result<()> {
     let plain = runtime.block_on(theirs(folder.path(), false))?;
     let cached = runtime.block_on(theirs(folder.path(), true))?;
     runtime.block_on(agree(&flags, &plain))?;
+    let provider = Provider::new(&runtime.block_on(hub::client())?);
     let (our_users, their_users) = users();
 
-    println!("| flag | value | with details | open-feature-flagd | ratio | with its cache | ratio |\n|---|---|---|---|---|---|---|");
+    println!(
+        "| flag | value | with details | through OpenFeature | open-feature-flagd | to details | to OpenFeature | with its cache |\n|---|---|---|---|---|---|---|---|"
+    );
     for flag in FLAGS {
-        let ask = |provider| {
+        let ask = |provider: &dyn FeatureProvider| {
             runtime.block_on(async {
                 for user in their_users.iter().cycle().take(THEIRS * USERS) {
-                    let provider: &open_feature_flagd::resolver::in_process::resolver::FileResolver = provider;
                     let _ = black_box(provider.resolve_bool_value(black_box(flag), user).await);
                 }
             });
         };
-        let mut figures = [const { Vec::new() }; 4];
+        let mut figures = [const { Vec::new() }; 5];
         for round in 0..=rounds {
             let figure = [
                 nanos(OURS * USERS, || {
@@ -54,6 +57,7 @@ fn main() -> Result<()> {
                         black_box(flags.details::<bool>(black_box(flag), false, user, &|| 0));
                     }
                 }),
+                nanos(THEIRS * USERS, || ask(&provider)),
                 nanos(THEIRS * USERS, || ask(&plain)),
                 nanos(THEIRS * USERS, || ask(&cached)),
             ];
@@ -62,18 +66,18 @@ fn main() -> Result<()> {
                 figures.iter_mut().zip(figure).for_each(|(all, one)| all.push(one));
             }
         }
-        let [value, details, theirs, cached] = &figures;
-        let shown = |figures: &[f64]| Summary::of(figures.iter().copied()).map_or_else(String::new, |it| it.to_string());
-        // Each beside what says as much as theirs: value, variant, reason, metadata.
-        let ratio = |of: &[f64]| Summary::ratio(of, details).map_or_else(String::new, |it| it.to_string());
+        let [value, details, api, theirs, cached] = &figures;
+        let shown = |it: Option<Summary>| it.map_or_else(String::new, |it| it.to_string());
+        let of = |figures: &[f64]| shown(Summary::of(figures.iter().copied()));
         println!(
-            "| {flag} | {} | {} | {} | {} | {} | {} |",
-            shown(value),
-            shown(details),
-            shown(theirs),
-            ratio(theirs),
-            shown(cached),
-            ratio(cached)
+            "| {flag} | {} | {} | {} | {} | {} | {} | {} |",
+            of(value),
+            of(details),
+            of(api),
+            of(theirs),
+            shown(Summary::ratio(theirs, details)),
+            shown(Summary::ratio(theirs, api)),
+            of(cached)
         );
     }
     Ok(())
