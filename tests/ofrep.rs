@@ -175,10 +175,11 @@ async fn all_flags_come_with_a_tag_and_are_not_sent_again_while_they_are_the_sam
 #[tokio::test]
 async fn a_flag_that_is_stored_badly_is_told_as_such_and_all_others_go_on() {
     let hub = Hub::start().await;
-    let (writer, token) = (hub.caller("acme").await, hub.token("acme"));
+    write(&hub.caller("acme").await, "", &[("good", flag(true, json!({})))]).await;
     // As somebody who writes to the store without asking the hub would.
-    let bad = change("", &key("bad"), "application/json", "[]");
-    writer.apply(vec![bad, change("", &key("good"), FLAG_TYPE, &flag(true, json!({})))]).await.unwrap();
+    let bad = wire::Content { content_type: "application/json".to_owned(), ..text("[]") };
+    let hub = hub.written_behind("acme", vec![(&key("bad"), bad)]).await;
+    let token = hub.token("acme");
     let all = ask(&hub, &token, ALL, &[], r#"{"context":{}}"#).await.json();
     assert_eq!(all["flags"][0]["errorCode"], "PARSE_ERROR", "{all}");
     assert_eq!(all["flags"][1]["value"], true, "{all}");
@@ -303,7 +304,7 @@ async fn a_tenant_over_its_pace_is_told_when_to_come_back() {
 
 #[tokio::test]
 async fn evaluations_that_take_long_are_given_up_and_counted_as_many() {
-    let hub = Hub::start().await;
+    let hub = Hub::start_with(|settings| settings.limits.calls_per_second = 100).await;
     let (writer, token) = (hub.caller("acme").await, hub.token("acme"));
     // Each looks at a thousand items for each of a thousand.
     let items: Vec<_> = (0..1_000).collect();

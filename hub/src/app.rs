@@ -11,7 +11,7 @@ use crate::auth::{AuthStartError, Authenticator};
 use crate::backend::{Opening, Router};
 use crate::clock::Clock;
 use crate::config::{AuthSettings, FlagSettings, Settings, UnknownTenants};
-use crate::grpc::{Connections, Edge, Governor, Outside, VERSION};
+use crate::grpc::{Connections, Edge, FlagTurns, Governor, Outside, VERSION};
 use crate::http::Health;
 use crate::limits::{BULK_READS, CALLS};
 use crate::metrics::Metrics;
@@ -197,6 +197,7 @@ impl App {
             governor: Governor::new(&settings.limits),
             watch: Arc::default(),
             writes: Arc::default(),
+            flag_turns: FlagTurns::default(),
             source: source.as_ref().map(|source| (source.kind(), source.health())),
         };
         let edge = Arc::new(edge);

@@ -112,6 +112,6 @@ impl Outside {
 impl Place {
     /// Counts the time for which a core was kept busy.
     pub(crate) fn worked(&self, time: Duration) {
-        self.charge(Cost::Work(time));
+        self.charge(Cost::Time(time));
     }
 }

@@ -20,7 +20,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 
 /// How often a listener tries again that meets a tenant just as it is dropped.
-const MEETINGS: usize = 8;
+pub(super) const MEETINGS: usize = 8;
 
 /// Why a view cannot be followed.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -255,7 +255,11 @@ impl Tenants {
     }
 
     /// The tenant, once it is in memory, and the entries of a service with it.
-    async fn ready(&self, id: &TenantId, service: Option<&ServiceName>) -> Result<Arc<Tenant>, FollowError> {
+    pub(super) async fn ready(
+        &self,
+        id: &TenantId,
+        service: Option<&ServiceName>,
+    ) -> Result<Arc<Tenant>, FollowError> {
         let tenant = self.loaded(id, service)?;
         tenant.ready().await?;
         if let Some(service) = service {
