@@ -25,6 +25,7 @@ const COMMANDS: &[&str] = &[
     "restore",
     "revocations",
     "tenant",
+    "agent",
     "health",
     "aws",
     "completions",

@@ -11,7 +11,7 @@ use crate::auth::{AuthStartError, Authenticator};
 use crate::backend::{Opening, Router};
 use crate::clock::Clock;
 use crate::config::{AuthSettings, FlagSettings, Settings, UnknownTenants};
-use crate::grpc::{Connections, Edge, FlagTurns, Governor, Outside, VERSION};
+use crate::grpc::{Connections, Edge, FlagTurns, Governor, Outside, Sheets, VERSION};
 use crate::http::Health;
 use crate::limits::{BULK_READS, CALLS};
 use crate::metrics::Metrics;
@@ -195,6 +195,7 @@ impl App {
             calls: Arc::new(Semaphore::new(CALLS)),
             bulk_reads: Arc::new(Semaphore::new(BULK_READS)),
             governor: Governor::new(&settings.limits),
+            sheets: Sheets::default(),
             watch: Arc::default(),
             writes: Arc::default(),
             flag_turns: FlagTurns::default(),
@@ -399,8 +400,13 @@ async fn reached(mut stage: watch::Receiver<Stage>, wanted: Stage) {
 }
 
 /// What gRPC health speaks of: the process as a whole and each of its services.
-const HEALTH_SERVICES: [&str; 4] =
-    ["", "confhub.v1.ConfigService", "confhub.v1.AdminService", "confhub.v1.AccessService"];
+const HEALTH_SERVICES: [&str; 5] = [
+    "",
+    "confhub.v1.ConfigService",
+    "confhub.v1.AdminService",
+    "confhub.v1.AccessService",
+    "flagd.sync.v1.FlagSyncService",
+];
 
 async fn set_serving(reporter: &HealthReporter, status: ServingStatus) {
     for service in HEALTH_SERVICES {

@@ -17,6 +17,8 @@ pub mod tenant;
 
 pub mod fanout;
 
+mod flagd;
+
 pub mod grpc;
 
 #[cfg(any(feature = "aws", feature = "fuzzing"))]
@@ -28,6 +30,7 @@ pub mod admission;
 
 pub mod audit;
 
+mod agent;
 pub mod app;
 pub mod cli;
 pub mod config;

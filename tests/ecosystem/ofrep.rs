@@ -1,10 +1,7 @@
 //! Published clients of OFREP against a hub: a server's, which asks for one flag at a time,
 //! and a page's, which asks for all and again, with the tag of what it has.
 
-#[path = "../client-sdk/flags/tests/ecosystem/packages.rs"]
-#[allow(dead_code, reason = "the tests of the flags' crate use more of it")]
-mod packages;
-
+use super::packages;
 use crate::support::{Caller, Hub, soon, text};
 use confhub_client::flags::FlagName;
 use confhub_flags::FLAG_TYPE;
