@@ -52,6 +52,7 @@ replayed! {
     cursor: every_cursor_leads_to_the_present_state;
     disk: a_file_is_believed_if_it_is_whole_and_otherwise_not;
     events: an_event_names_places_and_nothing_else;
+    flag: what_writers_may_write_evaluators_take;
     frames: an_update_arrives_whole_or_not_at_all;
     import: what_is_exported_is_imported_as_it_was;
     messages: a_body_has_one_whole_message_however_it_is_cut;

@@ -40,6 +40,7 @@ mod idle_peers;
 mod isolation;
 mod issuers;
 mod joining;
+mod ofrep;
 mod population;
 mod reads;
 mod resume;

@@ -105,6 +105,9 @@
 //! certificate](Builder::client_certificate_files) where the hub asks for one.
 //! Without it, only `http://` to this machine, or with
 //! [`Builder::allow_plaintext`].
+//!
+//! `oauth2`: tokens from an issuer. `openfeature`: a provider for the crate
+//! `open-feature`, which knows OpenFeature's API.
 
 // In the order in which a change travels, after what all of them use.
 mod error;
@@ -128,6 +131,8 @@ mod store;
 mod client;
 pub mod flags;
 mod follow;
+#[cfg(feature = "openfeature")]
+pub mod openfeature;
 mod pool;
 mod snapshot;
 mod value;

@@ -10,15 +10,17 @@ use crate::audit::{Audit, Writer};
 use crate::auth::{AuthStartError, Authenticator};
 use crate::backend::{Opening, Router};
 use crate::clock::Clock;
-use crate::config::{AuthSettings, Settings, UnknownTenants};
-use crate::grpc::{Connections, Edge, FlagTurns, Governor, Sheets, VERSION};
+use crate::config::{AuthSettings, FlagSettings, Settings, UnknownTenants};
+use crate::grpc::{Connections, Edge, FlagTurns, Governor, Outside, Sheets, VERSION};
 use crate::http::Health;
 use crate::limits::{BULK_READS, CALLS};
 use crate::metrics::Metrics;
+use crate::ofrep::{Ofrep, Views};
 use crate::source::{Feed, Source};
 use crate::tenant::Tenants;
 use crate::tls::{Acceptor, Listener, Tls, TlsError};
 use confhub_proto::TenantId;
+use futures_util::FutureExt as _;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -235,6 +237,7 @@ impl App {
         let (audit, admission) = (edge.audit.clone(), edge.admission.clone());
         let http = Listener { listener: http, acceptor: Acceptor::http(tls.clone()) };
         let mut background = in_background(&edge, &authenticator, recorder, tls);
+        let ofrep = ofrep(&edge, &authenticator, &settings.flags, &mut background);
         if !admission.ready(ADMISSION_PATIENCE).await {
             tracing::warn!("who is let in could not be read yet: nobody is until it is");
         }
@@ -243,7 +246,8 @@ impl App {
         let draining = reached(stopped.clone(), Stage::Draining);
         calls.spawn(crate::grpc::serve(edge, authenticator, routes, connections, draining));
         let drained = reached(stopped, Stage::Drained);
-        probes.spawn(crate::http::serve(http, Arc::clone(&health), drained));
+        let most = settings.limits.http_connections;
+        probes.spawn(crate::http::serve(http, Arc::clone(&health), ofrep, most, drained).map(Ok));
 
         set_serving(&reporter, ServingStatus::Serving).await;
         health.ready.store(true, Ordering::SeqCst);
@@ -301,6 +305,19 @@ fn health(edge: &Edge, source: &Option<Box<dyn Source>>, authenticator: &Authent
         source: source.as_ref().map(|source| source.health()),
         dev_jwks: authenticator.dev_jwks(),
     }
+}
+
+/// What answers those who ask for flags over HTTP, and forgets what nobody asks for.
+fn ofrep(
+    edge: &Arc<Edge>,
+    authenticator: &Authenticator,
+    settings: &FlagSettings,
+    background: &mut JoinSet<()>,
+) -> axum::Router {
+    let views = Arc::new(Views::new(settings.hash));
+    background.spawn(Arc::clone(&views).keep());
+    let outside = Outside::new(Arc::clone(edge), authenticator.clone());
+    Ofrep::new(outside, views).routes(&settings.cors_origins)
 }
 
 /// Starts what runs for as long as the hub does.

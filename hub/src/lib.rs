@@ -42,6 +42,7 @@ pub mod http;
 mod key_file;
 pub mod memory;
 pub mod metrics;
+pub mod ofrep;
 pub mod shutdown;
 pub mod telemetry;
 pub mod tls;

@@ -79,8 +79,8 @@ pub const CALL_BYTES: usize = 8 * 1024;
 /// Changes of one write for which it counts as one call more, for the same reason.
 pub const CALL_CHANGES: usize = 20;
 
-/// Microseconds of checking flags for which a write counts as one call more: at the
-/// default pace of calls, a tenant has half of one core for it.
+/// Microseconds of checking or evaluating flags for which a call counts as one more: at
+/// the default pace of calls, a tenant has half of one core for it.
 pub const CALL_MICROS: u128 = 500;
 
 /// Longest check of the flags of one write: ten times what ten thousand flags take in a
@@ -119,6 +119,41 @@ pub const STREAMS_PER_CONNECTION: usize = 1_024;
 /// that asks now and then, and short enough that those who have gone quiet for good
 /// do not add up.
 pub const CONNECTION_IDLE: Duration = Duration::from_secs(300);
+
+/// Most connections on the HTTP port: probes, scrapers, and whoever asks for flags
+/// without a stream of its own, each for a few milliseconds.
+pub const HTTP_CONNECTIONS: usize = 2_048;
+
+/// How long a connection of the HTTP port may be silent, or take to send the head of a
+/// request: longer than the usual pause between two scrapes, which is 15 s.
+pub const HTTP_SILENCE: Duration = Duration::from_secs(20);
+
+/// How old a connection of the HTTP port gets. It ends whatever its client does, or does
+/// not read; who means well opens another.
+pub const HTTP_AGE: Duration = Duration::from_secs(300);
+
+/// Longest head of a request on the HTTP port, in bytes; a token has up to 16 KiB.
+pub const HTTP_HEAD: usize = 64 * 1024;
+
+/// Largest request to evaluate flags, in bytes. A context is a few attributes.
+pub const CONTEXT_BYTES: usize = 64 * 1024;
+
+/// Largest answer with flags, in bytes: thousands of them.
+pub const EVALUATED_BYTES: usize = 1024 * 1024;
+
+/// Longest time that the evaluation of all flags may take: ten thousand take a few
+/// hundredths of it, unless their rules are made to take long.
+pub const EVALUATION: Duration = Duration::from_secs(1);
+
+/// Most views whose flags are kept compiled for those who ask for single evaluations: a
+/// few hundred kB each where there are a thousand flags.
+pub const COMPILED_VIEWS: usize = 1_024;
+
+/// Most such views of one tenant: its services that ask so.
+pub const COMPILED_VIEWS_PER_TENANT: usize = 64;
+
+/// How long they are kept after the last evaluation.
+pub const COMPILED_IDLE: Duration = Duration::from_secs(60);
 
 /// How long a new connection may take to its first call. Who connects has a reason.
 pub const FIRST_CALL: Duration = Duration::from_secs(30);

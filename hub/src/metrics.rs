@@ -238,6 +238,8 @@ pub struct Metrics {
     pub odd_rows: Labelled<BackendLabel>,
     /// Writes, by outcome.
     pub writes: Labelled<OutcomeLabel>,
+    /// Requests to evaluate flags over HTTP, by outcome.
+    pub evaluations: Labelled<OutcomeLabel>,
     /// Calls refused for want of identity or role, by reason.
     pub refusals: Labelled<RefusalLabel>,
     /// Calls and streams refused for a limit, by its setting.
@@ -294,6 +296,7 @@ impl Metrics {
             drift: Family::default(),
             odd_rows: Family::default(),
             writes: Family::default(),
+            evaluations: Family::default(),
             refusals: Family::default(),
             limited: Family::default(),
             broken: Family::default(),
@@ -316,6 +319,7 @@ impl Metrics {
     fn start_at_zero(&self) {
         for outcome in Outcome::ALL.iter().copied() {
             let _ = self.writes.get_or_create(&OutcomeLabel { outcome });
+            let _ = self.evaluations.get_or_create(&OutcomeLabel { outcome });
         }
         for reason in EndReason::ALL.iter().copied() {
             let _ = self.stream_ends.get_or_create(&EndLabel { reason });
@@ -389,6 +393,8 @@ impl Metrics {
             "Entries read that were changed by hand and left out, or read as well as can be, by backend";
         r.register("odd_rows", about, self.odd_rows.clone());
         r.register("writes", "Writes, by outcome", self.writes.clone());
+        let about = "Requests to evaluate flags over HTTP, by outcome";
+        r.register("evaluations", about, self.evaluations.clone());
         let about = "Calls refused for want of a valid token or of a role, by reason";
         r.register("refusals", about, self.refusals.clone());
         let about = "Calls and streams refused for a limit, by the setting that names it";

@@ -1,7 +1,8 @@
-//! flagd's own in-process providers, as they are published, against a hub.
+//! flagd's own in-process providers, and clients of OFREP, as they are published, against a hub.
 //!
 //! They are fetched on first use, as the tests of the flags' crate do.
 
+mod ofrep;
 mod process;
 mod providers;
 

@@ -18,6 +18,50 @@ pub async fn http_get(address: SocketAddr, path: &str) -> io::Result<(u16, Strin
     Ok((status.ok_or(io::ErrorKind::InvalidData)?, body.to_owned()))
 }
 
+/// What the HTTP port has answered.
+#[derive(Debug)]
+pub struct Answered {
+    pub status: u16,
+    head: String,
+    pub body: String,
+}
+
+impl Answered {
+    /// The value of a header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut headers = self.head.lines().skip(1).filter_map(|line| line.split_once(": "));
+        headers.find(|(its, _)| its.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+/// Sends a request with these headers beside the least that there must be.
+pub async fn http_send(
+    address: SocketAddr,
+    request: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> io::Result<Answered> {
+    let mut stream = TcpStream::connect(address).await?;
+    let mut text = format!("{request} HTTP/1.1\r\nhost: hub\r\nconnection: close\r\n");
+    for (name, value) in headers {
+        text.push_str(&format!("{name}: {value}\r\n"));
+    }
+    text.push_str(&format!("content-length: {}\r\n\r\n{body}", body.len()));
+    // It may be answered, and closed, before all of it is read.
+    let _ = stream.write_all(text.as_bytes()).await;
+    let mut response = Vec::new();
+    soon("an HTTP response", stream.read_to_end(&mut response)).await?;
+    let response = String::from_utf8(response).map_err(|_| io::ErrorKind::InvalidData)?;
+    let (head, body) = response.split_once("\r\n\r\n").ok_or(io::ErrorKind::UnexpectedEof)?;
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let status = status.ok_or(io::ErrorKind::InvalidData)?;
+    Ok(Answered { status, head: head.to_owned(), body: body.to_owned() })
+}
+
 impl Hub {
     /// The sum of all series of `/metrics` whose name is `name` and whose labels
     /// have all of these.

@@ -29,7 +29,7 @@ pub use agent::Agent;
 pub use aws::Aws;
 pub use caller::{Caller, text};
 pub use calls::{delete, put, secret};
-pub use http::http_get;
+pub use http::{Answered, http_get, http_send};
 pub use hub::Hub;
 pub use model::view_of;
 pub use operator::{Operator, Ran, run};

@@ -1,7 +1,7 @@
 //! What is wrong with a definition, and where.
 
 use crate::Slot;
-use crate::limits::{FAULTS, SHOWN_CHARS};
+use crate::limits::{FAULTS, POINTER_CHARS, REASON_CHARS, SHOWN_CHARS};
 use serde_json::Value;
 use std::fmt;
 
@@ -9,7 +9,8 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Fault {
-    /// Where, as a JSON pointer (RFC 6901) into the definition; empty: the whole.
+    /// Where, as a JSON pointer (RFC 6901) into the definition; empty: the whole. It has
+    /// names as they are written, which may be any; what is printed of it is fit for people.
     pub pointer: String,
     /// Line and column, both from 1, of what is no JSON.
     pub position: Option<(usize, usize)>,
@@ -21,16 +22,26 @@ pub struct Fault {
 
 impl Fault {
     pub(crate) fn new(pointer: &str, value: Option<&Value>, reason: impl Into<String>) -> Self {
-        let value = value.map(|value| {
-            let text = value.to_string();
-            let mut shown: String = text.chars().take(SHOWN_CHARS).collect();
-            if text.chars().nth(SHOWN_CHARS).is_some() {
-                shown.push('…');
-            }
-            shown
-        });
-        Self { pointer: pointer.to_owned(), position: None, value, reason: reason.into() }
+        let value = value.map(|value| fit(&value.to_string(), SHOWN_CHARS));
+        Self { pointer: pointer.to_owned(), position: None, value, reason: fit(&reason.into(), REASON_CHARS) }
     }
+}
+
+/// The beginning of a text for a terminal or a log, which no character in it can lead
+/// astray: names in a definition may have any.
+fn fit(text: &str, most: usize) -> String {
+    let mut shown = String::with_capacity(text.len().min(most));
+    for (at, c) in text.chars().enumerate() {
+        if at == most {
+            shown.push('…');
+            break;
+        }
+        match c.is_control() {
+            true => shown.extend(c.escape_default()),
+            false => shown.push(c),
+        }
+    }
+    shown
 }
 
 impl fmt::Display for Fault {
@@ -39,7 +50,7 @@ impl fmt::Display for Fault {
             write!(f, "line {line} column {column}, ")?;
         }
         if !self.pointer.is_empty() {
-            write!(f, "`{}`", self.pointer)?;
+            write!(f, "`{}`", fit(&self.pointer, POINTER_CHARS))?;
             match &self.value {
                 Some(value) => write!(f, " = {value}: ")?,
                 None => f.write_str(": ")?,
@@ -87,7 +98,8 @@ impl Faults {
     /// what stands there.
     #[must_use]
     pub fn without_values(&self) -> String {
-        let places: Vec<_> = self.faults.iter().map(|fault| format!("`{}`", fault.pointer)).collect();
+        let places: Vec<_> =
+            self.faults.iter().map(|fault| format!("`{}`", fit(&fault.pointer, POINTER_CHARS))).collect();
         let subject = self.slot.as_ref().map_or_else(|| "the file".to_owned(), ToString::to_string);
         format!("{subject} is bad at {}", places.join(", "))
     }
@@ -109,3 +121,25 @@ impl fmt::Display for Faults {
 }
 
 impl std::error::Error for Faults {}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Common, FlagName, check_flag};
+
+    #[test]
+    fn names_lead_no_terminal_or_log_astray_and_are_told_in_part() {
+        let long = "n".repeat(5_000);
+        let text = serde_json::json!({"state": "ENABLED", "variants": {"\u{1b}[2J\n": 1, &long: "x"},
+            "defaultVariant": "\u{9b}", "metadata": {"\u{1b}]0;x\u{7}": {}}, "targeting": {"\r\n": [&long]}});
+        let name = FlagName::new("f").unwrap();
+        let refused = check_flag(&name, text.to_string().as_bytes(), &Common::default()).unwrap_err();
+        for fault in &refused.faults {
+            assert!(!fault.to_string().contains(char::is_control), "{fault:?}");
+            assert!(fault.to_string().len() < 1_000, "{fault}");
+        }
+        assert!(!refused.without_values().contains(char::is_control));
+        assert!(refused.to_string().contains(r"`/metadata/\u{1b}]0;x\u{7}` = {}: "), "{refused}");
+        // Programs get the place as it is.
+        assert!(refused.faults.iter().any(|fault| fault.pointer == "/metadata/\u{1b}]0;x\u{7}"));
+    }
+}

@@ -3,6 +3,13 @@
 /// Longest part of a refused value that an error repeats, in characters.
 pub const SHOWN_CHARS: usize = 64;
 
+/// Longest part of the place of a fault that is printed, in characters: a rule of the
+/// usual depth.
+pub const POINTER_CHARS: usize = 200;
+
+/// Longest reason of a fault, in characters: with the names in it, which may be long.
+pub const REASON_CHARS: usize = 600;
+
 /// Most faults that are told of one definition: whoever has that many has one
 /// mistake many times.
 pub const FAULTS: usize = 16;

@@ -4,6 +4,7 @@ use crate::error::{Fault, Faults};
 use crate::flag::{Flag, Outcome};
 use crate::value::{Details, ErrorCode, EvaluationError, FromFlag, Metadata, Reason};
 use crate::{Common, Context, Definition, FlagName, HashVersion, Slot};
+use confhub_proto::Entry;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -17,6 +18,17 @@ pub enum Change<'a> {
     Secret,
     /// It is gone.
     Removed,
+}
+
+impl<'a> From<Option<&'a Entry>> for Change<'a> {
+    /// What an entry is now; `None`: it is gone.
+    fn from(entry: Option<&'a Entry>) -> Self {
+        match entry {
+            None => Self::Removed,
+            Some(entry) if entry.is_secret() => Self::Secret,
+            Some(entry) => Self::Value(entry.value()),
+        }
+    }
 }
 
 /// What changes of entries did to a [`FlagSet`].

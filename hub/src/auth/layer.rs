@@ -4,7 +4,7 @@
 //! no more than that. What comes out at the inner service has an [`Identity`] in
 //! its extensions, except on methods that are open to everyone.
 
-use super::{Access, AuthError, Authenticator, Identity};
+use super::{Access, AuthError, Authenticator, Identity, Role};
 use crate::admission::Admission;
 use crate::audit::Call;
 use http::{Request, Response};
@@ -54,24 +54,43 @@ impl AuthLayer {
             Some(Access::Open) => return Ok(None),
             Some(Access::Needs(role)) => role,
         };
+        self.caller(path, role, headers, call).await.map(Some)
+    }
+
+    /// Who sends `headers` to a method that needs `role`, if they may call it. A call
+    /// learns of its caller.
+    pub(crate) async fn caller(
+        &self,
+        method: &str,
+        role: Role,
+        headers: &http::HeaderMap,
+        call: Option<&Call>,
+    ) -> Result<Identity, AuthError> {
         let identity = self.authenticator.authenticate(headers).await?;
         if let Some(call) = call {
             call.by(&identity);
         }
         self.admission.check(&identity).map_err(AuthError::Refused)?;
         if identity.roles.has(role) {
-            Ok(Some(identity))
+            Ok(identity)
         } else {
-            Err(AuthError::Role { method: path.to_owned(), role })
+            Err(AuthError::Role { method: method.to_owned(), role })
         }
     }
 
-    fn refuse(&self, path: &str, error: &AuthError) -> Response<Body> {
+    /// The status of a refusal, which is counted, and of which its call learns.
+    pub(crate) fn refuse(&self, path: &str, error: &AuthError, call: Option<&Call>) -> Status {
+        if let Some(call) = call {
+            call.because(error.reason());
+            if let Some(identity) = error.identity() {
+                call.by(identity);
+            }
+        }
         tracing::debug!(path, reason = error.reason(), %error, "refused a call");
         if let Some(hook) = &self.on_refusal {
             hook(error);
         }
-        Status::from(error).into_http()
+        Status::from(error)
     }
 }
 
@@ -117,15 +136,7 @@ where
             match layer.admit(&path, request.headers(), call.as_ref()).await {
                 Ok(None) => {}
                 Ok(Some(identity)) => drop(request.extensions_mut().insert(identity)),
-                Err(error) => {
-                    if let Some(call) = call {
-                        call.because(error.reason());
-                        if let Some(identity) = error.identity() {
-                            call.by(identity);
-                        }
-                    }
-                    return Ok(layer.refuse(&path, &error));
-                }
+                Err(error) => return Ok(layer.refuse(&path, &error, call.as_ref()).into_http()),
             }
             inner.call(request).await
         })

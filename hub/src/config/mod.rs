@@ -28,8 +28,8 @@ pub use error::{ConfigError, ConfigErrors};
 pub use flags::ServeArgs;
 pub use load::{Loaded, load};
 pub use settings::{
-    AuditSettings, AuditTo, AuthSettings, AwsSettings, ClientCertificates, IssuerSettings, JwksLocation,
-    LimitSettings, LogFormat, LogSettings, ParameterTier, Profile, Settings, StringLists, TimeSettings,
-    TlsSettings, TokenUse, UnknownTenants, WithoutService,
+    AuditSettings, AuditTo, AuthSettings, AwsSettings, ClientCertificates, FlagSettings, IssuerSettings,
+    JwksLocation, LimitSettings, LogFormat, LogSettings, ParameterTier, Profile, Settings, StringLists,
+    TimeSettings, TlsSettings, TokenUse, UnknownTenants, WithoutService,
 };
 pub use source::Source;

@@ -1,6 +1,7 @@
 //! What there is to set. The defaults are the embedded default: one program,
 //! one folder, nothing else.
 
+use confhub_flags::HashVersion;
 use confhub_proto::{Prefix, TenantId};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -15,7 +16,7 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// Address of the gRPC port; port 0 lets the system choose.
     pub listen: SocketAddr,
-    /// Address of the HTTP port: health, metrics, development keys.
+    /// Address of the HTTP port: health, metrics, development keys, flags over OFREP.
     pub http: SocketAddr,
     /// Allow plaintext beyond this machine, where there is no TLS.
     pub plaintext: bool,
@@ -27,6 +28,8 @@ pub struct Settings {
     pub auth: AuthSettings,
     /// TLS, on both ports.
     pub tls: TlsSettings,
+    /// Evaluation of flags on this hub.
+    pub flags: FlagSettings,
     /// The AWS account, for the backends and the change source that need one.
     pub aws: AwsSettings,
     /// Bounds.
@@ -118,6 +121,15 @@ pub enum ClientCertificates {
     /// Whoever has one needs a good one; others are served too. For the time in which
     /// clients are given theirs.
     Optional,
+}
+
+/// Evaluation of flags on this hub, for those who ask for it over HTTP.
+#[derive(Debug, Clone, Default)]
+pub struct FlagSettings {
+    /// How `fractional` places users.
+    pub hash: HashVersion,
+    /// Origins whose pages may ask from a browser; `*`: any. Empty: none.
+    pub cors_origins: Vec<String>,
 }
 
 /// One issuer's own settings. What is `None` is as [`AuthSettings`] has it, save
@@ -278,6 +290,8 @@ pub struct LimitSettings {
     pub streams: usize,
     /// Most connections on the gRPC port.
     pub connections: usize,
+    /// Most connections on the HTTP port.
+    pub http_connections: usize,
     /// New connections a second.
     pub accepts_per_second: usize,
     /// Most calls and streams at once on one connection.
@@ -364,6 +378,7 @@ impl Default for Settings {
             backends: Profile::Embedded.backends(),
             auth: AuthSettings::default(),
             tls: TlsSettings::default(),
+            flags: FlagSettings::default(),
             aws: AwsSettings::default(),
             limits: LimitSettings::default(),
             times: TimeSettings::default(),
@@ -463,6 +478,7 @@ impl Default for LimitSettings {
             streams_per_tenant: limits::STREAMS_PER_TENANT,
             streams: limits::STREAMS,
             connections: limits::CONNECTIONS,
+            http_connections: limits::HTTP_CONNECTIONS,
             accepts_per_second: limits::ACCEPTS_PER_SECOND,
             streams_per_connection: limits::STREAMS_PER_CONNECTION,
             calls_per_tenant: limits::CALLS_PER_TENANT,

@@ -6,13 +6,14 @@
 
 use super::form::{
     Address, Audit, Choice, ClaimName, Count, Filter, Form, Issuers, Location, OptionalPath, OptionalTenant,
-    OptionalText, Path, Routes, Size, Span, Switch, TOKEN_USE, Text, Words,
+    OptionalText, Origins, Path, Routes, Size, Span, Switch, TOKEN_USE, Text, Words,
 };
 use super::source::Raw;
 use super::{
     ClientCertificates, LogFormat, ParameterTier, Profile, Settings, StringLists, UnknownTenants,
     WithoutService,
 };
+use confhub_flags::HashVersion;
 use std::time::Duration;
 
 /// One setting.
@@ -109,7 +110,7 @@ pub(super) static TABLE: &[&'static dyn Setting] = &[
     row!("listen", Some("listen"), Address,
         "Address of the gRPC port; port 0 lets the system choose", listen),
     row!("http", Some("http"), Address,
-        "Address of the HTTP port: health, metrics, development keys", http),
+        "Address of the HTTP port: health, metrics, development keys, flags over OFREP", http),
     row!("plaintext", None, Switch,
         "Allow plaintext beyond this machine, where something else encrypts", plaintext),
     row!("ready-file", Some("ready-file"), OptionalPath,
@@ -160,6 +161,12 @@ pub(super) static TABLE: &[&'static dyn Setting] = &[
         "Whether a client without a certificate is refused, if there is such a CA", tls.client_certificates),
     row!("tls.reload", None, span(100, HOUR),
         "Time between two looks whether these files have changed", tls.reload),
+    row!("flags.hash", None,
+        Choice(&[("cbor", HashVersion::Cbor), ("text", HashVersion::Text), ("percent", HashVersion::Percent)]),
+        "How `fractional` places users where this hub evaluates: as which versions of flagd's providers do, \
+         see client-sdk/flags/HASHES.md", flags.hash),
+    row!("flags.cors-origins", None, Origins,
+        "Origins whose pages may ask for flags over OFREP from a browser; none: no page may", flags.cors_origins),
     row!("aws.region", None, OptionalText,
         "Region of the stores and queues; none: as the AWS SDK finds it (AWS_REGION, profile, metadata)",
         aws.region),
@@ -209,6 +216,8 @@ pub(super) static TABLE: &[&'static dyn Setting] = &[
         "Most open streams on this hub", limits.streams),
     row!("limits.connections", None, Count { max: 10_000_000 },
         "Most connections on the gRPC port", limits.connections),
+    row!("limits.http-connections", None, Count { max: 1_000_000 },
+        "Most connections on the HTTP port", limits.http_connections),
     row!("limits.accepts-per-second", None, Count { max: 1_000_000 },
         "New connections a second; more wait for their turn", limits.accepts_per_second),
     row!("limits.streams-per-connection", None, Count { max: 1_000_000 },

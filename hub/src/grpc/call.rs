@@ -29,7 +29,7 @@ const CALL: Duration = Duration::from_secs(30);
 /// A place among the calls of the hub, of the tenant and of the connection, which is
 /// free when nobody holds it any more. Work that outlives its caller holds it too.
 #[derive(Clone)]
-pub(super) struct Place(Arc<Held>);
+pub(crate) struct Place(Arc<Held>);
 
 struct Held {
     _hub: Option<OwnedSemaphorePermit>,
@@ -152,7 +152,7 @@ pub(super) async fn around(State(edge): State<Arc<Edge>>, mut request: Request, 
 impl Edge {
     /// Finds a place for a call: first its tenant's, in which it waits for its turn, so
     /// that a tenant at its limits takes nothing of what others wait for.
-    async fn place(
+    pub(super) async fn place(
         &self,
         kind: Option<Kind>,
         identity: Option<&Identity>,

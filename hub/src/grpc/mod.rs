@@ -24,10 +24,11 @@ pub(crate) mod local;
 mod marks;
 mod opening;
 mod outgoing;
+pub(crate) mod outside;
 mod pace;
 mod peer;
 mod reads;
-mod recorded;
+pub(crate) mod recorded;
 mod request;
 mod revealed;
 mod server;
@@ -42,6 +43,7 @@ pub use connection::Connections;
 pub use flag_check::FlagTurns;
 pub use flags::Sheets;
 pub use governor::Governor;
+pub use outside::Outside;
 pub use stall::Watch;
 
 use crate::admission::Admission;
@@ -124,12 +126,8 @@ pub async fn serve(
     connections: Connections,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let refusals = edge.metrics.refusals.clone();
-    let count = move |error: &AuthError| {
-        refusals.get_or_create(&RefusalLabel { reason: error.reason() }).inc();
-    };
     let strangers = Arc::clone(&edge.metrics);
-    let auth = AuthLayer::new(auth, edge.admission.clone()).on_refusal(Arc::new(count));
+    let auth = edge.door(auth);
     let streams = edge.limits.streams_per_connection;
     let service = ServiceBuilder::new()
         .layer(recorded::RecordedLayer(edge.audit.clone(), Arc::clone(&edge.metrics)))
@@ -139,6 +137,17 @@ pub async fn serve(
     let metrics = Arc::clone(&edge.metrics);
     server::serve(connections, streams, service, metrics, shutdown).await;
     Ok(())
+}
+
+impl Edge {
+    /// Lets callers in whom `auth` knows, and counts those who are refused.
+    fn door(&self, auth: Authenticator) -> AuthLayer {
+        let refusals = self.metrics.refusals.clone();
+        let count = move |error: &AuthError| {
+            refusals.get_or_create(&RefusalLabel { reason: error.reason() }).inc();
+        };
+        AuthLayer::new(auth, self.admission.clone()).on_refusal(Arc::new(count))
+    }
 }
 
 fn routes(edge: Arc<Edge>, health: Routes) -> io::Result<Routes> {

@@ -20,7 +20,7 @@ use tracing::Instrument as _;
 
 /// The header that names a call, there and back. A caller's own name is taken if it
 /// is a sane one.
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Longest name of a caller's own, in bytes: a UUID has 36.
 const REQUEST_ID_BYTES: usize = 64;
@@ -89,7 +89,7 @@ where
 }
 
 /// What a call is named by: its caller's own name, or one made up.
-fn name(headers: &HeaderMap) -> String {
+pub(super) fn name(headers: &HeaderMap) -> String {
     let sane = |id: &&str| {
         (1..=REQUEST_ID_BYTES).contains(&id.len())
             && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))

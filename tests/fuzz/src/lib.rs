@@ -7,6 +7,7 @@ pub mod claims;
 pub mod cursor;
 pub mod disk;
 pub mod events;
+pub mod flag;
 pub mod frames;
 pub mod import;
 pub mod messages;

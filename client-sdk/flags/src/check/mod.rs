@@ -10,6 +10,7 @@ mod rule;
 use crate::definition::{at, object};
 use crate::error::{Fault, Faults};
 use crate::limits::VARIANTS;
+use crate::name::shown;
 use crate::{Common, Definition, Document, FlagName, Slot, logic};
 use serde_json::{Map, Value};
 
@@ -107,7 +108,7 @@ fn check_variants(definition: &Definition, faults: &mut Faults) {
             let reason = "a variant must be true or false, a text, a number or an object";
             faults.add(Fault::new(&pointer, Some(value), reason));
         } else if self::kind(value) != kind {
-            let reason = format!("all variants must be of one type, and `{first}` is {kind}");
+            let reason = format!("all variants must be of one type, and `{}` is {kind}", shown(first));
             faults.add(Fault::new(&pointer, Some(value), reason));
         } else if value.as_f64().is_some_and(|number| number.abs() > SAFE) {
             let reason = "a number must be within ±9007199254740991: beyond it, some languages read another";
@@ -130,7 +131,8 @@ const SAFE: f64 = 9_007_199_254_740_991.0;
 fn unknown_variant(definition: &Definition) -> String {
     /// More names help nobody.
     const SHOWN: usize = 8;
-    let mut names: Vec<_> = definition.variants.keys().take(SHOWN).map(|name| format!("`{name}`")).collect();
+    let mut names: Vec<_> =
+        definition.variants.keys().take(SHOWN).map(|name| format!("`{}`", shown(name))).collect();
     if definition.variants.len() > SHOWN {
         names.push("…".to_owned());
     }

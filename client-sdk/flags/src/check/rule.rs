@@ -4,6 +4,7 @@ use crate::error::{Fault, Faults};
 use crate::json::push;
 use crate::limits::DEPTH;
 use crate::logic::{Arguments, Operator, read_version, weight};
+use crate::name::shown;
 use serde_json::Value;
 
 /// Checks a rule that stands at `pointer`.
@@ -69,7 +70,7 @@ impl Checker<'_> {
                 Some(arguments) => self.at(name, |inner| inner.arguments(args, arguments)),
                 None => self.fault(
                     value,
-                    format!("`{name}` is no operator: see flagd.dev/reference/flag-definitions for those there are"),
+                    format!("`{}` is no operator: see flagd.dev/reference/flag-definitions for those there are", shown(name)),
                 ),
             },
         }

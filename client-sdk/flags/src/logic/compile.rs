@@ -7,6 +7,7 @@ use super::version::SemVer;
 use crate::error::{Fault, Faults};
 use crate::json::push;
 use crate::limits::{DEPTH, NODES};
+use crate::name::shown;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -135,14 +136,15 @@ impl<'c> Compiler<'c> {
         let found = name.as_str().and_then(|name| self.evaluators.get_key_value(name));
         let Some((name, rule)) = found else {
             self.at("$ref", |inner| {
-                let known: Vec<_> = inner.evaluators.keys().take(8).map(|name| format!("`{name}`")).collect();
+                let known: Vec<_> =
+                    inner.evaluators.keys().take(8).map(|name| format!("`{}`", shown(name))).collect();
                 let known = if known.is_empty() { "there is none".to_owned() } else { known.join(", ") };
                 inner.fault(Some(name), format!("there is no such evaluator in `$evaluators` ({known})"));
             });
             return NOTHING;
         };
         if self.within.iter().any(|(outer, _)| *outer == name) {
-            let reason = format!("the evaluator `{name}` refers to itself: break the circle");
+            let reason = format!("the evaluator `{}` refers to itself: break the circle", shown(name));
             self.fault(None, reason);
             return NOTHING;
         }
@@ -169,7 +171,7 @@ impl<'c> Compiler<'c> {
         let fault = match (self.within.first(), self.within.last()) {
             (Some((_, outside)), Some((name, _))) => {
                 let place = if self.pointer.is_empty() { "" } else { &self.pointer };
-                Fault::new(outside, value, format!("in the evaluator `{name}`, `{place}`: {reason}"))
+                Fault::new(outside, value, format!("in the evaluator `{}`, `{place}`: {reason}", shown(name)))
             }
             _ => Fault::new(&self.pointer, value, reason),
         };

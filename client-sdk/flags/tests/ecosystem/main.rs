@@ -17,4 +17,5 @@ mod jsonlogic;
 mod oracle;
 mod packages;
 mod random;
+mod schema;
 mod testbed;

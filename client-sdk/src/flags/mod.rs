@@ -1,9 +1,13 @@
 //! Feature flags: compiled as the worker applies changes, evaluated in memory.
 
+mod events;
+
 pub use confhub_flags::{
     Context, ContextError, Details, ErrorCode, EvaluationError, Explanation, Fault, Faults, Flag, FlagName,
     FlagSet, FlagValue, FromFlag, HashVersion, Metadata, Reason, Step,
 };
+
+pub use events::{FlagEvent, FlagEvents};
 
 use crate::store::{Changed, Lease};
 use arc_swap::{ArcSwap, Guard};
@@ -14,6 +18,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
+use tokio::sync::watch;
 
 /// The flags of a client's view.
 ///
@@ -98,6 +103,13 @@ impl Flags {
         self.load().errors().cloned().collect()
     }
 
+    /// What happens to the flags: ready, changed, stale, bad, over. It keeps the client
+    /// alive.
+    #[must_use]
+    pub fn events(&self) -> FlagEvents {
+        FlagEvents::new(self.clone())
+    }
+
     fn load(&self) -> Guard<Arc<FlagSet>> {
         self.lease.store.flags.current.load()
     }
@@ -114,7 +126,7 @@ impl fmt::Debug for Flags {
 }
 
 /// Seconds since 1970, for rules with `$flagd.timestamp`.
-fn now() -> i64 {
+pub(crate) fn now() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     since.ok().and_then(|since| i64::try_from(since.as_secs()).ok()).unwrap_or_default()
 }
@@ -125,6 +137,8 @@ fn now() -> i64 {
 pub(crate) struct FlagStore {
     hash: HashVersion,
     current: ArcSwap<FlagSet>,
+    /// Told of each set after the first.
+    changes: watch::Sender<()>,
     active: AtomicBool,
     /// Held by whoever makes the next set.
     writer: Mutex<()>,
@@ -133,7 +147,8 @@ pub(crate) struct FlagStore {
 impl FlagStore {
     pub(crate) fn new(hash: HashVersion) -> Self {
         let current = ArcSwap::from_pointee(FlagSet::new(hash));
-        Self { hash, current, active: AtomicBool::new(false), writer: Mutex::new(()) }
+        let (changes, active) = (watch::Sender::new(()), AtomicBool::new(false));
+        Self { hash, current, changes, active, writer: Mutex::new(()) }
     }
 
     /// Compiles all flags, if that was not done yet.
@@ -166,6 +181,7 @@ impl FlagStore {
         let mut flags = FlagSet::clone(&self.current.load());
         apply(&mut flags, keys.map(|key| (key, state.get(key).map(|entry| &**entry))));
         self.current.store(Arc::new(flags));
+        self.changes.send_replace(());
     }
 }
 
@@ -174,12 +190,7 @@ fn is_flag(key: &str) -> bool {
 }
 
 fn apply<'a>(flags: &mut FlagSet, entries: impl Iterator<Item = (&'a str, Option<&'a Entry>)>) {
-    let change = |entry: Option<&'a Entry>| match entry {
-        None => Change::Removed,
-        Some(entry) if entry.is_secret() => Change::Secret,
-        Some(entry) => Change::Value(entry.value()),
-    };
-    for faults in flags.apply(entries.map(|(key, entry)| (key, change(entry)))).bad {
+    for faults in flags.apply(entries.map(|(key, entry)| (key, Change::from(entry)))).bad {
         tracing::warn!(error = faults.without_values(), "a flag is bad, and stays what it was");
     }
 }

@@ -1,4 +1,5 @@
-//! The HTTP port: health, metrics, and the keys of the development issuer.
+//! The HTTP port: health, metrics, the keys of the development issuer, and evaluation of
+//! flags for those who hold no stream.
 //!
 //! | path | answer |
 //! |---|---|
@@ -6,6 +7,11 @@
 //! | `/readyz` | 200 while the hub takes streams, with what is wrong beside; 503 with the reason before and after |
 //! | `/metrics` | what [`crate::metrics`] counts |
 //! | `/.well-known/jwks.json` | public keys of the development issuer, if it is in use |
+//! | `/ofrep/v1/…` | flags, for whoever has a token: [`crate::ofrep`] |
+//!
+//! The others answer whoever asks, and tell nothing of a tenant.
+
+mod serve;
 
 use crate::admission::Admission;
 use crate::backend::Router as Backends;
@@ -21,7 +27,6 @@ use axum::{Json, Router};
 use futures_util::future::join_all;
 use serde_json::Value;
 use std::future::Future;
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -45,22 +50,23 @@ pub struct Health {
     pub dev_jwks: Option<Value>,
 }
 
-/// Serves until `shutdown`.
-///
-/// # Errors
-/// If the listener fails.
+/// Serves what there is about the hub, and `ofrep`, until `shutdown`.
 pub async fn serve(
     listener: Listener,
     health: Arc<Health>,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<()> {
+    ofrep: Router,
+    connections: usize,
+    shutdown: impl Future<Output = ()>,
+) {
+    let metrics = Arc::clone(&health.metrics);
     let routes = Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
+        .route("/metrics", get(self::metrics))
         .route("/.well-known/jwks.json", get(jwks))
-        .with_state(health);
-    axum::serve(listener, routes).with_graceful_shutdown(shutdown).await
+        .with_state(health)
+        .merge(ofrep);
+    serve::serve(listener, routes, connections, metrics, shutdown).await;
 }
 
 /// A store that fails makes a hub not ready if it is the hub's own, or if none has
