@@ -381,8 +381,13 @@ async fn reached(mut stage: watch::Receiver<Stage>, wanted: Stage) {
 }
 
 /// What gRPC health speaks of: the process as a whole and each of its services.
-const HEALTH_SERVICES: [&str; 4] =
-    ["", "confhub.v1.ConfigService", "confhub.v1.AdminService", "confhub.v1.AccessService"];
+const HEALTH_SERVICES: [&str; 5] = [
+    "",
+    "confhub.v1.ConfigService",
+    "confhub.v1.AdminService",
+    "confhub.v1.AccessService",
+    "confhub.v1.FleetService",
+];
 
 async fn set_serving(reporter: &HealthReporter, status: ServingStatus) {
     for service in HEALTH_SERVICES {

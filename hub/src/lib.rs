@@ -17,6 +17,8 @@ pub mod tenant;
 
 pub mod fanout;
 
+pub mod fleet;
+
 pub mod grpc;
 
 #[cfg(any(feature = "aws", feature = "fuzzing"))]

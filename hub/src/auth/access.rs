@@ -25,7 +25,7 @@ const OPEN_SERVICES: [&str; 3] = [
 ];
 
 /// Our own methods, by path.
-const METHODS: [(&str, Access); 19] = [
+const METHODS: [(&str, Access); 22] = [
     ("/confhub.v1.ConfigService/Subscribe", Needs(Reader)),
     ("/confhub.v1.ConfigService/GetSnapshot", Needs(Reader)),
     ("/confhub.v1.ConfigService/Get", Needs(Reader)),
@@ -39,6 +39,9 @@ const METHODS: [(&str, Access); 19] = [
     ("/confhub.v1.AdminService/List", Needs(Reader)),
     ("/confhub.v1.AdminService/Status", Needs(Reader)),
     ("/confhub.v1.AdminService/Reconcile", Needs(Operator)),
+    ("/confhub.v1.FleetService/Report", Needs(Reader)),
+    ("/confhub.v1.FleetService/ListInstances", Needs(Reader)),
+    ("/confhub.v1.FleetService/WaitApplied", Needs(Reader)),
     ("/confhub.v1.AccessService/Revoke", Needs(Revoker)),
     ("/confhub.v1.AccessService/Restore", Needs(Revoker)),
     ("/confhub.v1.AccessService/ListRevocations", Needs(Revoker)),

@@ -16,4 +16,5 @@ mod topic;
 
 pub use frames::{Frames, message};
 pub use subscriber::{Next, Subscriber};
+pub use ring::Position;
 pub use topic::{End, Topic};

@@ -13,6 +13,7 @@ mod call;
 mod connection;
 mod deadline;
 mod driver;
+mod fleet;
 mod frames_meter;
 mod governor;
 mod handed;
@@ -61,6 +62,7 @@ use tower::util::MapRequestLayer;
 use wire::access_service_server::AccessServiceServer;
 use wire::admin_service_server::AdminServiceServer;
 use wire::config_service_server::ConfigServiceServer;
+use wire::fleet_service_server::FleetServiceServer;
 
 /// The version that the hub tells its callers.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -135,6 +137,7 @@ fn routes(edge: Arc<Edge>, health: Routes) -> io::Result<Routes> {
     let config = ConfigServiceServer::from_arc(Arc::clone(&edge)).max_decoding_message_size(REQUEST_BYTES);
     let admin = AdminServiceServer::from_arc(Arc::clone(&edge)).max_decoding_message_size(REQUEST_BYTES);
     let access = AccessServiceServer::from_arc(Arc::clone(&edge)).max_decoding_message_size(REQUEST_BYTES);
+    let fleet = FleetServiceServer::from_arc(Arc::clone(&edge)).max_decoding_message_size(REQUEST_BYTES);
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(wire::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
@@ -149,6 +152,7 @@ fn routes(edge: Arc<Edge>, health: Routes) -> io::Result<Routes> {
         .add_service(config)
         .add_service(admin)
         .add_service(access)
+        .add_service(fleet)
         .add_service(v1)
         .add_service(v1alpha)
         .prepare()
