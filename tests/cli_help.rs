@@ -19,6 +19,7 @@ const COMMANDS: &[&str] = &[
     "history",
     "rollback",
     "status",
+    "fleet",
     "reconcile",
     "revoke",
     "restore",

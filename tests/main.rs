@@ -26,6 +26,7 @@ mod crash;
 mod delivery;
 mod disk_full;
 mod flags;
+mod fleet;
 mod floods;
 mod forged_tokens;
 mod history;

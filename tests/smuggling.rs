@@ -89,6 +89,9 @@ fn requests() -> Vec<(&'static str, Vec<u8>)> {
         ("AdminService/List", Vec::new()),
         ("AdminService/Status", Vec::new()),
         ("AdminService/Reconcile", Vec::new()),
+        ("FleetService/Report", bytes(1, [7; 16])),
+        ("FleetService/ListInstances", Vec::new()),
+        ("FleetService/WaitApplied", bytes(1, [bytes(1, KEY), number(3, 1)].concat())),
     ]
 }
 

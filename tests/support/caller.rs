@@ -8,6 +8,7 @@ use tonic::{Request, Status};
 use wire::access_service_client::AccessServiceClient;
 use wire::admin_service_client::AdminServiceClient;
 use wire::config_service_client::ConfigServiceClient;
+use wire::fleet_service_client::FleetServiceClient;
 
 /// A connection and a token.
 #[derive(Clone)]
@@ -15,6 +16,7 @@ pub struct Caller {
     pub config: ConfigServiceClient<Channel>,
     pub admin: AdminServiceClient<Channel>,
     pub access: AccessServiceClient<Channel>,
+    pub fleet: FleetServiceClient<Channel>,
     authorization: MetadataValue<Ascii>,
 }
 
@@ -33,7 +35,8 @@ impl Caller {
         Self {
             config: ConfigServiceClient::new(channel.clone()),
             admin: AdminServiceClient::new(channel.clone()),
-            access: AccessServiceClient::new(channel),
+            access: AccessServiceClient::new(channel.clone()),
+            fleet: FleetServiceClient::new(channel),
             authorization: format!("Bearer {token}").parse().unwrap(),
         }
     }

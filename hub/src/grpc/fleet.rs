@@ -23,6 +23,9 @@ use wire::wait_applied_response::State;
 /// for as long.
 const WAIT: Duration = Duration::from_secs(20);
 
+/// How long the tenant may take to be read after the changes, however short the wait is.
+const READ: Duration = Duration::from_secs(1);
+
 /// Shortest time between two looks at how far changes have come, and how much longer it
 /// is for each instance: with many of them, many reports come between two looks.
 const LOOKS: (Duration, Duration) = (Duration::from_millis(1), Duration::from_micros(2));
@@ -99,7 +102,8 @@ impl Edge {
         deadline: Instant,
     ) -> Verdict {
         let unread = Mark::unread(written.iter().map(|(address, _)| address.clone()).collect());
-        let mark = match timeout_at(deadline, self.tenants.mark(&caller.tenant, written)).await {
+        let read = deadline.max(Instant::now() + READ);
+        let mark = match timeout_at(read, self.tenants.mark(&caller.tenant, written)).await {
             // Nobody follows the tenant here.
             Ok(None) => return Verdict::default(),
             Ok(Some(mark)) => mark,
@@ -191,8 +195,8 @@ fn report(asked: wire::ReportRequest) -> Result<Report, Status> {
     if asked.problems.len() > PROBLEMS {
         return Err(invalid(format!("{} problems; at most {PROBLEMS} are allowed", asked.problems.len())));
     }
-    let mut reasons = asked.problems.iter().map(|problem| &problem.reason).chain([&asked.refused]);
-    if reasons.any(|reason| reason.len() > REASON_BYTES) {
+    let long = |reason: &str| reason.len() > REASON_BYTES;
+    if long(&asked.refused) || asked.problems.iter().any(|problem| long(&problem.reason)) {
         return Err(invalid(format!("a reason has more than {REASON_BYTES} bytes")));
     }
     let problem = |problem: wire::Problem| {
