@@ -182,8 +182,9 @@ async fn a_token_with_a_service_is_not_talked_into_another_one() {
     let before = mine.list().await;
     // The number of the field with the service, where a request has one.
     let field = |method: &str| match method {
-        "ConfigService/Subscribe" | "ConfigService/GetSnapshot" => Some(1),
+        "ConfigService/Subscribe" | "ConfigService/GetSnapshot" | "FleetService/ListInstances" => Some(1),
         "AdminService/List" | "AdminService/Status" | "AdminService/Reconcile" | "AdminService/Apply" => None,
+        "FleetService/Report" => None,
         _ => Some(2),
     };
     for (method, request) in requests() {

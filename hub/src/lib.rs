@@ -28,6 +28,8 @@ pub mod auth;
 
 pub mod admission;
 
+pub mod rollout;
+
 pub mod audit;
 
 pub mod app;

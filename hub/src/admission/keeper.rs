@@ -148,11 +148,13 @@ impl Admission {
         Fork { hub: self.shared.tenants.clone(), others: tenants }
     }
 
-    pub(super) fn backend(&self) -> &Arc<dyn Backend> {
+    /// The store of the records.
+    pub(crate) fn backend(&self) -> &Arc<dyn Backend> {
         &self.shared.backend
     }
 
-    pub(super) fn tenants(&self) -> &Tenants {
+    /// The hub's own tenant, in memory.
+    pub(crate) fn tenants(&self) -> &Tenants {
         &self.shared.tenants
     }
 
