@@ -38,6 +38,7 @@ mod joining;
 mod population;
 mod reads;
 mod resume;
+mod rollout;
 mod sdk_credentials;
 mod sdk_moves;
 mod sdk_pool;

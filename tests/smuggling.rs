@@ -89,6 +89,10 @@ fn requests() -> Vec<(&'static str, Vec<u8>)> {
         ("AdminService/List", Vec::new()),
         ("AdminService/Status", Vec::new()),
         ("AdminService/Reconcile", Vec::new()),
+        ("RolloutService/StartRollout", [bytes(1, "never"), bytes(5, "50")].concat()),
+        ("RolloutService/SteerRollout", [bytes(1, "00"), number(2, 1)].concat()),
+        ("RolloutService/CheckRollout", bytes(1, "00")),
+        ("RolloutService/ListRollouts", Vec::new()),
         ("FleetService/Report", bytes(1, [7; 16])),
         ("FleetService/ListInstances", Vec::new()),
         ("FleetService/WaitApplied", bytes(1, [bytes(1, KEY), number(3, 1)].concat())),
@@ -185,6 +189,7 @@ async fn a_token_with_a_service_is_not_talked_into_another_one() {
         "ConfigService/Subscribe" | "ConfigService/GetSnapshot" | "FleetService/ListInstances" => Some(1),
         "AdminService/List" | "AdminService/Status" | "AdminService/Reconcile" | "AdminService/Apply" => None,
         "FleetService/Report" => None,
+        "RolloutService/SteerRollout" | "RolloutService/CheckRollout" | "RolloutService/ListRollouts" => None,
         _ => Some(2),
     };
     for (method, request) in requests() {

@@ -15,6 +15,7 @@ use crate::grpc::{Connections, Edge, Governor, VERSION};
 use crate::http::Health;
 use crate::limits::{BULK_READS, CALLS};
 use crate::metrics::Metrics;
+use crate::rollout;
 use crate::source::{Feed, Source};
 use crate::tenant::Tenants;
 use crate::tls::{Acceptor, Listener, Tls, TlsError};
@@ -178,9 +179,14 @@ impl App {
         let admission = admission(&settings, &router, &clock, &metrics);
         feed.connect(admission.before(tenants.clone()));
         let (audit, recorder) = Audit::open(&settings.audit, clock.clone(), Arc::clone(&metrics))?;
+        let writes = Arc::<RwLock<()>>::default();
+        let book = rollout::Book::new(admission.clone());
+        let rollouts =
+            rollout::Driver::new(book, tenants.clone(), router.clone(), clock.clone(), Arc::clone(&writes));
         let edge = Edge {
             tenants,
             router,
+            rollouts,
             limits: settings.limits.clone(),
             times: settings.times.clone(),
             clock,
@@ -194,7 +200,7 @@ impl App {
             bulk_reads: Arc::new(Semaphore::new(BULK_READS)),
             governor: Governor::new(&settings.limits),
             watch: Arc::default(),
-            writes: Arc::default(),
+            writes,
             source: source.as_ref().map(|source| (source.kind(), source.health())),
         };
         let edge = Arc::new(edge);
@@ -315,6 +321,7 @@ fn in_background(
     background.spawn(authenticator.clone().refresh_keys());
     background.spawn(Arc::clone(&edge.watch).keep(edge.admission.clone()));
     background.spawn(edge.admission.clone().keep());
+    background.spawn(edge.rollouts.clone().keep());
     if let Some(tls) = tls {
         background.spawn(tls.follow());
     }
@@ -381,12 +388,13 @@ async fn reached(mut stage: watch::Receiver<Stage>, wanted: Stage) {
 }
 
 /// What gRPC health speaks of: the process as a whole and each of its services.
-const HEALTH_SERVICES: [&str; 5] = [
+const HEALTH_SERVICES: [&str; 6] = [
     "",
     "confhub.v1.ConfigService",
     "confhub.v1.AdminService",
     "confhub.v1.AccessService",
     "confhub.v1.FleetService",
+    "confhub.v1.RolloutService",
 ];
 
 async fn set_serving(reporter: &HealthReporter, status: ServingStatus) {

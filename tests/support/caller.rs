@@ -9,6 +9,7 @@ use wire::access_service_client::AccessServiceClient;
 use wire::admin_service_client::AdminServiceClient;
 use wire::config_service_client::ConfigServiceClient;
 use wire::fleet_service_client::FleetServiceClient;
+use wire::rollout_service_client::RolloutServiceClient;
 
 /// A connection and a token.
 #[derive(Clone)]
@@ -17,6 +18,7 @@ pub struct Caller {
     pub admin: AdminServiceClient<Channel>,
     pub access: AccessServiceClient<Channel>,
     pub fleet: FleetServiceClient<Channel>,
+    pub rollouts: RolloutServiceClient<Channel>,
     authorization: MetadataValue<Ascii>,
 }
 
@@ -36,7 +38,8 @@ impl Caller {
             config: ConfigServiceClient::new(channel.clone()),
             admin: AdminServiceClient::new(channel.clone()),
             access: AccessServiceClient::new(channel.clone()),
-            fleet: FleetServiceClient::new(channel),
+            fleet: FleetServiceClient::new(channel.clone()),
+            rollouts: RolloutServiceClient::new(channel),
             authorization: format!("Bearer {token}").parse().unwrap(),
         }
     }

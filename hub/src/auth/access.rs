@@ -25,7 +25,7 @@ const OPEN_SERVICES: [&str; 3] = [
 ];
 
 /// Our own methods, by path.
-const METHODS: [(&str, Access); 22] = [
+const METHODS: [(&str, Access); 26] = [
     ("/confhub.v1.ConfigService/Subscribe", Needs(Reader)),
     ("/confhub.v1.ConfigService/GetSnapshot", Needs(Reader)),
     ("/confhub.v1.ConfigService/Get", Needs(Reader)),
@@ -42,6 +42,10 @@ const METHODS: [(&str, Access); 22] = [
     ("/confhub.v1.FleetService/Report", Needs(Reader)),
     ("/confhub.v1.FleetService/ListInstances", Needs(Reader)),
     ("/confhub.v1.FleetService/WaitApplied", Needs(Reader)),
+    ("/confhub.v1.RolloutService/StartRollout", Needs(Writer)),
+    ("/confhub.v1.RolloutService/SteerRollout", Needs(Writer)),
+    ("/confhub.v1.RolloutService/CheckRollout", Needs(Writer)),
+    ("/confhub.v1.RolloutService/ListRollouts", Needs(Reader)),
     ("/confhub.v1.AccessService/Revoke", Needs(Revoker)),
     ("/confhub.v1.AccessService/Restore", Needs(Revoker)),
     ("/confhub.v1.AccessService/ListRevocations", Needs(Revoker)),

@@ -9,6 +9,7 @@ use confhub_proto::wire::access_service_client::AccessServiceClient;
 use confhub_proto::wire::admin_service_client::AdminServiceClient;
 use confhub_proto::wire::config_service_client::ConfigServiceClient;
 use confhub_proto::wire::fleet_service_client::FleetServiceClient;
+use confhub_proto::wire::rollout_service_client::RolloutServiceClient;
 use confhub_proto::{Entry, limits, wire};
 use std::error::Error as _;
 use std::io::Read;
@@ -70,6 +71,12 @@ impl Hub {
     /// The side that knows what instances have applied.
     pub(crate) fn fleet(&self) -> FleetServiceClient<Authorized> {
         FleetServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+            .max_decoding_message_size(ANSWER_BYTES)
+    }
+
+    /// The side that rolls flags out.
+    pub(crate) fn rollouts(&self) -> RolloutServiceClient<Authorized> {
+        RolloutServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
             .max_decoding_message_size(ANSWER_BYTES)
     }
 

@@ -27,6 +27,7 @@ mod reads;
 mod recorded;
 mod request;
 mod revealed;
+mod rollout;
 mod server;
 pub(crate) mod single;
 mod stall;
@@ -46,6 +47,7 @@ use crate::backend::Router;
 use crate::clock::Clock;
 use crate::config::{LimitSettings, TimeSettings, WithoutService};
 use crate::metrics::{Metrics, RefusalLabel};
+use crate::rollout::Driver;
 use crate::source::SourceHealth;
 use crate::tenant::Tenants;
 use confhub_proto::TenantId;
@@ -63,6 +65,7 @@ use wire::access_service_server::AccessServiceServer;
 use wire::admin_service_server::AdminServiceServer;
 use wire::config_service_server::ConfigServiceServer;
 use wire::fleet_service_server::FleetServiceServer;
+use wire::rollout_service_server::RolloutServiceServer;
 
 /// The version that the hub tells its callers.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -73,6 +76,8 @@ pub struct Edge {
     pub tenants: Tenants,
     /// The backends.
     pub router: Router,
+    /// What drives rollouts.
+    pub rollouts: Driver,
     /// Bounds.
     pub limits: LimitSettings,
     /// Times.
@@ -138,6 +143,7 @@ fn routes(edge: Arc<Edge>, health: Routes) -> io::Result<Routes> {
     let admin = AdminServiceServer::from_arc(Arc::clone(&edge)).max_decoding_message_size(REQUEST_BYTES);
     let access = AccessServiceServer::from_arc(Arc::clone(&edge)).max_decoding_message_size(REQUEST_BYTES);
     let fleet = FleetServiceServer::from_arc(Arc::clone(&edge)).max_decoding_message_size(REQUEST_BYTES);
+    let rollout = RolloutServiceServer::from_arc(Arc::clone(&edge)).max_decoding_message_size(REQUEST_BYTES);
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(wire::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
@@ -153,6 +159,7 @@ fn routes(edge: Arc<Edge>, health: Routes) -> io::Result<Routes> {
         .add_service(admin)
         .add_service(access)
         .add_service(fleet)
+        .add_service(rollout)
         .add_service(v1)
         .add_service(v1alpha)
         .prepare()

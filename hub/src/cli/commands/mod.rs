@@ -17,6 +17,7 @@ mod put;
 mod reconcile;
 mod revoke;
 mod rollback;
+mod rollout;
 mod serve;
 mod status;
 mod tenant;
@@ -54,6 +55,7 @@ pub(crate) enum Operator {
     Rollback(rollback::Rollback),
     Status(status::Status),
     Fleet(fleet::Fleet),
+    Rollout(rollout::RolloutCommand),
     Reconcile(reconcile::Reconcile),
     Revoke(revoke::Revoke),
     Restore(revoke::Restore),
@@ -77,6 +79,7 @@ impl Operator {
             Self::Rollback(rollback) => rollback.run(out).await,
             Self::Status(status) => status.run(out).await,
             Self::Fleet(fleet) => fleet.run(out).await,
+            Self::Rollout(rollout) => rollout.run(out).await,
             Self::Reconcile(reconcile) => reconcile.run(out).await,
             Self::Revoke(revoke) => revoke.run(out).await,
             Self::Restore(restore) => restore.run(out).await,
@@ -100,6 +103,7 @@ impl Operator {
             Self::Rollback(rollback) => rollback.hub.output,
             Self::Status(status) => status.hub.output,
             Self::Fleet(fleet) => fleet.hub.output,
+            Self::Rollout(rollout) => rollout.output(),
             Self::Reconcile(reconcile) => reconcile.hub.output,
             Self::Revoke(revoke) => revoke.hub.output,
             Self::Restore(restore) => restore.hub.output,
