@@ -33,7 +33,14 @@ const COMMANDS: &[&str] = &[
 
 #[tokio::test]
 async fn every_command_teaches_by_example() {
-    for name in COMMANDS.iter().copied().chain(["aws check", "aws local", "tenant list", "tenant suspend", "rollout start", "rollout record"]) {
+    for name in COMMANDS.iter().copied().chain([
+        "aws check",
+        "aws local",
+        "tenant list",
+        "tenant suspend",
+        "rollout start",
+        "rollout record",
+    ]) {
         let words = |flag| name.split(' ').chain([flag]).collect::<Vec<_>>();
         let help = help(&words("--help")).await;
         let examples = help.split_once("Examples:").unwrap_or_else(|| panic!("{name} has no examples")).1;

@@ -7,8 +7,8 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::interval;
-use tonic::{Code, Status};
 use tonic::transport::Endpoint;
+use tonic::{Code, Status};
 
 const KEY: &str = "tenant_config_limit";
 
@@ -22,7 +22,11 @@ async fn connected(hub: &Hub, service: &str, name: &str) -> Client {
 }
 
 /// Waits until the instances that a caller sees are as wanted.
-async fn until(caller: &Caller, what: &str, wanted: impl Fn(&[wire::Instance]) -> bool) -> Vec<wire::Instance> {
+async fn until(
+    caller: &Caller,
+    what: &str,
+    wanted: impl Fn(&[wire::Instance]) -> bool,
+) -> Vec<wire::Instance> {
     let mut tick = interval(Duration::from_millis(5));
     soon(what, async {
         loop {
@@ -57,7 +61,8 @@ fn parsed(out: &str) -> Value {
 /// A stream that says that it reports, and does only what the test does.
 async fn puppet(caller: &Caller, service: &str, id: [u8; 16], name: &str) -> Stream {
     let info = wire::ClientInfo { id: id.to_vec(), instance: name.to_owned(), ..Default::default() };
-    let request = wire::SubscribeRequest { service: service.to_owned(), client: Some(info), ..Default::default() };
+    let request =
+        wire::SubscribeRequest { service: service.to_owned(), client: Some(info), ..Default::default() };
     let mut stream = caller.open(request).await.unwrap();
     stream.until_current().await;
     stream
@@ -91,7 +96,10 @@ async fn what_an_instance_has_applied_is_listed() {
     let operator = Operator::of(&hub, "acme");
     let json = operator.json(&["fleet", "--service", "cart"]).await;
     let listed = &json["instances"][0];
-    assert_eq!((&listed["name"], &listed["behind_ms"], &listed["refused"]), (&"cart-1".into(), &0.into(), &Value::Null));
+    assert_eq!(
+        (&listed["name"], &listed["behind_ms"], &listed["refused"]),
+        (&"cart-1".into(), &0.into(), &Value::Null)
+    );
     let table = operator.ok(&["fleet"]).await;
     assert!(table.contains("cart-1") && table.contains("current") && table.lines().count() == 3, "{table}");
 }
@@ -161,9 +169,7 @@ async fn who_lags_is_named_at_the_deadline_and_another_service_is_not_waited_for
     let caller = hub.caller("acme").await;
     until(&caller, "both", |all| all.len() == 2 && all.iter().all(current)).await;
     proxy.silence();
-    let ran = operator
-        .run(&["put", KEY, "1", "--wait", "--wait-timeout", "1s", "--output", "json"])
-        .await;
+    let ran = operator.run(&["put", KEY, "1", "--wait", "--wait-timeout", "1s", "--output", "json"]).await;
     let json = parsed(&ran.out);
     assert_eq!((ran.code, &json["applied"]["state"]), (Some(8), &"pending".into()), "{ran:?}");
     assert_eq!((lacking(&json), &json["applied"]["instances"]), (["stuck".to_owned()].into(), &2.into()));
@@ -174,7 +180,10 @@ async fn who_lags_is_named_at_the_deadline_and_another_service_is_not_waited_for
     let ran = operator.run(&["put", KEY, "2", "--wait", "--services", "ad"]).await;
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let text = operator.run(&["put", KEY, "3", "--wait", "--wait-timeout", "300ms"]).await;
-    assert!(text.out.contains("not yet applied by 1 of 2 instances") && text.out.contains("stuck of cart"), "{text:?}");
+    assert!(
+        text.out.contains("not yet applied by 1 of 2 instances") && text.out.contains("stuck of cart"),
+        "{text:?}"
+    );
     drop(stuck);
 }
 
@@ -229,7 +238,8 @@ async fn nobody_sees_or_speaks_for_another_tenant_or_service() {
     let (acme, globex) = (hub.caller("acme").await, hub.caller("globex").await);
     let cart = Caller::connect(&hub.endpoint(), &hub.service_token("acme", "cart")).await;
     let ad = Caller::connect(&hub.endpoint(), &hub.service_token("acme", "ad")).await;
-    let _streams = (puppet(&acme, "cart", [1; 16], "cart-1").await, puppet(&acme, "ad", [2; 16], "ad-1").await);
+    let _streams =
+        (puppet(&acme, "cart", [1; 16], "cart-1").await, puppet(&acme, "ad", [2; 16], "ad-1").await);
     let _others = puppet(&globex, "cart", [3; 16], "theirs").await;
     let names = |all: Vec<wire::Instance>| all.iter().map(|one| name(one).to_owned()).collect::<Vec<_>>();
     assert_eq!(names(acme.instances(&[]).await.unwrap()), ["ad-1", "cart-1"]);
@@ -270,7 +280,11 @@ async fn a_malformed_report_is_refused_and_changes_nothing() {
         wire::ReportRequest { problems: vec![problem(KEY, 1); 17], ..good.clone() },
     ];
     for request in bad {
-        assert_eq!(report(&acme, request.clone()).await.unwrap_err().code(), Code::InvalidArgument, "{request:?}");
+        assert_eq!(
+            report(&acme, request.clone()).await.unwrap_err().code(),
+            Code::InvalidArgument,
+            "{request:?}"
+        );
     }
     assert!(acme.instances(&[]).await.unwrap()[0].reported_at.is_none());
     // Nor does a state that is none of the view's pass for one.

@@ -1,8 +1,6 @@
 //! A flag is rolled out step by step, for as long as all goes well.
 
-use crate::support::{
-    Caller, Hub, HubProcess, Operator, Stream, client, soon, text, until_state,
-};
+use crate::support::{Caller, Hub, HubProcess, Operator, Stream, client, soon, text, until_state};
 use confhub_client::Client;
 use confhub_client::flags::{Context, FlagName};
 use confhub_flags::FLAG_TYPE;
@@ -113,11 +111,7 @@ async fn a_refusal_by_an_instance_restores_the_state_before_and_says_why() {
     create(&writer).await;
     let mut cannot = puppet(&writer, "cart-1", [1; 16]).await;
     let id = started(&operator, &["--steps", "10,100", "--hold", "1h"]).await;
-    cannot
-        .until("the first step", |state| {
-            state.get(&key()).is_some_and(|entry| entry.version() == 2)
-        })
-        .await;
+    cannot.until("the first step", |state| state.get(&key()).is_some_and(|entry| entry.version() == 2)).await;
     let problem = wire::Problem { key: key(), reason: "no such variant here".to_owned() };
     let report = wire::ReportRequest {
         id: vec![1; 16],
@@ -157,7 +151,10 @@ async fn a_failing_check_restores_the_state_before_and_a_passing_one_lets_it_go_
     let with = |more: &[&'static str]| [&start[..], more].concat();
     let failed = operator.run(&with(&["--check-command", "echo too many errors >&2; exit 3"])).await;
     assert_eq!(failed.code, Some(1), "{failed:?}");
-    assert!(failed.out.contains("a check has failed") && failed.out.contains("too many errors"), "{failed:?}");
+    assert!(
+        failed.out.contains("a check has failed") && failed.out.contains("too many errors"),
+        "{failed:?}"
+    );
     assert_eq!(present(&writer).await, definition());
     let url = |path: &str| format!("http://{}{path}", hub.addresses.http);
     for (path, code) in [("/nothing", 1), ("/readyz", 0)] {
@@ -208,7 +205,10 @@ async fn a_change_from_elsewhere_pauses_it_and_is_never_overwritten() {
     operator.ok(&["rollout", "resume", &id]).await;
     until(&operator, &id, "holding").await;
     let now = present(&writer).await;
-    assert_eq!((&now["defaultVariant"], weights(&writer).await), (&json!("on"), json!([["on", 10], ["off", 90]])));
+    assert_eq!(
+        (&now["defaultVariant"], weights(&writer).await),
+        (&json!("on"), json!([["on", 10], ["off", 90]]))
+    );
     operator.ok(&["rollout", "abort", &id]).await;
     until(&operator, &id, "aborted").await;
     assert_eq!(present(&writer).await, theirs, "that is what it was before the step");

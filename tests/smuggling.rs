@@ -165,7 +165,9 @@ async fn no_field_that_is_added_to_a_request_names_another_tenant() {
     };
     for (method, request) in requests() {
         let plain = call(&raw, &token, method, &request, &[]).await;
-        for added in numbers.into_iter().flat_map(shapes) {
+        // One request has as many fields as this.
+        let unknown = |number: &u64| method != "RolloutService/StartRollout" || *number > 9;
+        for added in numbers.into_iter().filter(unknown).flat_map(shapes) {
             // Before and after what is meant: the last of two counts, where either does.
             for message in [[&*request, &*added].concat(), [&*added, &*request].concat()] {
                 let (answer, status) = call(&raw, &token, method, &message, &[]).await;
@@ -200,7 +202,7 @@ async fn a_token_with_a_service_is_not_talked_into_another_one() {
             Some(field) => vec![
                 bytes(field, "order"),
                 [bytes(field, "cart"), bytes(field, "order")].concat(),
-                [bytes(field, "order"), bytes(7, "cart"), bytes(99, "order")].concat(),
+                [bytes(field, "order"), bytes(98, "cart"), bytes(99, "order")].concat(),
             ],
             None if method == "AdminService/Apply" => {
                 vec![bytes(1, [own, bytes(2, "order")].concat()), bytes(1, change)]

@@ -32,9 +32,10 @@ impl View {
         if prefixes.len() > VIEW_PREFIXES {
             return too_many("prefixes", prefixes.len(), VIEW_PREFIXES);
         }
-        for (what, text) in
-            [("bytes in the name of the instance", instance), ("bytes in the version of the program", version)]
-        {
+        for (what, text) in [
+            ("bytes in the name of the instance", instance),
+            ("bytes in the version of the program", version),
+        ] {
             if text.len() > CLIENT_INFO_BYTES {
                 return too_many(what, text.len(), CLIENT_INFO_BYTES);
             }

@@ -241,7 +241,8 @@ async fn told(
 
 /// As much of a reason as a report has room for.
 pub(crate) fn cut(mut reason: String) -> String {
-    let end = (0..=limits::REPORT_REASON_BYTES.min(reason.len())).rev().find(|at| reason.is_char_boundary(*at));
+    let end =
+        (0..=limits::REPORT_REASON_BYTES.min(reason.len())).rev().find(|at| reason.is_char_boundary(*at));
     reason.truncate(end.unwrap_or_default());
     reason
 }

@@ -51,7 +51,11 @@ impl WaitArgs {
     /// # Errors
     /// If the hub refuses to say. The changes are made all the same, so a hub that
     /// cannot be reached is no error, but a state that is not known.
-    pub(crate) async fn wait(&self, hub: &Hub, changes: Vec<wire::Written>) -> Result<Option<Applied>, CliError> {
+    pub(crate) async fn wait(
+        &self,
+        hub: &Hub,
+        changes: Vec<wire::Written>,
+    ) -> Result<Option<Applied>, CliError> {
         if !self.wait {
             return Ok(None);
         }
@@ -128,7 +132,10 @@ impl Applied {
             text.push_str(&format!(": {error}"));
         }
         if self.unreporting > 0 {
-            text.push_str(&format!("\n({} connected clients do not report what they apply)", self.unreporting));
+            text.push_str(&format!(
+                "\n({} connected clients do not report what they apply)",
+                self.unreporting
+            ));
         }
         text
     }

@@ -77,7 +77,11 @@ impl InstanceJson {
     }
 
     fn shown_name(&self) -> String {
-        if self.name.is_empty() { format!("#{}", self.id.get(..8).unwrap_or_default()) } else { self.name.clone() }
+        if self.name.is_empty() {
+            format!("#{}", self.id.get(..8).unwrap_or_default())
+        } else {
+            self.name.clone()
+        }
     }
 
     /// How it stands.

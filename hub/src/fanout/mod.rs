@@ -15,6 +15,6 @@ mod subscriber;
 mod topic;
 
 pub use frames::{Frames, message};
-pub use subscriber::{Next, Subscriber};
 pub use ring::Position;
+pub use subscriber::{Next, Subscriber};
 pub use topic::{End, Topic};

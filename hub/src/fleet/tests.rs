@@ -25,7 +25,8 @@ impl World {
     }
 
     fn join(&self, id: u8) -> Option<Membership> {
-        let about = About { name: format!("i{id}"), version: String::new(), sdk: String::new(), address: None };
+        let about =
+            About { name: format!("i{id}"), version: String::new(), sdk: String::new(), address: None };
         self.crew.join(Some(InstanceId([id; ID_BYTES])), about, &self.view, &self.topic, T)
     }
 
@@ -138,11 +139,8 @@ async fn a_refusal_settles_it_and_is_over_with_the_next_report() {
     world.tell(1, refusal).unwrap();
     assert_eq!(world.lacking(&mark), (vec![], vec!["i1".to_owned()]));
     let problem = |key: &str| Problem { key: key.to_owned(), reason: "no number".to_owned() };
-    let with = |key: &str| Report {
-        cursor: Some(second),
-        problems: [problem(key)].into(),
-        refused: "".into(),
-    };
+    let with =
+        |key: &str| Report { cursor: Some(second), problems: [problem(key)].into(), refused: "".into() };
     world.tell(1, with("tenant_config_a")).unwrap();
     assert_eq!(world.lacking(&mark).1, ["i1"]);
     world.tell(1, with("tenant_config_other")).unwrap();

@@ -41,10 +41,7 @@ enum Made {
 
 impl Mark {
     /// The present positions of these topics, for changes at these addresses.
-    pub fn new(
-        addresses: Vec<Address>,
-        topics: impl Iterator<Item = (View, Arc<Topic>)>,
-    ) -> Self {
+    pub fn new(addresses: Vec<Address>, topics: impl Iterator<Item = (View, Arc<Topic>)>) -> Self {
         let stand = |(view, topic): (View, Arc<Topic>)| {
             let position = topic.position();
             (view, (topic, position))

@@ -116,7 +116,8 @@ impl Edge {
             if verdict.is_settled() || Instant::now() >= deadline {
                 return verdict;
             }
-            let pause = LOOKS.0 + LOOKS.1.saturating_mul(u32::try_from(verdict.instances).unwrap_or(u32::MAX));
+            let pause =
+                LOOKS.0 + LOOKS.1.saturating_mul(u32::try_from(verdict.instances).unwrap_or(u32::MAX));
             // Nobody tells when one who has left is given up.
             let next = deadline.min(Instant::now() + GRACE);
             let _ = timeout_at(next, moves.changed()).await;
@@ -172,7 +173,9 @@ impl Edge {
             let (service, key) = (service(&change.service)?, Key::new(&change.key).map_err(invalid)?);
             self.router.route(&key)?;
             if !self.admits(caller, service.as_ref()) {
-                return Err(Status::permission_denied("the token does not reach the entries of that service"));
+                return Err(Status::permission_denied(
+                    "the token does not reach the entries of that service",
+                ));
             }
             Ok((Address { service, key }, change.version))
         };
@@ -232,7 +235,8 @@ fn wire_verdict(verdict: &Verdict, now: SystemTime) -> wire::WaitAppliedResponse
 
 fn wire_instance(row: &Row, now: SystemTime) -> wire::Instance {
     let report = row.report.as_ref();
-    let problem = |problem: &Problem| wire::Problem { key: problem.key.clone(), reason: problem.reason.clone() };
+    let problem =
+        |problem: &Problem| wire::Problem { key: problem.key.clone(), reason: problem.reason.clone() };
     let behind = row.behind_since.and_then(|since| now.duration_since(since).ok());
     wire::Instance {
         id: row.id.0.to_vec(),

@@ -179,9 +179,12 @@ impl Governor {
         let calls = Pace::new(BURST_CALLS, limits.calls_per_second);
         let bulk = Pace::new(limits.bulk_bytes_per_second, limits.bulk_bytes_per_second);
         let opens = Pace::new(limits.opens_per_second, limits.opens_per_second);
-        let [access, reports, waits] =
-            [(ACCESS, ACCESS_PER_SECOND), (REPORTS_PER_SECOND, REPORTS_PER_SECOND), (WAITS, WAITS_PER_SECOND)]
-                .map(|(burst, per_second)| Pace::new(burst, per_second));
+        let [access, reports, waits] = [
+            (ACCESS, ACCESS_PER_SECOND),
+            (REPORTS_PER_SECOND, REPORTS_PER_SECOND),
+            (WAITS, WAITS_PER_SECOND),
+        ]
+        .map(|(burst, per_second)| Pace::new(burst, per_second));
         let paces = [calls, bulk, opens, access, reports, waits];
         let most = [limits.calls_per_tenant, limits.bulk_reads_per_tenant, ACCESS, REPORTS, WAITS];
         Self(Arc::new(Shared { accounts: Mutex::default(), most, paces }))

@@ -138,7 +138,13 @@ impl Edge {
     }
 
     /// Whether the flag is there and can be given to a share of users; its version.
-    async fn fits(&self, caller: &Caller, address: &Address, name: &FlagName, plan: &Plan) -> Result<u64, Status> {
+    async fn fits(
+        &self,
+        caller: &Caller,
+        address: &Address,
+        name: &FlagName,
+        plan: &Plan,
+    ) -> Result<u64, Status> {
         let Some((version, text)) = self.entry(caller, address).await? else {
             return Err(Status::not_found(format!("there is no flag `{name}` to roll out: create it first")));
         };
@@ -220,7 +226,13 @@ fn time(what: &str, time: Option<prost_types::Duration>) -> Result<Option<Ms>, S
     }
 }
 
-fn steer(rollout: &mut Rollout, action: Action, now: Ms, who: &str, version: u64) -> Result<(), RolloutError> {
+fn steer(
+    rollout: &mut Rollout,
+    action: Action,
+    now: Ms,
+    who: &str,
+    version: u64,
+) -> Result<(), RolloutError> {
     if rollout.is_ended() {
         return Err(RolloutError::Ended(rollout.id.clone()));
     }
@@ -269,8 +281,10 @@ fn wire_rollout(rollout: &Rollout) -> wire::Rollout {
     };
     let plan = &rollout.plan;
     let span = |ms: Ms| prost_types::Duration::try_from(Duration::from_millis(ms)).ok();
-    let event =
-        |event: &crate::rollout::Event| wire::RolloutEvent { at: Some(at(event.at_ms)), text: event.text.clone() };
+    let event = |event: &crate::rollout::Event| wire::RolloutEvent {
+        at: Some(at(event.at_ms)),
+        text: event.text.clone(),
+    };
     wire::Rollout {
         id: rollout.id.clone(),
         plan: Some(wire::StartRolloutRequest {

@@ -193,7 +193,8 @@ impl Drive {
         }
         let before = rollout.clone();
         let now = ms((self.shared.clock)());
-        let left = |lease: &Lease| lease.hub == self.shared.hub && lease.until_ms >= now + whole_ms(LEASE_LEFT);
+        let left =
+            |lease: &Lease| lease.hub == self.shared.hub && lease.until_ms >= now + whole_ms(LEASE_LEFT);
         if !rollout.lease.as_ref().is_some_and(left) {
             let lease = Lease { hub: self.shared.hub.clone(), until_ms: now + whole_ms(LEASE) };
             rollout.lease = Some(lease);
@@ -214,7 +215,9 @@ impl Drive {
             (Do::Wait | Do::Again, _) => {}
         }
         Ok(Some(match next {
-            Do::Wait => rollout.wakes_at().map_or(LOOK, |at| Duration::from_millis(at.saturating_sub(seen.now))),
+            Do::Wait => {
+                rollout.wakes_at().map_or(LOOK, |at| Duration::from_millis(at.saturating_sub(seen.now)))
+            }
             _ => Duration::ZERO,
         }))
     }
@@ -256,10 +259,8 @@ impl Drive {
             Some(entry) => self.was(rollout.before, entry).await?,
             None => false,
         };
-        let waits = matches!(
-            rollout.state,
-            State::Running { phase: Phase::Applying { .. } | Phase::Holding { .. } }
-        );
+        let waits =
+            matches!(rollout.state, State::Running { phase: Phase::Applying { .. } | Phase::Holding { .. } });
         let fleet = if waits && !foreign { self.fleet(rollout).await } else { Fleet::Unknown };
         Ok(Seen { now: ms((self.shared.clock)()), version, as_wanted, as_before, fleet })
     }
@@ -298,7 +299,8 @@ impl Drive {
         };
         let services = &rollout.plan.services;
         let wanted = |service: Option<&ServiceName>| {
-            services.is_empty() || service.is_some_and(|service| services.iter().any(|one| one == service.as_str()))
+            services.is_empty()
+                || service.is_some_and(|service| services.iter().any(|one| one == service.as_str()))
         };
         words(&crew.verdict(mark, wanted))
     }
@@ -307,7 +309,8 @@ impl Drive {
     fn definition(&self, rollout: &Rollout, entry: &Entry) -> Result<Vec<u8>, String> {
         let mut definition =
             serde_json::from_slice(entry.value()).map_err(|_| "the flag is no JSON object".to_owned())?;
-        let share = rollout.share().parse().map_err(|error: confhub_flags::PercentageError| error.to_string())?;
+        let share =
+            rollout.share().parse().map_err(|error: confhub_flags::PercentageError| error.to_string())?;
         let (on, off) = (&rollout.plan.on, &rollout.plan.off);
         set_percentage(&self.name, &mut definition, share, on, off).map_err(|faults| faults.to_string())?;
         serde_json::to_vec(&definition).map_err(|error| error.to_string())
@@ -340,7 +343,8 @@ impl Drive {
         let change = Change { address: self.address.clone(), action, expected: Some(rollout.version) };
         let (tenant, author) = (self.tenant.clone(), format!("{} by rollout {}", rollout.author, rollout.id));
         let hint = Hint { tenant: tenant.clone(), addresses: vec![self.address.clone()] };
-        let (tenants, held) = (self.shared.tenants.clone(), Arc::clone(&self.shared.writes).read_owned().await);
+        let (tenants, held) =
+            (self.shared.tenants.clone(), Arc::clone(&self.shared.writes).read_owned().await);
         // Once begun it is carried to its end, though the hub may be about to leave.
         let written = tokio::spawn(async move {
             let written = backend.apply(&tenant, &author, vec![change]).await;
@@ -364,7 +368,9 @@ impl Drive {
                     .map(drop)
             }
             // What is there now says what comes next.
-            Ok(Err(WriteError::Conflict { .. } | WriteError::Contended(_) | WriteError::LostRace { .. })) => Ok(()),
+            Ok(Err(WriteError::Conflict { .. } | WriteError::Contended(_) | WriteError::LostRace { .. })) => {
+                Ok(())
+            }
             Ok(Err(error @ WriteError::Backend(_))) => Err(error.into()),
             Ok(Err(error)) => self.stuck(&error.to_string()).await,
             Err(_) => Ok(()),

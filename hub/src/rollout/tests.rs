@@ -83,7 +83,10 @@ fn each_step_is_written_applied_held_and_followed_by_the_next() {
     }
     assert_eq!((ending(&rollout), why(&rollout)), (Some(Ending::Done), ""));
     let texts: Vec<_> = rollout.events.iter().map(|event| event.text.as_str()).collect();
-    assert_eq!(texts[1..4], ["5 written as version 8", "5 is applied by 3 instances", "100 written as version 9"]);
+    assert_eq!(
+        texts[1..4],
+        ["5 written as version 8", "5 is applied by 3 instances", "100 written as version 9"]
+    );
 }
 
 #[test]

@@ -59,7 +59,7 @@ impl Rollout {
         let State::Running { phase } = &self.state else { return None };
         let phase = match *phase {
             Phase::Writing => None,
-                Phase::Applying { until_ms } | Phase::Holding { until_ms, .. } => Some(until_ms),
+            Phase::Applying { until_ms } | Phase::Holding { until_ms, .. } => Some(until_ms),
         };
         let missed = self.missed_at();
         phase.into_iter().chain(missed).min()
@@ -133,7 +133,8 @@ impl Rollout {
                 Do::Again
             }
             () => {
-                let why = format!("{why}; somebody else has changed the flag meanwhile, so it is left as it is");
+                let why =
+                    format!("{why}; somebody else has changed the flag meanwhile, so it is left as it is");
                 self.end(seen.now, end, why)
             }
         }
@@ -160,7 +161,11 @@ impl Rollout {
     pub fn stuck(&mut self, why: impl Into<String>, now: Ms) {
         match self.state.clone() {
             State::Undoing { end, why: first } => {
-                self.end(now, end, format!("{first}; the state before could not be restored: {}", why.into()));
+                self.end(
+                    now,
+                    end,
+                    format!("{first}; the state before could not be restored: {}", why.into()),
+                );
             }
             _ => {
                 self.pause(now, why);

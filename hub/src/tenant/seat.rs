@@ -206,7 +206,9 @@ impl Tenant {
     /// not there was deleted, then or later.
     pub(super) fn has(&self, written: &[(Address, u64)]) -> bool {
         let inner = self.lock();
-        written.iter().all(|(at, version)| inner.entries.get(at).is_none_or(|entry| entry.version() >= *version))
+        written
+            .iter()
+            .all(|(at, version)| inner.entries.get(at).is_none_or(|entry| entry.version() >= *version))
     }
 
     /// Where every view stands now, for changes at these addresses.

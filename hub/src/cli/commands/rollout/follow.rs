@@ -58,7 +58,12 @@ pub(super) async fn follow(
 }
 
 /// Makes one check, if the rollout wants to know.
-async fn check(hub: &Hub, args: &HubArgs, rollout: &wire::Rollout, checks: &Checks) -> Result<wire::Rollout, CliError> {
+async fn check(
+    hub: &Hub,
+    args: &HubArgs,
+    rollout: &wire::Rollout,
+    checks: &Checks,
+) -> Result<wire::Rollout, CliError> {
     if !matches!(rollout.state(), State::Writing | State::Applying | State::Holding) {
         return one(hub, &rollout.id).await;
     }
