@@ -11,6 +11,7 @@ use crate::auth::{AuthStartError, Authenticator};
 use crate::backend::{Opening, Router};
 use crate::clock::Clock;
 use crate::config::{AuthSettings, Settings, UnknownTenants};
+use crate::fleet::Everywhere;
 use crate::grpc::{Connections, Edge, Governor, VERSION};
 use crate::http::Health;
 use crate::limits::{BULK_READS, CALLS};
@@ -181,11 +182,19 @@ impl App {
         let (audit, recorder) = Audit::open(&settings.audit, clock.clone(), Arc::clone(&metrics))?;
         let writes = Arc::<RwLock<()>>::default();
         let book = rollout::Book::new(admission.clone());
-        let rollouts =
-            rollout::Driver::new(book, tenants.clone(), router.clone(), clock.clone(), Arc::clone(&writes));
+        let fleet = Everywhere::new(admission.clone(), tenants.clone(), clock.clone());
+        let rollouts = rollout::Driver::new(rollout::Parts {
+            book,
+            tenants: tenants.clone(),
+            fleet: fleet.clone(),
+            router: router.clone(),
+            clock: clock.clone(),
+            writes: Arc::clone(&writes),
+        });
         let edge = Edge {
             tenants,
             router,
+            fleet,
             rollouts,
             limits: settings.limits.clone(),
             times: settings.times.clone(),
@@ -321,6 +330,7 @@ fn in_background(
     background.spawn(authenticator.clone().refresh_keys());
     background.spawn(Arc::clone(&edge.watch).keep(edge.admission.clone()));
     background.spawn(edge.admission.clone().keep());
+    background.spawn(edge.fleet.clone().keep());
     background.spawn(edge.rollouts.clone().keep());
     if let Some(tls) = tls {
         background.spawn(tls.follow());

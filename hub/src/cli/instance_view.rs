@@ -148,8 +148,8 @@ mod tests {
     #[test]
     fn an_instance_says_how_it_stands_and_nothing_that_a_terminal_obeys() {
         let state = |change: fn(&mut wire::Instance)| {
-            let mut instance = wire::Instance::default();
-            instance.reported_at = Some(prost_types::Timestamp::default());
+            let reported_at = Some(prost_types::Timestamp::default());
+            let mut instance = wire::Instance { reported_at, ..Default::default() };
             change(&mut instance);
             InstanceJson::from(instance).line()
         };

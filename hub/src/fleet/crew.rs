@@ -5,7 +5,7 @@ use super::{GRACE, GRACE_OF_REFUSED, InstanceId, Report, Unknown};
 use crate::fanout::{Position, Topic};
 use crate::tenant::View;
 use confhub_proto::ServiceName;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::SystemTime;
@@ -80,6 +80,36 @@ pub struct Row {
     pub changes_behind: Option<u64>,
     /// When the first of them was published.
     pub behind_since: Option<SystemTime>,
+}
+
+/// One instance, wherever it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Listed {
+    pub(super) id: InstanceId,
+    pub(super) about: Arc<About>,
+    pub(super) view: View,
+    pub(super) connected_at: SystemTime,
+    pub(super) away: bool,
+    pub(super) report: Option<(Report, SystemTime)>,
+}
+
+impl Listed {
+    /// For those who look; `topic` is that of its view, if there is one here.
+    pub(super) fn row(&self, topic: Option<&Arc<Topic>>) -> Row {
+        let cursor = self.report.as_ref().and_then(|(report, _)| report.cursor);
+        let standing = topic.zip(cursor);
+        let standing = standing.and_then(|(topic, cursor)| Some((topic, topic.position_of(cursor)?)));
+        Row {
+            id: self.id,
+            about: Arc::clone(&self.about),
+            service: self.view.service().cloned(),
+            connected_at: self.connected_at,
+            away: self.away,
+            report: self.report.clone(),
+            changes_behind: standing.map(|(topic, position)| topic.position().saturating_sub(position)),
+            behind_since: standing.and_then(|(topic, position)| topic.followed_at(position)),
+        }
+    }
 }
 
 /// Keeps an instance listed for as long as it is held.
@@ -173,6 +203,27 @@ impl Crew {
         let members = self.lock();
         let listed = members.iter().filter(|(_, member)| member.is_listed() && wanted(member.view.service()));
         listed.map(|(id, member)| member.row(*id)).collect()
+    }
+
+    /// Those who report, as they are told to other hubs: at most so many.
+    pub(super) fn roster(&self, most: usize) -> Vec<Listed> {
+        let members = self.lock();
+        let listed = members.iter().filter(|(_, member)| member.reports && member.is_listed());
+        let listed = listed.map(|(id, member)| Listed {
+            id: *id,
+            about: Arc::clone(&member.about),
+            view: member.view.clone(),
+            connected_at: member.connected_at,
+            away: member.streams == 0,
+            report: member.last.as_ref().map(|last| (last.report.clone(), last.at)),
+        });
+        listed.take(most).collect()
+    }
+
+    /// Those who are connected.
+    pub(super) fn connected(&self) -> HashSet<InstanceId> {
+        let members = self.lock();
+        members.iter().filter(|(_, member)| member.streams > 0).map(|(id, _)| *id).collect()
     }
 
     /// How many instances are connected.

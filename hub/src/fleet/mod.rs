@@ -7,14 +7,19 @@
 //! name a state by its digest, and the topic of the view knows where that stands.
 //!
 //! What a client says of itself is its word. Whoever may listen to a tenant may take any
-//! name there, and is seen by that tenant alone. Nothing here is written anywhere: after
-//! a restart all clients come back, and report.
+//! name there, and is seen by that tenant alone.
+//!
+//! A hub alone writes none of this anywhere: after a restart all clients come back, and
+//! report. Hubs that share a store tell each other through it ([`Everywhere`]).
 
 mod crew;
+mod everywhere;
 mod pace;
+mod record;
 mod wait;
 
 pub use crew::{About, Crew, Membership, Row};
+pub use everywhere::{Everywhere, Marked, Moves};
 pub use pace::{Pace, Reporters};
 pub use wait::{Mark, Verdict};
 

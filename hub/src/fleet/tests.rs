@@ -5,6 +5,7 @@ use crate::fanout::Topic;
 use crate::source::Address;
 use crate::tenant::View;
 use confhub_proto::{Content, Entry, Key, ServiceName, State};
+use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 use tokio::time::advance;
 
@@ -56,7 +57,7 @@ impl World {
 
     /// Names of those that have not applied what is marked, and of those that refused it.
     fn lacking(&self, mark: &Mark) -> (Vec<String>, Vec<String>) {
-        let verdict = self.crew.verdict(mark, |_| true);
+        let verdict = self.crew.verdict(mark, &HashSet::new(), |_| true);
         let names = |rows: Vec<Row>| {
             let mut names: Vec<_> = rows.into_iter().map(|row| row.about.name.clone()).collect();
             names.sort();

@@ -1,11 +1,12 @@
 //! Whether changes have come everywhere.
 
-use super::crew::{Crew, Member, Row};
+use super::crew::{Crew, Listed, Member, Row};
+use super::{InstanceId, Report};
 use crate::fanout::{Position, Topic};
 use crate::source::Address;
 use crate::tenant::View;
 use confhub_proto::ServiceName;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// Changes, and where each view stood when it had them.
@@ -56,7 +57,7 @@ impl Mark {
     }
 
     /// Whether any of the changes can be seen in this view.
-    fn concerns(&self, view: &View) -> bool {
+    pub(super) fn concerns(&self, view: &View) -> bool {
         self.addresses.iter().any(|address| view.admits(address))
     }
 
@@ -73,18 +74,49 @@ impl Mark {
     fn made(&self, member: &Member) -> Made {
         let Some(last) = &member.last else { return Made::Pending };
         let there = last.position.is_some_and(|position| position >= self.position(member));
+        self.made_of(&last.report, there)
+    }
+
+    /// The topic of a view, as of the mark.
+    pub(super) fn topic(&self, view: &View) -> Option<&(Arc<Topic>, Position)> {
+        self.topics.as_ref()?.get(view)
+    }
+
+    /// What an instance that may be elsewhere has made of the changes. Its state is known
+    /// by its digest, which means the same on every hub.
+    fn made_elsewhere(&self, listed: &Listed) -> Made {
+        let Some((report, _)) = &listed.report else { return Made::Pending };
+        let stands = |(topic, position): &(Arc<Topic>, Position)| {
+            report.cursor.and_then(|cursor| topic.position_of(cursor)).is_some_and(|at| at >= *position)
+        };
+        self.made_of(report, self.topic(&listed.view).is_some_and(stands))
+    }
+
+    /// What a report means of one who has the changes, or has not.
+    fn made_of(&self, report: &Report, there: bool) -> Made {
         let changed = |key: &str| self.addresses.iter().any(|address| address.key.as_str() == key);
         match there {
-            true if last.report.problems.iter().any(|problem| changed(&problem.key)) => Made::Refused,
+            true if report.problems.iter().any(|problem| changed(&problem.key)) => Made::Refused,
             true => Made::Applied,
             // Once it has got over it, it says so no more.
-            false if !last.report.refused.is_empty() => Made::Refused,
+            false if !report.refused.is_empty() => Made::Refused,
             false => Made::Pending,
         }
     }
 }
 
 impl Verdict {
+    /// Adds an instance of another hub.
+    pub(super) fn add(&mut self, mark: &Mark, listed: &Listed) {
+        self.instances += 1;
+        let row = || listed.row(mark.topic(&listed.view).map(|(topic, _)| topic));
+        match mark.made_elsewhere(listed) {
+            Made::Applied => {}
+            Made::Pending => self.pending.push(row()),
+            Made::Refused => self.refused.push(row()),
+        }
+    }
+
     /// Whether there is nothing to wait for any more.
     #[must_use]
     pub fn is_settled(&self) -> bool {
@@ -93,12 +125,22 @@ impl Verdict {
 }
 
 impl Crew {
-    /// How far the marked changes have come among the services that are wanted.
-    pub fn verdict(&self, mark: &Mark, wanted: impl Fn(Option<&ServiceName>) -> bool) -> Verdict {
+    /// How far the marked changes have come here, among the services that are wanted;
+    /// those that are known to be `elsewhere` have moved there.
+    pub fn verdict(
+        &self,
+        mark: &Mark,
+        elsewhere: &HashSet<InstanceId>,
+        wanted: impl Fn(Option<&ServiceName>) -> bool,
+    ) -> Verdict {
         let members = self.lock();
         let mut verdict = Verdict::default();
         for (id, member) in members.iter() {
-            if !member.is_listed() || !wanted(member.view.service()) || !mark.concerns(&member.view) {
+            if elsewhere.contains(id)
+                || !member.is_listed()
+                || !wanted(member.view.service())
+                || !mark.concerns(&member.view)
+            {
                 continue;
             }
             if !member.reports {

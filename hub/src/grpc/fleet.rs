@@ -8,7 +8,7 @@ use super::admin::Caller;
 use super::request::{fitting, service};
 use super::status::invalid;
 use crate::fleet::{
-    GRACE, ID_BYTES, InstanceId, Mark, PROBLEMS, Pace, Problem, REASON_BYTES, Report, Row, Unknown, Verdict,
+    GRACE, ID_BYTES, InstanceId, Marked, PROBLEMS, Pace, Problem, REASON_BYTES, Report, Row, Unknown, Verdict,
 };
 use crate::source::Address;
 use confhub_proto::{Digest, Key, ServiceName, limits, wire};
@@ -64,7 +64,7 @@ impl FleetService for Edge {
         if asked.after.len() > AFTER_BYTES {
             return Err(invalid(format!("`after` has more than {AFTER_BYTES} bytes")));
         }
-        let rows = self.tenants.crew(&caller.tenant).map(|crew| crew.rows(wanted)).unwrap_or_default();
+        let rows = self.fleet.rows(&caller.tenant, wanted);
         let mut rows: Vec<_> = rows.into_iter().map(|row| (place(&row), row)).collect();
         rows.retain(|(place, _)| *place > asked.after);
         rows.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
@@ -101,18 +101,19 @@ impl Edge {
         wanted: &(impl Fn(Option<&ServiceName>) -> bool + Sync),
         deadline: Instant,
     ) -> Verdict {
-        let unread = Mark::unread(written.iter().map(|(address, _)| address.clone()).collect());
+        let unread = || Marked::unread(written.iter().map(|(address, _)| address.clone()).collect());
         let read = deadline.max(Instant::now() + READ);
-        let mark = match timeout_at(read, self.tenants.mark(&caller.tenant, written)).await {
-            // Nobody follows the tenant here.
+        let marked = match timeout_at(read, self.fleet.mark(&caller.tenant, written)).await {
+            // Nobody follows the tenant.
             Ok(None) => return Verdict::default(),
-            Ok(Some(mark)) => mark,
-            Err(_) => unread,
+            Ok(Some(marked)) => marked,
+            Err(_) => unread(),
         };
         loop {
-            let Some(crew) = self.tenants.crew(&caller.tenant) else { return Verdict::default() };
-            let mut moves = crew.watch();
-            let verdict = crew.verdict(&mark, wanted);
+            let mut moves = self.fleet.moves(&caller.tenant);
+            let Some(verdict) = self.fleet.verdict(&caller.tenant, &marked, wanted) else {
+                return Verdict::default();
+            };
             if verdict.is_settled() || Instant::now() >= deadline {
                 return verdict;
             }
@@ -120,7 +121,7 @@ impl Edge {
                 LOOKS.0 + LOOKS.1.saturating_mul(u32::try_from(verdict.instances).unwrap_or(u32::MAX));
             // Nobody tells when one who has left is given up.
             let next = deadline.min(Instant::now() + GRACE);
-            let _ = timeout_at(next, moves.changed()).await;
+            let _ = timeout_at(next, self.fleet.moved(&mut moves)).await;
             let _ = timeout(deadline.saturating_duration_since(Instant::now()), sleep(pause)).await;
         }
     }

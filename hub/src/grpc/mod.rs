@@ -46,6 +46,7 @@ use crate::auth::{AuthError, AuthLayer, Authenticator};
 use crate::backend::Router;
 use crate::clock::Clock;
 use crate::config::{LimitSettings, TimeSettings, WithoutService};
+use crate::fleet::Everywhere;
 use crate::metrics::{Metrics, RefusalLabel};
 use crate::rollout::Driver;
 use crate::source::SourceHealth;
@@ -76,6 +77,8 @@ pub struct Edge {
     pub tenants: Tenants,
     /// The backends.
     pub router: Router,
+    /// What instances have applied, on all hubs.
+    pub fleet: Everywhere,
     /// What drives rollouts.
     pub rollouts: Driver,
     /// Bounds.

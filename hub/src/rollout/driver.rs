@@ -5,7 +5,7 @@ use super::model::{Lease, Phase, Rollout, State};
 use super::turn::{Do, Fleet, Seen};
 use crate::backend::{Action, Backend, Change, Router, WriteError};
 use crate::clock::Clock;
-use crate::fleet::{Mark, Row, Verdict};
+use crate::fleet::{Everywhere, Marked, Moves, Row, Verdict};
 use crate::limits::VALUE_BYTES;
 use crate::source::{Address, Hint, Sink as _};
 use crate::tenant::{Listener, Tenants};
@@ -13,9 +13,10 @@ use confhub_flags::{FLAG_TYPE, FlagName, set_percentage};
 use confhub_proto::{Content, Entry, ServiceName, TenantId};
 use std::collections::HashSet;
 use std::future::{pending, poll_fn};
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::RwLock;
+use tokio::sync::{RwLock, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -49,13 +50,24 @@ const NAMED: usize = 3;
 #[derive(Clone)]
 pub struct Driver(Arc<Shared>);
 
-struct Shared {
-    book: Book,
-    tenants: Tenants,
-    router: Router,
-    clock: Clock,
+/// What a driver works with.
+pub struct Parts {
+    /// The records.
+    pub book: Book,
+    /// The tenants in memory.
+    pub tenants: Tenants,
+    /// What instances have applied.
+    pub fleet: Everywhere,
+    /// The backends.
+    pub router: Router,
+    /// Wall-clock time.
+    pub clock: Clock,
     /// Writes that are under way hold it for reading.
-    writes: Arc<RwLock<()>>,
+    pub writes: Arc<RwLock<()>>,
+}
+
+struct Shared {
+    parts: Parts,
     /// Names this hub among those that may drive.
     hub: String,
 }
@@ -68,15 +80,23 @@ struct Drive {
     address: Address,
     name: FlagName,
     /// Where views stand that have this version of the flag.
-    mark: Option<(u64, Mark)>,
+    mark: Option<(u64, Marked)>,
+}
+
+impl Deref for Shared {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.parts
+    }
 }
 
 impl Driver {
     /// A driver that does nothing before it is [kept](Self::keep) going.
     #[must_use]
-    pub fn new(book: Book, tenants: Tenants, router: Router, clock: Clock, writes: Arc<RwLock<()>>) -> Self {
+    pub fn new(parts: Parts) -> Self {
         let hub = format!("{:016x}", fastrand::u64(..));
-        Self(Arc::new(Shared { book, tenants, router, clock, writes, hub }))
+        Self(Arc::new(Shared { parts, hub }))
     }
 
     /// The records.
@@ -171,8 +191,10 @@ impl Drive {
     /// Drives until there is nothing more to do, or somebody else does it.
     async fn run(&mut self) {
         loop {
+            // From before the look, so that nothing that comes during it is slept through.
+            let seen = (self.shared.fleet.moves(&self.tenant), self.shared.book.changes());
             match self.turn().await {
-                Ok(Some(pause)) => self.rest(pause).await,
+                Ok(Some(pause)) => self.rest(pause, seen).await,
                 Ok(None) => return,
                 Err(RolloutError::Unknown(_)) => return,
                 // Somebody was faster: look again.
@@ -222,24 +244,16 @@ impl Drive {
         }))
     }
 
-    /// Waits until there may be something new, but not for longer than that.
-    async fn rest(&self, pause: Duration) {
+    /// Waits until there may be something new since `seen`, but not for longer than that.
+    async fn rest(&self, pause: Duration, seen: (Moves, watch::Receiver<u64>)) {
         if pause.is_zero() {
             return;
         }
         sleep(REST).await;
-        let mut records = self.shared.book.changes();
-        records.mark_unchanged();
-        let mut crew = self.shared.tenants.crew(&self.tenant).map(|crew| crew.watch());
-        let moved = async {
-            match &mut crew {
-                Some(crew) => drop(crew.changed().await),
-                None => pending().await,
-            }
-        };
+        let (mut moves, mut records) = seen;
         tokio::select! {
             () = sleep(pause.min(LOOK)) => {}
-            () = moved => {}
+            () = self.shared.fleet.moved(&mut moves) => {}
             _ = records.changed() => {}
         }
     }
@@ -287,22 +301,23 @@ impl Drive {
         let version = rollout.version;
         if self.mark.as_ref().is_none_or(|(of, _)| *of != version) {
             let written = [(self.address.clone(), version)];
-            match timeout(READ, self.shared.tenants.mark(&self.tenant, &written)).await {
+            match timeout(READ, self.shared.fleet.mark(&self.tenant, &written)).await {
                 Ok(Some(mark)) => self.mark = Some((version, mark)),
                 // Nobody follows the tenant.
                 Ok(None) => return Fleet::Applied(0),
                 Err(_) => return Fleet::Pending("the hub, which cannot read it back".to_owned()),
             }
         }
-        let (Some((_, mark)), Some(crew)) = (&self.mark, self.shared.tenants.crew(&self.tenant)) else {
-            return Fleet::Applied(0);
-        };
+        let Some((_, mark)) = &self.mark else { return Fleet::Applied(0) };
         let services = &rollout.plan.services;
         let wanted = |service: Option<&ServiceName>| {
             services.is_empty()
                 || service.is_some_and(|service| services.iter().any(|one| one == service.as_str()))
         };
-        words(&crew.verdict(mark, wanted))
+        self.shared
+            .fleet
+            .verdict(&self.tenant, mark, wanted)
+            .map_or(Fleet::Applied(0), |verdict| words(&verdict))
     }
 
     /// What the present step makes of the flag.

@@ -20,7 +20,7 @@ mod model;
 mod turn;
 
 pub use book::{Book, RolloutError};
-pub use driver::Driver;
+pub use driver::{Driver, Parts};
 pub use model::{Check, Ending, Event, Lease, Ms, Phase, Plan, Rollout, State};
 pub use turn::{Do, Fleet, Seen};
 

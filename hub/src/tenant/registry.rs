@@ -8,7 +8,7 @@ use super::seat::{Listener, Seat, Tenant, TenantStatus};
 use crate::backend::{BackendError, Change, Full, Router};
 use crate::clock::Clock;
 use crate::config::{LimitSettings, TimeSettings};
-use crate::fanout::{End, Frames, Subscriber};
+use crate::fanout::{End, Frames, Subscriber, Topic};
 use crate::fleet::{Crew, Mark, Reporters};
 use crate::limits::TENANTS;
 use crate::metrics::{DriftCause, Metrics};
@@ -218,6 +218,21 @@ impl Tenants {
     #[must_use]
     pub fn crew(&self, tenant: &TenantId) -> Option<Arc<Crew>> {
         self.shared.loaded.get(tenant).map(|tenant| Arc::clone(&tenant.crew))
+    }
+
+    /// The instances of all tenants in memory.
+    #[must_use]
+    pub fn crews(&self) -> Vec<(TenantId, Arc<Crew>)> {
+        let loaded = self.shared.loaded.iter();
+        loaded.map(|tenant| (tenant.id.clone(), Arc::clone(&tenant.crew))).collect()
+    }
+
+    /// The topic of a view that is in memory.
+    #[must_use]
+    pub fn topic(&self, tenant: &TenantId, view: &View) -> Option<Arc<Topic>> {
+        let tenant = self.shared.loaded.get(tenant).map(|tenant| Arc::clone(&tenant))?;
+        let inner = tenant.lock();
+        inner.topics.get(view).cloned()
     }
 
     /// Has these addresses of a tenant in memory read again, and returns where its views
