@@ -1,8 +1,8 @@
 //! The instances of a tenant on all hubs that share a store.
 //!
-//! Each hub writes a record for each of its tenants with instances: when they have
-//! changed, but at most once a [`GAP`], and now and then so that the others know that it
-//! lives. All hubs follow all records, by the hints and sweeps by which they follow all
+//! Each hub writes a record for each of its tenants with instances, when they have
+//! changed, but at most once a [`GAP`]; and one that says that it lives. Those of a hub
+//! that says so no more are not believed, and are removed by another. All hubs follow all records, by the hints and sweeps by which they follow all
 //! else. A state is named by its digest, which means the same on every hub, so whoever
 //! waits here knows where an instance stands that is elsewhere, once this hub follows
 //! its view too; it does so for as long as it waits.
@@ -14,7 +14,7 @@ use super::record::{self, Record, Told, ms};
 use super::wait::{Mark, Verdict};
 use super::{InstanceId, Row};
 use crate::admission::{Admission, hub_tenant};
-use crate::backend::{Action, Change};
+use crate::backend::{Action, Change, WriteError};
 use crate::clock::Clock;
 use crate::fanout::End;
 use crate::source::{Address, Hint, Sink as _};
@@ -24,7 +24,7 @@ use confhub_proto::{Content, ServiceName, State, TenantId};
 use futures_util::StreamExt as _;
 use std::collections::{HashMap, HashSet};
 use std::future::{pending, poll_fn};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -32,11 +32,17 @@ use tokio::time::{Instant, sleep, sleep_until};
 /// Shortest time between two records of one tenant.
 const GAP: Duration = Duration::from_secs(1);
 
-/// Longest time between two.
+/// How often a hub says that it lives.
 const ALIVE: Duration = Duration::from_secs(30);
 
-/// A hub is gone whose record is older than this.
+/// A hub is gone that has not said so for this time, by the clock of who listens.
 const GONE: Duration = Duration::from_secs(90);
+
+/// Its records are removed after this time: by then it is not merely cut off.
+const REMOVED: Duration = Duration::from_secs(900);
+
+/// Records of hubs that are gone that are removed at a time.
+const REMOVALS: usize = 16;
 
 /// Most instances in a record: at about 250 bytes each a row of DynamoDB has room.
 const MOST: usize = 1_000;
@@ -64,20 +70,17 @@ struct Inner {
     shared: bool,
     /// What the other hubs have told.
     others: ArcSwap<HashMap<TenantId, Vec<Hub>>>,
+    /// What each has said last to show that it lives, and when that was heard.
+    signs: Mutex<HashMap<String, (u64, Instant)>>,
     moves: watch::Sender<u64>,
-    written: Mutex<HashMap<TenantId, Written>>,
+    /// What this hub has told.
+    written: Mutex<HashMap<TenantId, Vec<Told>>>,
 }
 
 /// What another hub has told of a tenant.
 struct Hub {
-    at_ms: u64,
+    name: String,
     instances: Vec<Listed>,
-}
-
-/// What this hub has told of a tenant.
-struct Written {
-    told: Vec<Told>,
-    at: Instant,
 }
 
 /// A [`Mark`], and what has to be held for it.
@@ -103,6 +106,7 @@ impl Everywhere {
             hub,
             shared,
             others: ArcSwap::default(),
+            signs: Mutex::default(),
             moves: watch::Sender::new(0),
             written: Mutex::default(),
         };
@@ -125,7 +129,7 @@ impl Everywhere {
     }
 
     async fn follow(&self, mut listener: Listener) {
-        let mut due = Instant::now();
+        let (mut due, mut sign) = (Instant::now(), Instant::now());
         loop {
             tokio::select! {
                 state = poll_fn(|cx| listener.subscriber.poll_state(cx)) => match state {
@@ -134,6 +138,10 @@ impl Everywhere {
                     Err(End::TooLarge) => return,
                 },
                 () = sleep_until(due) => {
+                    if sign <= Instant::now() {
+                        self.live().await;
+                        sign = Instant::now() + ALIVE;
+                    }
                     self.tell().await;
                     due = Instant::now() + GAP;
                 }
@@ -144,35 +152,71 @@ impl Everywhere {
     /// Takes in what the others have told.
     fn take(&self, state: &State) {
         let mut others: HashMap<TenantId, Vec<Hub>> = HashMap::new();
+        let mut signs = locked(&self.0.signs);
+        let mut present = HashSet::new();
         for entry in state.iter() {
-            let Some((hub, tenant)) = record::place(entry.key()).filter(|(hub, _)| *hub != self.0.hub) else {
+            let Some((name, tenant)) = record::place(entry.key()).filter(|(hub, _)| *hub != self.0.hub)
+            else {
                 continue;
             };
+            present.insert(name.clone());
             let Ok(Record { at_ms, instances }) = serde_json::from_slice(entry.value()) else {
                 tracing::warn!(key = %entry.key(), "a record of instances cannot be read");
                 continue;
             };
-            tracing::trace!(hub, %tenant, instances = instances.len(), "another hub tells of its instances");
-            let instances = instances.iter().filter_map(Told::listed).collect();
-            others.entry(tenant).or_default().push(Hub { at_ms, instances });
+            let sign = signs.entry(name.clone()).or_insert_with(|| (at_ms, Instant::now()));
+            if sign.0 < at_ms {
+                *sign = (at_ms, Instant::now());
+            }
+            if let Some(tenant) = tenant {
+                let instances = instances.iter().filter_map(Told::listed).collect();
+                others.entry(tenant).or_default().push(Hub { name, instances });
+            }
         }
+        signs.retain(|hub, _| present.contains(hub));
+        drop(signs);
         self.0.others.store(Arc::new(others));
         self.0.moves.send_modify(|moves| *moves = moves.wrapping_add(1));
     }
 
-    /// Writes what has changed, and what is too old.
+    /// Says that this hub lives, and removes what others have left behind.
+    async fn live(&self) {
+        let alive = Record { at_ms: ms((self.0.clock)()), instances: Vec::new() };
+        if let (Some(address), Ok(content)) = (record::address(&self.0.hub, None), content(&alive)) {
+            self.change(address, Action::Put(content)).await;
+        }
+        let removed: Vec<_> = {
+            let (signs, others) = (locked(&self.0.signs), self.0.others.load());
+            let gone = signs.iter().filter(|(_, (_, heard))| heard.elapsed() >= REMOVED);
+            let left = |hub: &String| {
+                let of = others.iter().filter(|(_, hubs)| hubs.iter().any(|other| other.name == *hub));
+                let mut left: Vec<_> = of.map(|(tenant, _)| Some(tenant.clone())).collect();
+                // That it was there is forgotten last.
+                if left.is_empty() {
+                    left.push(None);
+                }
+                left.into_iter().map(|tenant| (hub.clone(), tenant)).collect::<Vec<_>>()
+            };
+            gone.flat_map(|(hub, _)| left(hub)).take(REMOVALS).collect()
+        };
+        for (hub, tenant) in removed {
+            if let Some(address) = record::address(&hub, tenant.as_ref()) {
+                self.change(address, Action::Delete).await;
+            }
+        }
+    }
+
+    /// Writes what has changed.
     async fn tell(&self) {
         let mut due = Vec::new();
         let crews = self.0.tenants.crews();
         let present: HashSet<_> = crews.iter().map(|(tenant, _)| tenant.clone()).collect();
         {
-            let written = self.0.written.lock().unwrap_or_else(PoisonError::into_inner);
+            let written = locked(&self.0.written);
             for (tenant, crew) in &crews {
                 let mut told: Vec<_> = crew.roster(MOST).iter().map(Told::from).collect();
                 told.sort_by(|a, b| a.id().cmp(b.id()));
-                let last = written.get(tenant);
-                let stale = last.is_none_or(|last| last.told != told || last.at.elapsed() >= ALIVE);
-                if stale && (last.is_some() || !told.is_empty()) {
+                if written.get(tenant).map_or(&[][..], Vec::as_slice) != told {
                     due.push((tenant.clone(), told));
                 }
             }
@@ -185,34 +229,35 @@ impl Everywhere {
     }
 
     async fn write(&self, tenant: TenantId, told: Vec<Told>) {
-        let Some(address) = record::address(&self.0.hub, &tenant) else { return };
+        let Some(address) = record::address(&self.0.hub, Some(&tenant)) else { return };
         let action = if told.is_empty() {
             Action::Delete
         } else {
-            let record = Record { at_ms: ms((self.0.clock)()), instances: told.clone() };
-            let content = serde_json::to_vec(&record).map_err(|error| error.to_string()).and_then(|text| {
-                Content::new(text.into(), Content::JSON, false, BYTES).map_err(|error| error.to_string())
-            });
-            match content {
+            match content(&Record { at_ms: ms((self.0.clock)()), instances: told.clone() }) {
                 Ok(content) => Action::Put(content),
                 Err(error) => {
                     return tracing::warn!(%tenant, error, "other hubs are not told of the instances");
                 }
             }
         };
-        let gone = matches!(action, Action::Delete);
-        let change = Change { address: address.clone(), action, expected: None };
-        let written = self.0.admission.backend().apply(&hub_tenant(), &self.0.hub, vec![change]).await;
-        drop(self.0.admission.tenants().hint(Hint { tenant: hub_tenant(), addresses: vec![address] }));
-        if let Err(error) = written {
-            // It is tried again with the next look.
-            return tracing::debug!(%tenant, %error, "other hubs are not told of the instances");
+        // What was not written is tried again with the next look.
+        if self.change(address, action).await {
+            let mut written = locked(&self.0.written);
+            if told.is_empty() { drop(written.remove(&tenant)) } else { drop(written.insert(tenant, told)) }
         }
-        let mut all = self.0.written.lock().unwrap_or_else(PoisonError::into_inner);
-        if gone {
-            all.remove(&tenant);
-        } else {
-            all.insert(tenant, Written { told, at: Instant::now() });
+    }
+
+    /// Changes a record. False: the store has not taken it.
+    async fn change(&self, address: Address, action: Action) -> bool {
+        let change = Change { address: address.clone(), action, expected: None };
+        let changed = self.0.admission.backend().apply(&hub_tenant(), &self.0.hub, vec![change]).await;
+        drop(self.0.admission.tenants().hint(Hint { tenant: hub_tenant(), addresses: vec![address] }));
+        match changed {
+            Ok(_) | Err(WriteError::NotFound(_)) => true,
+            Err(error) => {
+                tracing::debug!(%error, "other hubs are not told of the instances");
+                false
+            }
         }
     }
 
@@ -224,8 +269,8 @@ impl Everywhere {
         }
         let here = self.0.tenants.crew(tenant).map(|crew| crew.connected()).unwrap_or_default();
         let others = self.0.others.load();
-        let now = ms((self.0.clock)());
-        let alive = |hub: &&Hub| hub.at_ms.saturating_add(whole_ms(GONE)) > now;
+        let signs = locked(&self.0.signs);
+        let alive = |hub: &&Hub| signs.get(&hub.name).is_some_and(|(_, heard)| heard.elapsed() < GONE);
         let mut newest: HashMap<InstanceId, Listed> = HashMap::new();
         for listed in others.get(tenant).into_iter().flatten().filter(alive).flat_map(|hub| &hub.instances) {
             let reported = |listed: &Listed| (!listed.away, listed.report.as_ref().map(|(_, at)| *at));
@@ -325,8 +370,14 @@ impl Marked {
     }
 }
 
-fn whole_ms(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+fn content(record: &Record) -> Result<Content, String> {
+    let text = serde_json::to_vec(record).map_err(|error| error.to_string())?;
+    Content::new(text.into(), Content::JSON, false, BYTES).map_err(|error| error.to_string())
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing in here stops half way: a poisoned lock guards whole data.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! What a hub tells the others of its instances of one tenant.
 //!
 //! The records stand under the hub's own tenant and as entries of a service, so that
-//! whoever follows other records does not see these: `access_fleet_{hub}_{tenant}`.
+//! whoever follows other records does not see these: `access_fleet_{hub}_{tenant}`, and
+//! `access_fleet_{hub}` to show that the hub lives.
 
 use super::crew::{About, Listed};
 use super::{InstanceId, Problem, Report};
@@ -132,16 +133,22 @@ pub(super) fn view() -> View {
     View::new(Some(service()), vec![prefix])
 }
 
-/// Where the record of a hub and a tenant stands.
-pub(super) fn address(hub: &str, tenant: &TenantId) -> Option<Address> {
-    let key = Key::new(&format!("{KEYS}{hub}_{tenant}")).ok()?;
-    Some(Address { service: Some(service()), key })
+/// Where the record of a hub and a tenant stands, or that of the hub itself.
+pub(super) fn address(hub: &str, tenant: Option<&TenantId>) -> Option<Address> {
+    let key = match tenant {
+        Some(tenant) => Key::new(&format!("{KEYS}{hub}_{tenant}")),
+        None => Key::new(&format!("{KEYS}{hub}")),
+    };
+    Some(Address { service: Some(service()), key: key.ok()? })
 }
 
 /// Whose record stands at a key.
-pub(super) fn place(key: &Key) -> Option<(String, TenantId)> {
-    let (hub, tenant) = key.as_str().strip_prefix(KEYS)?.split_once('_')?;
-    Some((hub.to_owned(), TenantId::new(tenant).ok()?))
+pub(super) fn place(key: &Key) -> Option<(String, Option<TenantId>)> {
+    let rest = key.as_str().strip_prefix(KEYS)?;
+    match rest.split_once('_') {
+        Some((hub, tenant)) => Some((hub.to_owned(), Some(TenantId::new(tenant).ok()?))),
+        None => Some((rest.to_owned(), None)),
+    }
 }
 
 /// Milliseconds since 1970.
@@ -194,8 +201,10 @@ mod tests {
             assert_eq!(told.listed(), Some(listed), "{text}");
         }
         let tenant = TenantId::new("a_b").unwrap();
-        let address = address("00ff", &tenant).unwrap();
-        assert_eq!(place(&address.key), Some(("00ff".to_owned(), tenant)));
+        for tenant in [Some(tenant), None] {
+            let address = address("00ff", tenant.as_ref()).unwrap();
+            assert_eq!(place(&address.key), Some(("00ff".to_owned(), tenant)));
+        }
     }
 
     #[test]

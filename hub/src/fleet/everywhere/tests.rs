@@ -168,3 +168,45 @@ async fn a_hub_with_a_store_of_its_own_writes_nothing() {
     let ended = timeout(Duration::from_millis(20), alone.keep()).await;
     assert!(ended.is_err(), "it never ends");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hub_that_shows_no_sign_of_life_is_not_believed() {
+    let world = World::new(1);
+    let (_, everywhere) = &world.hubs[0];
+    let mut here = world.join(0, 1, "cart").await;
+    let (_, version) = world.put("1").await;
+    world.report(0, 1, &mut here, version).await;
+    // What a hub has left behind that is there no more.
+    let listed = Listed {
+        id: InstanceId([9; ID_BYTES]),
+        about: Arc::new(About {
+            name: "ghost".to_owned(),
+            version: String::new(),
+            sdk: String::new(),
+            address: None,
+        }),
+        view: View::new(None, Vec::new()),
+        connected_at: system_clock()(),
+        away: false,
+        report: None,
+    };
+    let left = Record { at_ms: 5, instances: vec![Told::from(&listed)] };
+    let address = record::address("0000", Some(&tenant())).unwrap();
+    assert!(everywhere.change(address, Action::Put(content(&left).unwrap())).await);
+    world.until(0, "the ghost", |rows| names(rows) == ["ghost", "i1"]).await;
+    let silent_for = |time: Duration| {
+        let heard = Instant::now().checked_sub(time).unwrap();
+        locked(&everywhere.0.signs).insert("0000".to_owned(), (5, heard));
+    };
+    silent_for(GONE);
+    assert_eq!(names(&everywhere.rows(&tenant(), |_| true)), ["i1"]);
+    silent_for(REMOVED);
+    everywhere.live().await;
+    let mut tick = interval(Duration::from_millis(10));
+    let removed = async {
+        while locked(&everywhere.0.signs).contains_key("0000") {
+            tick.tick().await;
+        }
+    };
+    timeout(Duration::from_secs(60), removed).await.unwrap();
+}
