@@ -180,17 +180,8 @@ impl App {
         let admission = admission(&settings, &router, &clock, &metrics);
         feed.connect(admission.before(tenants.clone()));
         let (audit, recorder) = Audit::open(&settings.audit, clock.clone(), Arc::clone(&metrics))?;
-        let writes = Arc::<RwLock<()>>::default();
-        let book = rollout::Book::new(admission.clone());
-        let fleet = Everywhere::new(admission.clone(), tenants.clone(), clock.clone());
-        let rollouts = rollout::Driver::new(rollout::Parts {
-            book,
-            tenants: tenants.clone(),
-            fleet: fleet.clone(),
-            router: router.clone(),
-            clock: clock.clone(),
-            writes: Arc::clone(&writes),
-        });
+        let writes = Arc::default();
+        let (fleet, rollouts) = rollouts(&admission, &tenants, &router, &clock, &writes);
         let edge = Edge {
             tenants,
             router,
@@ -359,6 +350,26 @@ async fn say_what_is_wrong(backends: Router) {
         }
     }
     std::future::pending().await
+}
+
+/// Will know what instances have applied, and drive rollouts by that.
+fn rollouts(
+    admission: &Admission,
+    tenants: &Tenants,
+    router: &Router,
+    clock: &Clock,
+    writes: &Arc<RwLock<()>>,
+) -> (Everywhere, rollout::Driver) {
+    let fleet = Everywhere::new(admission.clone(), tenants.clone(), clock.clone());
+    let driver = rollout::Driver::new(rollout::Parts {
+        book: rollout::Book::new(admission.clone()),
+        tenants: tenants.clone(),
+        fleet: fleet.clone(),
+        router: router.clone(),
+        clock: clock.clone(),
+        writes: Arc::clone(writes),
+    });
+    (fleet, driver)
 }
 
 /// Ends what is behind the ports: first what brings changes, then what is being

@@ -15,6 +15,7 @@
 //! each result, and is missed when it goes.
 
 mod book;
+mod drive;
 mod driver;
 mod model;
 mod turn;

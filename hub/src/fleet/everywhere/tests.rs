@@ -17,7 +17,10 @@ struct All(Vec<Box<dyn Sink>>);
 
 impl Sink for All {
     fn hint(&self, hint: Hint) -> Applied {
-        self.0.iter().map(|sink| sink.hint(hint.clone())).last().unwrap_or_default()
+        for sink in &self.0 {
+            drop(sink.hint(hint.clone()));
+        }
+        Applied::default()
     }
 
     fn lost(&self) {}
