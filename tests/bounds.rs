@@ -3,7 +3,7 @@
 
 use crate::support::{Caller, Hub, client, has, soon, until_state};
 use confhub::auth::Role;
-use confhub_proto::{retry, wire};
+use confhub_proto::{State, retry, wire};
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
@@ -208,4 +208,24 @@ async fn streams_over_a_connections_limit_wait_on_their_side_of_the_wire() {
     hub.caller("acme").await.put(KEY, "1").await.unwrap();
     drop(held);
     soon("the connection to have room", acme.get("", KEY)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stream_that_is_left_gives_up_its_place_and_others_of_its_connection_go_on() {
+    let hub = Hub::start().await;
+    let acme = hub.caller("acme").await;
+    let mut streams = Vec::new();
+    for _ in 0..3 {
+        streams.push(acme.subscribe("", b"").await.unwrap());
+    }
+    for (left, value) in ["1", "2", "3"].into_iter().enumerate() {
+        // Each has taken a step when one is left.
+        let version = acme.put(KEY, value).await.unwrap();
+        for stream in &mut streams {
+            let is_there = |state: &State| state.get(KEY).is_some_and(|entry| entry.version() == version);
+            stream.until("the write", is_there).await;
+        }
+        drop(streams.swap_remove(0));
+        hub.until_metric("confhub_streams", |open| open <= (2 - left) as f64).await;
+    }
 }

@@ -15,6 +15,7 @@ const COMMANDS: &[&str] = &[
     "import",
     "export",
     "diff",
+    "flag",
     "watch",
     "history",
     "rollback",
@@ -31,16 +32,27 @@ const COMMANDS: &[&str] = &[
     "completions",
 ];
 
+const FLAG: [&str; 10] = [
+    "flag list",
+    "flag show",
+    "flag create",
+    "flag on",
+    "flag off",
+    "flag set-percentage",
+    "flag target",
+    "flag evaluate",
+    "flag import",
+    "flag export",
+];
+
 #[tokio::test]
 async fn every_command_teaches_by_example() {
-    for name in COMMANDS.iter().copied().chain([
-        "aws check",
-        "aws local",
-        "tenant list",
-        "tenant suspend",
-        "rollout start",
-        "rollout record",
-    ]) {
+    for name in COMMANDS
+        .iter()
+        .copied()
+        .chain(["aws check", "aws local", "tenant list", "tenant suspend", "rollout start", "rollout record"])
+        .chain(FLAG)
+    {
         let words = |flag| name.split(' ').chain([flag]).collect::<Vec<_>>();
         let help = help(&words("--help")).await;
         let examples = help.split_once("Examples:").unwrap_or_else(|| panic!("{name} has no examples")).1;

@@ -1,6 +1,6 @@
 //! What instances have applied is known, and a write can wait for it.
 
-use crate::support::{Caller, Hub, Operator, Proxy, Stream, client, has, soon, until_state};
+use crate::support::{Caller, Hub, Operator, Proxy, Stream, client, has, soon, text, until_state};
 use confhub_client::{Builder, Client};
 use confhub_proto::wire;
 use serde_json::Value;
@@ -218,14 +218,17 @@ async fn a_refusal_ends_the_wait_at_once_and_says_why_without_the_value() {
 #[tokio::test]
 async fn a_flag_that_an_instance_cannot_use_is_a_refusal() {
     let hub = Hub::start().await;
-    let writer = hub.caller("acme").await;
     let client = connected(&hub, "cart", "cart-1").await;
     let flags = client.flags();
     let key = confhub_client::flags::FlagName::new("ad").unwrap().key().to_string();
     // As somebody who writes to the store without asking the hub would.
-    let version = writer.put_json(&key, r#"{"state":"ENABLED"}"#).await.unwrap();
-    let changes = vec![wire::Written { key: key.clone(), service: String::new(), version }];
+    let json = confhub_proto::Content::JSON.to_owned();
+    let bad = wire::Content { content_type: json, ..text(r#"{"state":"ENABLED"}"#) };
+    let hub = hub.written_behind("acme", vec![(&key, bad)]).await;
+    until_state(&client, "the flag", |state| state.get(&key).is_some()).await;
+    let changes = vec![wire::Written { key: key.clone(), service: String::new(), version: 1 }];
     let request = wire::WaitAppliedRequest { changes, ..Default::default() };
+    let writer = hub.caller("acme").await;
     let answer = writer.fleet.clone().wait_applied(writer.request(request)).await.unwrap().into_inner();
     assert_eq!(answer.state(), wire::wait_applied_response::State::Refused, "{answer:?}");
     assert_eq!(answer.lacking[0].problems[0].key, key);
@@ -329,4 +332,20 @@ async fn a_flood_of_reports_is_limited_and_holds_up_no_delivery_and_no_writer() 
     };
     let (refused, ()) = tokio::join!(flood, writes);
     assert!(refused > 0, "no report was refused");
+}
+
+#[tokio::test]
+async fn a_flag_that_is_turned_on_with_wait_is_on_everywhere_when_the_command_returns() {
+    let hub = Hub::start().await;
+    let operator = Operator::of(&hub, "acme");
+    let (cart, ad) = (connected(&hub, "cart", "cart-1").await, connected(&hub, "ad", "ad-1").await);
+    let context = confhub_client::flags::Context::of("anybody");
+    let created = operator.json(&["flag", "create", "sale", "--wait"]).await;
+    assert_eq!(
+        (&created["applied"]["state"], &created["applied"]["instances"]),
+        (&"applied".into(), &2.into())
+    );
+    let switched = operator.ok(&["flag", "on", "sale", "--wait", "--services", "cart,ad"]).await;
+    assert!(switched.contains("applied by all 2 instances"), "{switched}");
+    assert!(cart.flags().boolean("sale", false, &context) && ad.flags().boolean("sale", false, &context));
 }

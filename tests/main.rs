@@ -25,6 +25,8 @@ mod corpora;
 mod crash;
 mod delivery;
 mod disk_full;
+mod flag_commands;
+mod flag_writes;
 mod flags;
 mod fleet;
 mod floods;

@@ -12,7 +12,7 @@ use crate::backend::{Opening, Router};
 use crate::clock::Clock;
 use crate::config::{AuthSettings, Settings, UnknownTenants};
 use crate::fleet::Everywhere;
-use crate::grpc::{Connections, Edge, Governor, VERSION};
+use crate::grpc::{Connections, Edge, FlagTurns, Governor, VERSION};
 use crate::http::Health;
 use crate::limits::{BULK_READS, CALLS};
 use crate::metrics::Metrics;
@@ -201,6 +201,7 @@ impl App {
             governor: Governor::new(&settings.limits),
             watch: Arc::default(),
             writes,
+            flag_turns: FlagTurns::default(),
             source: source.as_ref().map(|source| (source.kind(), source.health())),
         };
         let edge = Arc::new(edge);

@@ -35,11 +35,13 @@ pub mod audit;
 pub mod app;
 pub mod cli;
 pub mod config;
+mod flag_writes;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod http;
 mod key_file;
+pub mod memory;
 pub mod metrics;
 pub mod shutdown;
 pub mod telemetry;

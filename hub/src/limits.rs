@@ -79,6 +79,14 @@ pub const CALL_BYTES: usize = 8 * 1024;
 /// Changes of one write for which it counts as one call more, for the same reason.
 pub const CALL_CHANGES: usize = 20;
 
+/// Microseconds of checking flags for which a write counts as one call more: at the
+/// default pace of calls, a tenant has half of one core for it.
+pub const CALL_MICROS: u128 = 500;
+
+/// Longest check of the flags of one write: ten times what ten thousand flags take in a
+/// build that is not optimised, and callers wait for ten seconds.
+pub const FLAG_CHECK: Duration = Duration::from_secs(5);
+
 /// Calls of one connection that may be refused for what its callers may not do or have
 /// had too much of, at once, and a second from then on: more than programs do that wait
 /// as they are told, for all tenants of one process.

@@ -21,7 +21,6 @@ pub async fn http_get(address: SocketAddr, path: &str) -> io::Result<(u16, Strin
 impl Hub {
     /// The sum of all series of `/metrics` whose name is `name` and whose labels
     /// have all of these.
-    #[cfg_attr(not(feature = "aws"), allow(dead_code, reason = "the promises on AWS alone count by label"))]
     pub async fn metrics(&self, name: &str, labels: &[&str]) -> f64 {
         let (_, text) = http_get(self.addresses.http, "/metrics").await.unwrap();
         let wanted = |line: &&str| {

@@ -18,6 +18,7 @@ mod random;
 pub mod raw;
 mod sdk;
 pub mod signing;
+mod store;
 mod stream;
 mod tls;
 

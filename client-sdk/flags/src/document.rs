@@ -141,13 +141,13 @@ impl fmt::Display for Document {
 }
 
 /// A text as a JSON string.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
 /// The members of an object that stands at `pointer`; everything in it is read, so
 /// that a text that is kept is good JSON throughout.
-fn members<'a>(pointer: &str, text: &'a [u8]) -> Result<Vec<(String, &'a RawValue)>, Faults> {
+pub(crate) fn members<'a>(pointer: &str, text: &'a [u8]) -> Result<Vec<(String, &'a RawValue)>, Faults> {
     let wrong = |fault| Faults::of(None, fault);
     let Members(members) = serde_json::from_slice(text).map_err(|error| {
         let position = Some((error.line(), error.column()));

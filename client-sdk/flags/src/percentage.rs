@@ -6,7 +6,7 @@
 
 use crate::definition::at;
 use crate::error::{Fault, Faults};
-use crate::{FlagName, Slot};
+use crate::{DefinitionText, FlagName, Slot};
 use serde_json::{Map, Value, json};
 use std::fmt;
 use std::str::FromStr;
@@ -61,7 +61,8 @@ impl fmt::Display for Percentage {
 /// definition of a flag.
 ///
 /// A rule that is there already stays: the share is that of the `fractional` with these
-/// two variants that it ends in. Where there is no rule, there is one then.
+/// two variants that it ends in. Where there is no rule, or it ends in null, there is one
+/// then.
 ///
 /// # Errors
 /// If there are no such variants, or the rule ends otherwise: then it is somebody's own.
@@ -84,7 +85,7 @@ pub fn set_percentage(
     }
     let targeting = definition.entry("targeting").or_insert_with(|| json!({}));
     if targeting.is_null() || targeting == &json!({}) {
-        *targeting = json!({"fractional": [[on, 0], [off, 1]]});
+        *targeting = none(on, off);
     }
     let mut pointer = "/targeting".to_owned();
     match split(targeting, &mut pointer, on, off) {
@@ -102,6 +103,33 @@ pub fn set_percentage(
             wrong(&pointer, None, reason)
         }
     }
+}
+
+/// Nobody has it yet.
+fn none(on: &str, off: &str) -> Value {
+    json!({"fractional": [[on, 0], [off, 1]]})
+}
+
+/// The same in the text of a definition, of which only the rule is written anew, and only
+/// if it changes.
+///
+/// # Errors
+/// Those of [`set_percentage`].
+pub fn set_percentage_of_text(
+    name: &FlagName,
+    text: &mut DefinitionText,
+    share: Percentage,
+    on: &str,
+    off: &str,
+) -> Result<(), Faults> {
+    let members = ["variants", "targeting"].map(|member| (member.to_owned(), text.value(member)));
+    let mut members = members.into_iter().filter(|(_, value)| *value != Value::Null).collect();
+    set_percentage(name, &mut members, share, on, off)?;
+    let rule = members.remove("targeting").unwrap_or_default();
+    if rule != text.value("targeting") {
+        text.set("targeting", rule.to_string());
+    }
+    Ok(())
 }
 
 /// The two weights of the `fractional` that a rule ends in, and whether the first of them
@@ -122,7 +150,11 @@ fn split<'r>(
     match operator.as_str() {
         "if" if items.len() % 2 == 1 => {
             *pointer = at(pointer, &(items.len() - 1).to_string());
-            split(items.last_mut()?, pointer, on, off)
+            let last = items.last_mut()?;
+            if last.is_null() {
+                *last = none(on, off);
+            }
+            split(last, pointer, on, off)
         }
         "fractional" => {
             let has_key = usize::from(items.first().is_some_and(|first| !first.is_array()));
@@ -212,6 +244,7 @@ mod tests {
             json!({"fractional": [["off", 1], ["on"]]}),
             json!({"fractional": [{"var": "company"}, ["on", 1], ["off", 9]]}),
             json!({"if": [{"==": [{"var": "company"}, "c1"]}, "on", {"fractional": [["on", 1], ["off", 9]]}]}),
+            json!({"if": [{"==": [{"var": "company"}, "c1"]}, "on", null]}),
         ];
         for rule in rules {
             for hash in [HashVersion::Cbor, HashVersion::Text, HashVersion::Percent] {

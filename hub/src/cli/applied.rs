@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use wire::wait_applied_response::State;
 
 /// Whether to wait until a change is applied, by whom, and how long.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Waiting for instances")]
 pub(crate) struct WaitArgs {
     /// Return when all connected instances that see the change have applied it

@@ -120,6 +120,19 @@ pub(crate) enum CliError {
         /// Their keys.
         keys: Vec<String>,
     },
+    /// There is no such flag.
+    #[error("{0}")]
+    NoFlag(String),
+    /// An entry is not of the version that the command line expects.
+    #[error("{what} has version {actual}, not {expected}; nothing was written")]
+    Stale {
+        /// Which.
+        what: String,
+        /// As expected.
+        expected: u64,
+        /// As it is.
+        actual: u64,
+    },
     /// No kept version has the label that was asked for.
     #[error("no version of `{key}` has the label `{label}`; {}", labels(known))]
     NoLabel {
@@ -232,7 +245,8 @@ impl CliError {
             Self::File { error, .. } if error.kind() == io::ErrorKind::FileTooLarge => Exit::Usage,
             Self::Ended(Closed::Denied(_) | Closed::Revoked) => Exit::Denied,
             Self::Ended(Closed::Refused(_)) => Exit::Usage,
-            Self::Missing { .. } | Self::NoLabel { .. } => Exit::NotFound,
+            Self::Missing { .. } | Self::NoFlag(_) | Self::NoLabel { .. } => Exit::NotFound,
+            Self::Stale { .. } => Exit::Conflict,
             Self::NoToken => Exit::Denied,
             Self::Unreachable { .. }
             | Self::Broken { .. }

@@ -2,6 +2,7 @@
 
 use super::error::CliError;
 use super::file;
+use confhub_flags::Slot;
 use confhub_proto::{Content, limits};
 use std::path::Path;
 
@@ -30,6 +31,11 @@ pub(crate) fn read(argument: &str) -> Result<Vec<u8>, CliError> {
 /// Whether the value itself stands on the command line.
 pub(crate) fn is_typed(argument: &str) -> bool {
     argument != "-" && !argument.starts_with('@')
+}
+
+/// The type of the values of a key that is a flag's.
+pub(crate) fn flag_type(key: &str) -> Option<&'static str> {
+    Slot::of_key(key).ok().flatten().map(|slot| slot.content_type())
 }
 
 /// What a value without a stated type is: JSON if it parses as JSON, text if it

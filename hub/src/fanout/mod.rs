@@ -13,8 +13,10 @@ mod frames;
 mod ring;
 mod subscriber;
 mod topic;
+mod waiting;
 
 pub use frames::{Frames, message};
 pub use ring::Position;
 pub use subscriber::{Next, Subscriber};
 pub use topic::{End, Topic};
+pub use waiting::GroupWaker;

@@ -2,22 +2,25 @@
 
 use super::frames::Frames;
 use super::topic::{End, From, Pull, Topic};
+use super::waiting::{GroupWaker, Place};
 use bytes::Bytes;
 use confhub_proto::{Cursor, Digest, State};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 /// A position in a topic, and the rest of the update that is being sent.
+///
+/// What a step touches lies at the front: with ten thousand streams, each line of the
+/// processor's cache that a delivery needs has to be fetched from memory.
+#[repr(C)]
 pub struct Subscriber {
     topic: Arc<Topic>,
-    place: usize,
     from: From,
     sending: Option<Sending>,
+    place: Place,
     cursor: Digest,
-    /// Who is woken when there is something new.
+    /// Who is woken when there is something new, if that is not a group.
     waker: Option<Waker>,
-    /// Whether the last frame led to what was the present when it was asked for.
-    rests: bool,
 }
 
 struct Sending {
@@ -40,14 +43,36 @@ impl Subscriber {
     #[must_use]
     pub fn new(topic: Arc<Topic>, cursor: Option<Cursor>) -> Self {
         let (place, from) = topic.join(cursor);
-        Self { topic, place, from, sending: None, cursor: Digest::default(), waker: None, rests: false }
+        Self { topic, from, sending: None, place, cursor: Digest::default(), waker: None }
+    }
+
+    /// Has its group woken from now on when there is something new, with this bit; no
+    /// other subscriber may have the bit in that group. What came before was told to
+    /// nobody: it has to be asked once more after this.
+    pub fn join_group(&mut self, waker: Arc<dyn GroupWaker>, bit: u64) {
+        let place = self.topic.join_group(waker, bit);
+        self.topic.leave(&std::mem::replace(&mut self.place, place));
+        self.waker = None;
+    }
+
+    /// Whether it is a member of a group that has sent all that it had.
+    #[must_use]
+    pub fn can_step(&self) -> bool {
+        self.from.is_some() && self.sending.is_none() && self.place.is_member()
+    }
+
+    /// The frame that leads to the present, if it is the only one. For those that
+    /// [can take](Subscriber::can_step) it, which are woken when there is more.
+    pub fn step(&mut self) -> Option<Bytes> {
+        let (frame, position) = self.topic.step(self.from)?;
+        self.from = Some(position);
+        Some(frame)
     }
 
     /// The next frame. Pending means that the subscriber has all there is, and
     /// stands between two updates.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         let mut waits = self.waits(cx);
-        self.rests = false;
         loop {
             if let Some(frame) = self.sending.as_mut().and_then(Sending::next) {
                 return Poll::Ready(Next::Frame(frame));
@@ -65,7 +90,6 @@ impl Subscriber {
                 Pull::Ended(end) => return Poll::Ready(Next::End(end)),
                 Pull::Step(frame, position) => {
                     self.from = Some(position);
-                    self.rests = waits;
                     return Poll::Ready(Next::Frame(frame));
                 }
                 Pull::Behind(frames, position) => {
@@ -74,13 +98,6 @@ impl Subscriber {
                 }
             }
         }
-    }
-
-    /// Whether nothing came after the frame that [`Subscriber::poll_next`] has just
-    /// given, before it was asked: what came since has woken its waker.
-    #[must_use]
-    pub fn rests(&self) -> bool {
-        self.rests
     }
 
     /// The present state, if it is another than the last one that was given. For
@@ -106,13 +123,13 @@ impl Subscriber {
     /// Whether `cx` is known to be woken when there is something new.
     fn waits(&self, cx: &Context<'_>) -> bool {
         // The same one nearly always: a stream stays where it is polled.
-        self.waker.as_ref().is_some_and(|known| known.will_wake(cx.waker()))
+        self.place.is_member() || self.waker.as_ref().is_some_and(|known| known.will_wake(cx.waker()))
     }
 
     /// Has `cx` woken when there is something new from now on. Something may have come
     /// just before.
     fn wait(&mut self, cx: &Context<'_>) {
-        self.topic.wait(self.place, cx.waker());
+        self.topic.wait(&self.place, cx.waker());
         self.waker = Some(cx.waker().clone());
     }
 
@@ -134,6 +151,6 @@ impl Sending {
 
 impl Drop for Subscriber {
     fn drop(&mut self) {
-        self.topic.leave(self.place);
+        self.topic.leave(&self.place);
     }
 }

@@ -5,11 +5,11 @@
 
 use super::frames::Frames;
 use super::ring::{Position, Ring};
+use super::waiting::{GroupWaker, Place, Waiting};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use confhub_proto::{Cursor, Digest, Key, State, Update};
 use prometheus_client::metrics::counter::Counter;
-use slab::Slab;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
@@ -33,7 +33,7 @@ pub struct Topic {
     present: ArcSwap<Present>,
     /// Held while `present` is replaced.
     past: Mutex<Past>,
-    waiting: Mutex<Slab<Option<Waker>>>,
+    waiting: Waiting,
     encodings: Counter,
 }
 
@@ -101,7 +101,7 @@ impl Topic {
         Self {
             present: ArcSwap::from_pointee(present),
             past: Mutex::new(Past { ring, encoded: HashMap::new(), kept: 0 }),
-            waiting: Mutex::default(),
+            waiting: Waiting::default(),
             encodings: Counter::default(),
         }
     }
@@ -133,7 +133,7 @@ impl Topic {
                 ended: present.ended,
             }));
         }
-        self.wake();
+        self.waiting.wake();
     }
 
     /// Ends all subscriptions.
@@ -144,7 +144,7 @@ impl Topic {
             present.ended.get_or_insert(end);
             self.present.store(Arc::new(present));
         }
-        self.wake();
+        self.waiting.wake();
     }
 
     /// The present state.
@@ -186,23 +186,33 @@ impl Topic {
 
     /// Opens a place among those who wait. The subscriber stands at `cursor` if
     /// that is known, and otherwise at nothing.
-    pub(super) fn join(&self, cursor: Option<Cursor>) -> (usize, From) {
+    pub(super) fn join(&self, cursor: Option<Cursor>) -> (Place, From) {
         let from = cursor.and_then(|cursor| self.find(&locked(&self.past), cursor));
-        (locked(&self.waiting).insert(None), from)
+        (self.waiting.join(), from)
     }
 
-    pub(super) fn leave(&self, place: usize) {
-        let left = locked(&self.waiting).try_remove(place);
-        // Wakers may own whatever they wake: not under the lock.
-        drop(left);
+    /// Opens a place in a group. Whoever takes it has to look once more after this.
+    pub(super) fn join_group(&self, waker: Arc<dyn GroupWaker>, bit: u64) -> Place {
+        self.waiting.join_group(waker, bit)
+    }
+
+    pub(super) fn leave(&self, place: &Place) {
+        self.waiting.leave(place);
     }
 
     /// Has `waker` called whenever there is something new from now on. Whoever waits
     /// has to look once more after this.
-    pub(super) fn wait(&self, place: usize, waker: &Waker) {
-        let waker = Some(waker.clone());
-        let former = locked(&self.waiting).get_mut(place).map(|slot| std::mem::replace(slot, waker));
-        drop(former);
+    pub(super) fn wait(&self, place: &Place, waker: &Waker) {
+        self.waiting.wait(place, waker);
+    }
+
+    /// The one frame that leads from `from` to the present, if that is one step.
+    pub(super) fn step(&self, from: From) -> Option<(Bytes, Position)> {
+        let present = self.present.load();
+        let one_behind = from.is_some_and(|from| from + 1 == present.position);
+        let step = present.step.as_ref().filter(|_| one_behind && present.ended.is_none())?;
+        self.make_step(step, &present);
+        Some((step.frames.only()?, present.position))
     }
 
     /// What leads from `from` to the present.
@@ -217,9 +227,7 @@ impl Topic {
         if let Some(step) = &present.step
             && from.is_some_and(|from| from + 1 == present.position)
         {
-            self.make(&step.frames, || {
-                Update::difference(step.changed.iter(), &present.state, present.published)
-            });
+            self.make_step(step, &present);
             return match step.frames.only() {
                 Some(frame) => Pull::Step(frame, present.position),
                 None => Pull::Behind(Arc::clone(&step.frames), present.position),
@@ -271,20 +279,17 @@ impl Topic {
         (frames, present.position)
     }
 
+    fn make_step(&self, step: &Step, present: &Present) {
+        self.make(&step.frames, || {
+            Update::difference(step.changed.iter(), &present.state, present.published)
+        });
+    }
+
     fn make(&self, frames: &Frames, update: impl FnOnce() -> Update) {
         frames.make(|| {
             self.encodings.inc();
             update()
         });
-    }
-
-    fn wake(&self) {
-        // Whoever is woken reads without this lock.
-        for (_, slot) in locked(&self.waiting).iter() {
-            if let Some(waker) = slot {
-                waker.wake_by_ref();
-            }
-        }
     }
 }
 

@@ -243,6 +243,8 @@ impl Edge {
     async fn write(&self, identity: &Caller, changes: Vec<Change>) -> Result<Vec<u64>, Status> {
         identity.call.about(changes.iter().map(act).collect());
         let backend = Arc::clone(self.one_backend(&changes)?);
+        let flags = self.check_flags(identity, &changes).await;
+        let flags = flags.inspect_err(|_| self.count_write(Outcome::Refused))?;
         let (audit, call) = (self.audit.clone(), identity.call.clone());
         let tenants = self.tenants.clone();
         if !backend.nature().announces {
@@ -251,7 +253,7 @@ impl Edge {
             full.inspect_err(|_| self.count_write(Outcome::Refused))?;
         }
         let (tenant, subject) = (identity.tenant.clone(), identity.subject.clone());
-        let held = (identity.place.clone(), Arc::clone(&self.writes).read_owned().await);
+        let held = (identity.place.clone(), flags, Arc::clone(&self.writes).read_owned().await);
         let hint = Hint {
             tenant: tenant.clone(),
             addresses: changes.iter().map(|change| change.address.clone()).collect(),
@@ -401,7 +403,7 @@ const LIST_BYTES: usize = 32 * 1024;
 
 impl Caller {
     /// Counts what the call costs beyond one call.
-    fn charge(&self, cost: Cost) {
+    pub(super) fn charge(&self, cost: Cost) {
         if let Some(place) = &self.place {
             place.charge(cost);
         }

@@ -3,7 +3,7 @@
 use super::outgoing::Source;
 use super::stall::{Over, Reading};
 use super::turn;
-use crate::fanout::{End, Frames, Next, message};
+use crate::fanout::{End, Frames, GroupWaker, Next, message};
 use crate::metrics::{EndLabel, EndReason, Metrics};
 use crate::tenant::Listener;
 use bytes::Bytes;
@@ -28,7 +28,13 @@ const DRAIN_SPREAD: Duration = Duration::from_secs(2);
 
 /// The body of a `Subscribe` stream. It holds a place in a topic, one timer and
 /// at most one frame; what is not written yet stays where all share it.
+///
+/// What a step touches lies at the front.
+#[repr(C)]
 pub(super) struct Live {
+    stage: Stage,
+    /// When a step was last taken, which is as good as a heartbeat.
+    stepped: Instant,
     listener: Listener,
     /// Sent before anything else.
     welcome: Option<Bytes>,
@@ -36,7 +42,6 @@ pub(super) struct Live {
     lifetime: Lifetime,
     reading: Arc<Reading>,
     alarm: Alarm,
-    stage: Stage,
     metrics: Arc<Metrics>,
 }
 
@@ -46,12 +51,17 @@ struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// What was just sent proves as much. One that is due already stays due:
+    /// What is sent now proves as much. One that is due already stays due:
     /// it tells the client that it is current.
     fn put_off(&mut self, now: Instant) {
         if self.due > now {
             self.due = now + self.interval;
         }
+    }
+
+    /// What was sent at `stepped` has proved as much.
+    fn was_put_off(&mut self, stepped: Instant) {
+        self.due = self.due.max(stepped + self.interval);
     }
 }
 
@@ -68,11 +78,6 @@ struct Alarm {
 impl Alarm {
     fn new(now: Instant) -> Self {
         Self { sleep: Box::pin(sleep_until(now)), at: now, waker: None }
-    }
-
-    /// Whether it will ring.
-    fn is_set(&self, now: Instant) -> bool {
-        self.at > now
     }
 
     /// Has `cx` woken at `at` at the latest, which is after `now`.
@@ -165,6 +170,9 @@ impl Live {
     ) -> Self {
         let now = Instant::now();
         Self {
+            stage: Stage::Open,
+            // Before the first heartbeat can have been put off by a step.
+            stepped: now.checked_sub(interval).unwrap_or(now),
             listener,
             welcome: Some(welcome),
             // The first one follows what the client lacks, at once: it tells a
@@ -173,7 +181,6 @@ impl Live {
             lifetime: Lifetime::new(ends.expires, ends.oldest),
             reading: ends.reading,
             alarm: Alarm::new(now),
-            stage: Stage::Open,
             metrics,
         }
     }
@@ -183,6 +190,7 @@ impl Live {
             return Poll::Ready(welcome);
         }
         let now = turn::now();
+        self.heartbeat.was_put_off(self.stepped);
         if now >= self.lifetime.at {
             let (status, reason) = self.lifetime.end();
             return Poll::Ready(self.end(status, reason, None));
@@ -260,9 +268,20 @@ impl Body for Live {
 }
 
 impl Source for Live {
-    fn rests(&mut self) -> bool {
-        // What was sent puts off the heartbeat: an alarm that is set is still in time.
-        self.listener.subscriber.rests() && self.alarm.is_set(turn::now())
+    fn join_group(&mut self, group: Arc<dyn GroupWaker>, bit: u64) {
+        self.listener.subscriber.join_group(group, bit);
+    }
+
+    fn can_step(&self) -> bool {
+        // Neither the heartbeat nor the end is due: the alarm would have rung.
+        matches!(self.stage, Stage::Open) && self.listener.subscriber.can_step()
+    }
+
+    fn step(&mut self) -> Option<Bytes> {
+        let frame = self.listener.subscriber.step()?;
+        turn::delivered(frame.len());
+        self.stepped = turn::now();
+        Some(frame)
     }
 }
 

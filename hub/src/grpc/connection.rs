@@ -218,6 +218,9 @@ impl AsyncRead for Connection {
             buffer.set_filled(before);
             return Poll::Ready(Err(self.give_up(kind)));
         }
+        if self.meter.take_reset() {
+            self.breaker.peer().has_reset();
+        }
         if self.silence.is_some() && self.meter.has_spoken() {
             self.silence = None;
         }

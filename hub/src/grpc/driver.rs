@@ -2,11 +2,11 @@
 //!
 //! A task of the runtime's own for each stream costs more than what is delivered on it:
 //! it has to be scheduled, and between two streams of one connection the runtime runs
-//! the connection, which makes a write for each. Here a waker marks what is due on its
-//! connection and wakes the one task. All streams that are due run first; what they hand
+//! the connection, which makes a write for each. Here what wakes them marks what is due
+//! on its connection and wakes the one task. All streams that are due run first; what they hand
 //! over, HTTP/2 then writes together.
 
-use super::marks::{DRAIN, Mark, Marks, News, TRANSPORT};
+use super::marks::{DRAIN, Mark, Marks, TRANSPORT};
 use super::outgoing::Stream;
 use super::turn;
 use crate::metrics::Metrics;
@@ -35,6 +35,9 @@ pub(super) trait Transport {
     /// when the connection has ended.
     fn poll(&mut self, cx: &mut Context<'_>, begin: &mut dyn FnMut(Answering)) -> Poll<Self::Output>;
 
+    /// Whether the peer has reset calls since this was asked last.
+    fn take_reset(&mut self) -> bool;
+
     /// Lets the calls that are open end, and takes no more.
     fn drain(&mut self);
 }
@@ -48,8 +51,6 @@ pub(super) struct Driver<T> {
     drain_waker: Waker,
     calls: Slab<Call>,
     marks: Marks,
-    /// The blocks that are due in this turn; kept for its room.
-    turn: Vec<usize>,
     metrics: Arc<Metrics>,
 }
 
@@ -61,8 +62,7 @@ struct Call {
 
 enum State {
     Answering(Answering),
-    /// With the mark of HTTP/2's own news of it: most polls have none.
-    Stream(Box<Stream>, News),
+    Stream(Box<Stream>),
 }
 
 impl<T: Transport> Driver<T> {
@@ -80,29 +80,33 @@ impl<T: Transport> Driver<T> {
             drain_waker: marks.own(DRAIN),
             calls: Slab::new(),
             marks,
-            turn: Vec::new(),
             metrics,
         }
     }
 
-    /// Whether something is due; if not, `cx` is woken when something will be.
-    fn has_work(&mut self, cx: &Context<'_>) -> bool {
-        !self.turn.is_empty() || self.marks.due(&mut self.turn, cx.waker())
-    }
-
     /// Runs what is due in this turn, HTTP/2 last: it has what the calls have made of it.
     fn run(&mut self) -> Poll<T::Output> {
-        let mut turn = std::mem::take(&mut self.turn);
-        for block in turn.drain(..) {
-            for (index, mark) in self.marks.enter(block) {
+        let turn = self.marks.turn();
+        for block in self.marks.blocks(&turn) {
+            // Each lies in memory that was not touched since its last delivery. One after
+            // the other they would be waited for; looked at first, all come at once.
+            let marked = self.marks.enter(block).step_if(|index| self.can_step(index));
+            for (index, mark) in marked {
                 self.poll_call(index, mark);
             }
             self.marks.leave(block);
         }
-        self.turn = turn;
-        let own = self.marks.take_own();
+        let own = self.marks.own_of(&turn);
         let drains = own & DRAIN != 0 && self.poll_drain();
         if drains || own & TRANSPORT != 0 { self.poll_transport() } else { Poll::Pending }
+    }
+
+    /// Whether a call is a stream that waits for nothing but its topic.
+    fn can_step(&self, index: usize) -> bool {
+        match self.calls.get(index) {
+            Some(Call { state: State::Stream(stream), .. }) => stream.can_step(),
+            _ => false,
+        }
     }
 
     fn poll_transport(&mut self) -> Poll<T::Output> {
@@ -115,7 +119,15 @@ impl<T: Transport> Driver<T> {
             let state = State::Answering(Box::pin(unconstrained(call)));
             entry.insert(Call { state, waker });
         };
-        self.transport.poll(&mut Context::from_waker(&self.transport_waker), &mut begin)
+        let polled = self.transport.poll(&mut Context::from_waker(&self.transport_waker), &mut begin);
+        if self.transport.take_reset() {
+            // It is rare, and no more than a setup of a call for each: see `FramesMeter`.
+            self.calls.retain(|_, call| match &mut call.state {
+                State::Answering(_) => true,
+                State::Stream(stream) => !stream.was_reset(),
+            });
+        }
+        polled
     }
 
     fn poll_call(&mut self, index: usize, mark: Mark) {
@@ -127,14 +139,15 @@ impl<T: Transport> Driver<T> {
                 Poll::Pending => false,
                 Poll::Ready(None) => true,
                 Poll::Ready(Some(mut stream)) => {
+                    let (group, bit) = self.marks.group_of(index);
+                    stream.join_group(group, bit);
                     // In the turn of its head: HTTP/2 writes both together.
-                    let news = self.marks.news_of(index);
-                    let ended = stream.poll(cx, &news, Mark { is_due: true, has_news: true }).is_ready();
-                    *state = State::Stream(stream, news);
+                    let ended = stream.poll(cx, Mark { is_due: true, has_step: false }).is_ready();
+                    *state = State::Stream(stream);
                     ended
                 }
             },
-            State::Stream(stream, news) => stream.poll(cx, news, mark).is_ready(),
+            State::Stream(stream) => stream.poll(cx, mark).is_ready(),
         };
         if ended {
             self.calls.remove(index);
@@ -159,7 +172,7 @@ impl<T: Transport + Unpin> Future for Driver<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T::Output> {
         let driver = &mut *self;
         for _ in 0..TURNS {
-            if !driver.has_work(cx) {
+            if driver.marks.rest(cx.waker()) {
                 return Poll::Pending;
             }
             turn::begin();
@@ -169,7 +182,7 @@ impl<T: Transport + Unpin> Future for Driver<T> {
                 return ran;
             }
         }
-        if driver.has_work(cx) {
+        if !driver.marks.rest(cx.waker()) {
             cx.waker().wake_by_ref();
         }
         Poll::Pending
@@ -197,6 +210,10 @@ mod tests {
             self.runs.fetch_add(1, Ordering::SeqCst);
             self.to_begin.drain(..).for_each(begin);
             if self.drained { Poll::Ready(()) } else { Poll::Pending }
+        }
+
+        fn take_reset(&mut self) -> bool {
+            false
         }
 
         fn drain(&mut self) {

@@ -30,6 +30,9 @@ const UPDATE_BYTES: i64 = 16;
 /// Most that may be outstanding to be given back, in bytes: more than any window.
 const OWED_BYTES: i64 = 1 << 30;
 
+/// Type of the frame that resets a call (RFC 9113, 6.4).
+const RST_STREAM: u8 = 0x3;
+
 const END_STREAM: u8 = 0x1;
 const ACK: u8 = 0x1;
 const END_HEADERS: u8 = 0x4;
@@ -80,6 +83,8 @@ pub(super) struct FramesMeter {
     useful: i64,
     /// Bytes of which the peer may say that it has read them.
     owed: i64,
+    /// Whether a call was reset since somebody asked.
+    has_reset: bool,
 }
 
 /// Flag of data with padding, up to 255 bytes and a byte for its length (RFC 9113,
@@ -103,6 +108,7 @@ impl FramesMeter {
             resets: streams.saturating_mul(2),
             useful: 0,
             owed: 0,
+            has_reset: false,
         }
     }
 
@@ -114,6 +120,11 @@ impl FramesMeter {
     /// Until when what is incomplete has to be whole.
     pub(super) fn due(&self) -> Option<Instant> {
         self.incomplete.map(|since| since + FRAME_TIME)
+    }
+
+    /// Whether the peer has reset calls since this was asked last.
+    pub(super) fn take_reset(&mut self) -> bool {
+        std::mem::take(&mut self.has_reset)
     }
 
     /// Bytes were written to the peer.
@@ -179,7 +190,7 @@ impl FramesMeter {
             }
             0x1 => self.in_headers = flags & END_HEADERS == 0,
             0x2 => return self.count(PRIORITY, now),
-            0x3 => return self.count(RESET, now),
+            RST_STREAM => return self.count(RESET, now),
             0x4 if flags & ACK == 0 => {
                 self.useful -= HEAD_BYTES as i64;
                 return self.count(SETTINGS, now);
@@ -203,6 +214,7 @@ impl FramesMeter {
     /// A frame is whole.
     fn ended(&mut self, now: Instant) -> Result<(), &'static str> {
         self.come = 0;
+        self.has_reset |= self.head[3] == RST_STREAM;
         if !self.in_headers {
             self.incomplete = None;
         }

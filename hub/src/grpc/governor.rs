@@ -8,7 +8,7 @@
 use super::pace::Pace;
 use super::status::over;
 use crate::config::LimitSettings;
-use crate::limits::{BURST_CALLS, CALL_BYTES, CALL_CHANGES, SHARED_COST, SHORT_STREAM};
+use crate::limits::{BURST_CALLS, CALL_BYTES, CALL_CHANGES, CALL_MICROS, SHARED_COST, SHORT_STREAM};
 use confhub_proto::TenantId;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -125,6 +125,8 @@ pub(super) enum Cost {
     Shared(usize),
     /// Changes that are written.
     Changes(usize),
+    /// Time of a processor.
+    Time(Duration),
 }
 
 /// A limit of a tenant that was reached.
@@ -297,6 +299,7 @@ impl Share {
             (Cost::Shared(bytes), Kind::Bulk) => bytes / SHARED_COST,
             (Cost::Read(bytes) | Cost::Shared(bytes), _) => bytes / CALL_BYTES,
             (Cost::Changes(changes), _) => changes / CALL_CHANGES,
+            (Cost::Time(time), _) => usize::try_from(time.as_micros() / CALL_MICROS).unwrap_or(usize::MAX),
         });
     }
 

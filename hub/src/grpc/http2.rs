@@ -1,6 +1,7 @@
 //! A connection of HTTP/2: what is set for all of them, and the look whether anyone is
 //! still there.
 
+use super::breaker::Breaker;
 use super::connection::Connection;
 use super::driver::{Answering, Transport};
 use bytes::Bytes;
@@ -42,6 +43,7 @@ pub(super) struct Http2<F> {
     state: State,
     answer: F,
     draining: bool,
+    breaker: Breaker,
 }
 
 enum State {
@@ -55,6 +57,7 @@ where
 {
     /// Speaks HTTP/2 with at most so many calls at a time, each of which `answer` answers.
     pub(super) fn new(connection: Connection, streams: usize, answer: F) -> Self {
+        let breaker = connection.breaker();
         let handshake = server::Builder::new()
             .initial_window_size(WINDOW_BYTES)
             .initial_connection_window_size(WINDOW_BYTES)
@@ -64,7 +67,7 @@ where
             .max_local_error_reset_streams(Some(MISTAKEN_CALLS))
             .max_send_buffer_size(SEND_BYTES)
             .handshake(connection);
-        Self { state: State::Handshake(Box::new(handshake)), answer, draining: false }
+        Self { state: State::Handshake(Box::new(handshake)), answer, draining: false, breaker }
     }
 }
 
@@ -103,6 +106,10 @@ where
                 }
             }
         }
+    }
+
+    fn take_reset(&mut self) -> bool {
+        self.breaker.peer().take_reset()
     }
 
     fn drain(&mut self) {

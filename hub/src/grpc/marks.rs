@@ -1,35 +1,52 @@
-//! What is due on a connection: a bit for each of its parts.
+//! What is due on a connection: bits for each of its parts.
 //!
-//! Ten thousand streams are woken by one change. So a waker sets a bit that lies beside
-//! those of its neighbours, and only the first bit of a block takes a lock.
+//! Ten thousand streams are woken by one change. So what wakes them sets bits that lie
+//! beside each other, those of a connection on one topic at once, and only the first bit
+//! of a connection wakes its task.
 
+use crate::fanout::GroupWaker;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Wake, Waker};
 
 /// HTTP/2 itself has something to do.
 pub(super) const TRANSPORT: u64 = 1;
 
 /// The signal to drain may have come.
-pub(super) const DRAIN: u64 = 2;
+pub(super) const DRAIN: u64 = 1 << 1;
 
-/// Calls of one block: each has two bits, and one bit is the block's.
-const CALLS: usize = 31;
+/// The connection's own bits that are of no block.
+const OWN: u64 = TRANSPORT | DRAIN;
 
-/// The calls of the block are being run: whatever is marked meanwhile is seen after that.
+/// How many bits blocks have among the connection's own: they share them in turn.
+const SLOTS: usize = 61;
+
+/// The bit of the first slot.
+const FIRST_SLOT: u32 = OWN.trailing_ones();
+
+/// The connection or the block is being run: whatever is marked meanwhile is seen after
+/// that, and nobody has to be told.
 const RUNS: u64 = 1 << 63;
 
-/// The bit of a call that has something to do, and the one beside it for what HTTP/2 has
-/// to say of the call.
+/// Calls of one block, each of which has two bits.
+const CALLS: usize = 31;
+
+/// The bits of all of them.
+const ALL: u64 = (1 << (2 * CALLS)) - 1;
+
+/// A call has something to do; and its topic has something for it, which is one bit
+/// further.
 const DUE: u64 = 1;
-const NEWS: u64 = 2;
+const STEP: u64 = 2;
+
+/// The second bits of all calls of a block.
+const STEPS: u64 = ALL / 3 * STEP;
 
 /// All marks of a connection.
 pub(super) struct Marks {
     shared: Arc<Shared>,
-    own: Arc<Block>,
     /// As many as the most calls at a time have needed.
-    blocks: Vec<Arc<Block>>,
+    blocks: Vec<Home>,
 }
 
 /// How a call is marked.
@@ -37,150 +54,260 @@ pub(super) struct Marks {
 pub(super) struct Mark {
     /// It has something to do.
     pub(super) is_due: bool,
-    /// HTTP/2 has something to say of it.
-    pub(super) has_news: bool,
+    /// Its topic has something new.
+    pub(super) has_step: bool,
 }
 
-/// The mark of what HTTP/2 has to say of a call.
-pub(super) struct News {
-    setter: Arc<Setter>,
-    waker: Waker,
+/// What is due in one turn of a connection.
+pub(super) struct Turn(u64);
+
+/// The calls of a block that are marked, in their order.
+pub(super) struct Marked {
+    block: usize,
+    bits: u64,
 }
 
+/// What wakes a connection, and its first block: most connections have no other. They
+/// are found by one access of memory.
+#[repr(align(64))]
 #[derive(Default)]
-struct Shared(Mutex<Parts>);
-
-#[derive(Default)]
-struct Parts {
-    /// The blocks that have a bit.
-    due: Vec<usize>,
-    /// Wakes the task of the connection, while that rests.
-    task: Option<Waker>,
+struct Shared {
+    own: AtomicU64,
+    first: AtomicU64,
+    /// Wakes the task of the connection.
+    task: Mutex<Option<Waker>>,
 }
 
+/// A block that is not the first.
 struct Block {
     bits: AtomicU64,
-    /// `None`: it is the connection's own.
-    number: Option<usize>,
+    number: usize,
     shared: Arc<Shared>,
+}
+
+/// Where the bits of a block are.
+#[derive(Clone)]
+enum Home {
+    First(Arc<Shared>),
+    Later(Arc<Block>),
 }
 
 /// Sets a bit of a block.
 struct Setter {
-    block: Arc<Block>,
+    home: Home,
+    bit: u64,
+}
+
+/// Sets a bit of the connection's own.
+struct OwnSetter {
+    shared: Arc<Shared>,
     bit: u64,
 }
 
 impl Default for Marks {
     fn default() -> Self {
         let shared = Arc::<Shared>::default();
-        Self { own: Block::new(None, &shared), blocks: Vec::new(), shared }
+        shared.own.store(RUNS, Ordering::SeqCst);
+        Self { shared, blocks: Vec::new() }
     }
 }
 
 impl Marks {
     /// What sets a bit of the connection's own, which is set.
     pub(super) fn own(&self, bit: u64) -> Waker {
-        set(Setter::new(&self.own, bit))
+        self.shared.mark_own(bit);
+        Arc::new(OwnSetter { shared: Arc::clone(&self.shared), bit }).into()
     }
 
     /// What marks a call as due, which it is.
     pub(super) fn of_call(&mut self, index: usize) -> Waker {
         for number in self.blocks.len()..=index / CALLS {
-            self.blocks.push(Block::new(Some(number), &self.shared));
+            let home = match number {
+                0 => Home::First(Arc::clone(&self.shared)),
+                _ => Home::Later(Arc::new(Block {
+                    bits: AtomicU64::new(0),
+                    number,
+                    shared: Arc::clone(&self.shared),
+                })),
+            };
+            self.blocks.push(home);
         }
-        set(self.setter(index, DUE))
+        let setter = Arc::new(Setter { home: self.blocks[index / CALLS].clone(), bit: DUE << shift(index) });
+        setter.wake_by_ref();
+        setter.into()
     }
 
-    /// The mark of what HTTP/2 has to say of a call that has one of its own.
-    pub(super) fn news_of(&self, index: usize) -> News {
-        let setter = self.setter(index, NEWS);
-        News { waker: Arc::clone(&setter).into(), setter }
+    /// What marks a call as having something from its topic, together with its
+    /// neighbours, and its bit there. It has to be a call of [`Marks::of_call`].
+    pub(super) fn group_of(&self, index: usize) -> (Arc<dyn GroupWaker>, u64) {
+        let group: Arc<dyn GroupWaker> = match &self.blocks[index / CALLS] {
+            Home::First(shared) => Arc::clone(shared) as _,
+            Home::Later(block) => Arc::clone(block) as _,
+        };
+        (group, STEP << shift(index))
     }
 
-    fn setter(&self, index: usize, bit: u64) -> Arc<Setter> {
-        Setter::new(&self.blocks[index / CALLS], bit << (index % CALLS * 2))
-    }
-
-    /// Whether something is due, the blocks of which are moved to `blocks`, which is
-    /// empty. If nothing is, `task` is woken when something will be: there is no gap
+    /// Whether nothing is due. Then `task` is woken when something is: there is no gap
     /// between the two.
-    pub(super) fn due(&self, blocks: &mut Vec<usize>, task: &Waker) -> bool {
-        let mut parts = self.shared.lock();
-        std::mem::swap(&mut parts.due, blocks);
-        let is_due = !blocks.is_empty() || self.own.bits.load(Ordering::SeqCst) != 0;
-        parts.task = (!is_due).then(|| task.clone());
-        is_due
+    pub(super) fn rest(&self, task: &Waker) -> bool {
+        if self.is_due() {
+            return false;
+        }
+        self.shared.wake_from_now_on(task);
+        let rests = self.shared.own.compare_exchange(RUNS, 0, Ordering::SeqCst, Ordering::SeqCst);
+        // It may have rested before.
+        matches!(rests, Ok(_) | Err(0))
+    }
+
+    /// Whether something is due.
+    fn is_due(&self) -> bool {
+        self.shared.own.load(Ordering::SeqCst) & !RUNS != 0
+    }
+
+    /// What is due, which is cleared: what is marked from here on is due in the next
+    /// turn. Nobody is woken until the connection [rests](Marks::rest).
+    pub(super) fn turn(&self) -> Turn {
+        Turn(self.shared.own.swap(RUNS, Ordering::SeqCst))
+    }
+
+    /// The connection's own bits that came with the turn or in it, which are cleared.
+    pub(super) fn own_of(&self, turn: &Turn) -> u64 {
+        (turn.0 | self.shared.own.fetch_and(!OWN, Ordering::SeqCst)) & OWN
+    }
+
+    /// The blocks that are due in a turn.
+    pub(super) fn blocks(&self, turn: &Turn) -> impl Iterator<Item = usize> + use<> {
+        let (mut slots, all) = ((turn.0 & !(OWN | RUNS)) >> FIRST_SLOT, self.blocks.len());
+        std::iter::from_fn(move || {
+            if slots == 0 {
+                return None;
+            }
+            let slot = slots.trailing_zeros() as usize;
+            slots &= slots - 1;
+            Some((slot..all).step_by(SLOTS))
+        })
+        .flatten()
     }
 
     /// The calls of a block that are marked, whose marks are cleared: what comes from
     /// here on sets them again. The block has to be [left](Marks::leave) then.
-    pub(super) fn enter(&self, block: usize) -> impl Iterator<Item = (usize, Mark)> + use<> {
-        let bits = self.blocks.get(block).map_or(0, |block| block.bits.swap(RUNS, Ordering::SeqCst));
-        let mut bits = bits & !RUNS;
-        std::iter::from_fn(move || {
-            if bits == 0 {
-                return None;
-            }
-            let call = bits.trailing_zeros() / 2;
-            let mark = bits >> (call * 2);
-            bits &= !((DUE | NEWS) << (call * 2));
-            let mark = Mark { is_due: mark & DUE != 0, has_news: mark & NEWS != 0 };
-            Some((block * CALLS + call as usize, mark))
-        })
+    pub(super) fn enter(&self, block: usize) -> Marked {
+        let bits = self.blocks.get(block).map_or(0, |block| block.bits().swap(RUNS, Ordering::SeqCst));
+        Marked { block, bits: bits & ALL }
     }
 
     /// Makes a block due that has been marked since it was entered.
     pub(super) fn leave(&self, block: usize) {
-        let Some(Block { bits, .. }) = self.blocks.get(block).map(|block| &**block) else { return };
-        if bits.fetch_and(!RUNS, Ordering::SeqCst) != RUNS {
-            self.shared.lock().due.push(block);
+        let Some(home) = self.blocks.get(block) else { return };
+        if home.bits().fetch_and(!RUNS, Ordering::SeqCst) != RUNS {
+            home.shared().mark_own(slot_of(block));
         }
-    }
-
-    /// The connection's own bits, which are cleared.
-    pub(super) fn take_own(&self) -> u64 {
-        self.own.bits.swap(0, Ordering::SeqCst)
     }
 }
 
-impl News {
-    /// What sets it.
-    pub(super) fn waker(&self) -> &Waker {
-        &self.waker
+impl Marked {
+    /// The same, but that those are due which have something from their topic and cannot
+    /// take it as a step.
+    pub(super) fn step_if(mut self, can_step: impl Fn(usize) -> bool) -> Self {
+        let mut steps = self.bits & STEPS;
+        while steps != 0 {
+            let step = steps & steps.wrapping_neg();
+            if !can_step(self.block * CALLS + step.trailing_zeros() as usize / 2) {
+                self.bits |= step >> 1;
+            }
+            steps ^= step;
+        }
+        self
     }
+}
 
-    /// Whether it is set, before it is cleared.
-    pub(super) fn take(&self) -> bool {
-        let Setter { block, bit } = &*self.setter;
-        // Nearly always it is not, and a look is cheaper.
-        block.bits.load(Ordering::SeqCst) & bit != 0
-            && block.bits.fetch_and(!bit, Ordering::SeqCst) & bit != 0
+impl Iterator for Marked {
+    type Item = (usize, Mark);
+
+    fn next(&mut self) -> Option<(usize, Mark)> {
+        if self.bits == 0 {
+            return None;
+        }
+        let call = self.bits.trailing_zeros() as usize / 2;
+        let mark = self.bits >> shift(call);
+        self.bits &= !((DUE | STEP) << shift(call));
+        let mark = Mark { is_due: mark & DUE != 0, has_step: mark & STEP != 0 };
+        Some((self.block * CALLS + call, mark))
     }
+}
+
+/// Where the bits of a call are in those of its block.
+fn shift(index: usize) -> usize {
+    index % CALLS * 2
+}
+
+/// The bit of a block among the connection's own.
+fn slot_of(block: usize) -> u64 {
+    1 << (FIRST_SLOT as usize + block % SLOTS)
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Parts> {
-        // Nothing under this lock stops half way: a poisoned one guards whole data.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn mark_own(&self, bit: u64) {
+        // Whoever set the first bit has woken the connection, and while it runs it looks.
+        if self.own.fetch_or(bit, Ordering::SeqCst) == 0 {
+            let task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(task) = &*task {
+                task.wake_by_ref();
+            }
+        }
+    }
+
+    fn wake_from_now_on(&self, task: &Waker) {
+        let mut known = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.as_ref().is_some_and(|known| known.will_wake(task)) {
+            return;
+        }
+        let former = known.replace(task.clone());
+        drop(known);
+        drop(former);
     }
 }
 
-impl Block {
-    fn new(number: Option<usize>, shared: &Arc<Shared>) -> Arc<Self> {
-        Arc::new(Self { bits: AtomicU64::new(0), number, shared: Arc::clone(shared) })
+/// Sets bits of a block.
+fn mark(bits: &AtomicU64, marked: u64, number: usize, shared: &Shared) {
+    // Whoever set the first bit of a block has told the connection.
+    if bits.fetch_or(marked, Ordering::SeqCst) == 0 {
+        shared.mark_own(slot_of(number));
     }
 }
 
-/// What sets a bit, which it has set.
-fn set(setter: Arc<Setter>) -> Waker {
-    setter.wake_by_ref();
-    setter.into()
+impl Home {
+    fn bits(&self) -> &AtomicU64 {
+        match self {
+            Self::First(shared) => &shared.first,
+            Self::Later(block) => &block.bits,
+        }
+    }
+
+    fn shared(&self) -> &Shared {
+        match self {
+            Self::First(shared) => shared,
+            Self::Later(block) => &block.shared,
+        }
+    }
+
+    fn mark(&self, marked: u64) {
+        match self {
+            Self::First(shared) => shared.wake(marked),
+            Self::Later(block) => GroupWaker::wake(&**block, marked),
+        }
+    }
 }
 
-impl Setter {
-    fn new(block: &Arc<Block>, bit: u64) -> Arc<Self> {
-        Arc::new(Self { block: Arc::clone(block), bit })
+impl GroupWaker for Shared {
+    fn wake(&self, members: u64) {
+        mark(&self.first, members, 0, self);
+    }
+}
+
+impl GroupWaker for Block {
+    fn wake(&self, members: u64) {
+        mark(&self.bits, members, self.number, &self.shared);
     }
 }
 
@@ -190,106 +317,19 @@ impl Wake for Setter {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        let Block { bits, number, shared } = &*self.block;
-        // Whoever set the first bit of a block has told the connection, if it did not
-        // set it itself.
-        if bits.fetch_or(self.bit, Ordering::SeqCst) != 0 {
-            return;
-        }
-        let task = {
-            let mut parts = shared.lock();
-            parts.due.extend(number);
-            parts.task.take()
-        };
-        if let Some(task) = task {
-            task.wake();
-        }
+        self.home.mark(self.bit);
+    }
+}
+
+impl Wake for OwnSetter {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.shared.mark_own(self.bit);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use futures_util::task::noop_waker_ref;
-
-    fn due(marks: &Marks) -> Vec<(usize, Mark)> {
-        let mut blocks = Vec::new();
-        marks.due(&mut blocks, noop_waker_ref());
-        let mut calls = Vec::new();
-        for block in blocks {
-            calls.extend(marks.enter(block));
-            marks.leave(block);
-        }
-        calls
-    }
-
-    const DUE_ONLY: Mark = Mark { is_due: true, has_news: false };
-
-    #[test]
-    fn each_call_has_its_own_marks_in_whichever_block() {
-        let mut marks = Marks::default();
-        let wakers: Vec<_> = (0..100).map(|index| marks.of_call(index)).collect();
-        let all: Vec<_> = (0..100).map(|index| (index, DUE_ONLY)).collect();
-        assert_eq!(due(&marks), all, "a call begins by being due");
-        for index in [31, 32, 99, 32] {
-            wakers[index].wake_by_ref();
-        }
-        let news = marks.news_of(99);
-        news.waker().wake_by_ref();
-        let both = Mark { is_due: true, has_news: true };
-        assert_eq!(due(&marks), [(31, DUE_ONLY), (32, DUE_ONLY), (99, both)]);
-        assert_eq!(due(&marks), []);
-    }
-
-    #[test]
-    fn news_that_are_taken_are_not_told_again() {
-        let mut marks = Marks::default();
-        let _waker = marks.of_call(0);
-        assert_eq!(due(&marks).len(), 1);
-        let news = marks.news_of(0);
-        assert!(!news.take());
-        news.waker().wake_by_ref();
-        assert!(news.take() && !news.take());
-        assert_eq!(due(&marks), []);
-    }
-
-    #[test]
-    fn what_is_marked_while_its_block_runs_is_due_after_that() {
-        let mut marks = Marks::default();
-        let wakers: Vec<_> = (0..2).map(|index| marks.of_call(index)).collect();
-        let mut blocks = Vec::new();
-        assert!(marks.due(&mut blocks, noop_waker_ref()));
-        assert_eq!(blocks, [0]);
-        let calls: Vec<_> = marks.enter(0).inspect(|(index, _)| wakers[1 - index].wake_by_ref()).collect();
-        assert_eq!(calls, [(0, DUE_ONLY), (1, DUE_ONLY)]);
-        marks.leave(0);
-        assert_eq!(due(&marks), calls);
-        assert_eq!(due(&marks), []);
-    }
-
-    #[test]
-    fn the_task_is_woken_once_by_the_first_mark_after_it_rests() {
-        struct Count(AtomicU64);
-        impl Wake for Count {
-            fn wake(self: Arc<Self>) {
-                self.0.fetch_add(1, Ordering::SeqCst);
-            }
-        }
-        let count = Arc::new(Count(AtomicU64::new(0)));
-        let task = Waker::from(Arc::clone(&count));
-        let mut marks = Marks::default();
-        let own = marks.own(TRANSPORT);
-        let calls: Vec<_> = (0..2).map(|index| marks.of_call(index)).collect();
-        let mut blocks = Vec::new();
-        assert!(marks.due(&mut blocks, &task));
-        assert_eq!(marks.take_own(), TRANSPORT);
-        assert_eq!(blocks.drain(..).flat_map(|block| marks.enter(block)).count(), 2);
-        marks.leave(0);
-        assert!(!marks.due(&mut blocks, &task));
-        for waker in calls.iter().chain([&own]) {
-            waker.wake_by_ref();
-        }
-        assert_eq!(count.0.load(Ordering::SeqCst), 1);
-        assert!(marks.due(&mut blocks, &task));
-    }
-}
+mod tests;

@@ -13,6 +13,7 @@ mod call;
 mod connection;
 mod deadline;
 mod driver;
+mod flag_check;
 mod fleet;
 mod frames_meter;
 mod governor;
@@ -37,6 +38,7 @@ pub(crate) mod subscribe;
 mod turn;
 
 pub use connection::Connections;
+pub use flag_check::FlagTurns;
 pub use governor::Governor;
 pub use stall::Watch;
 
@@ -109,6 +111,8 @@ pub struct Edge {
     pub watch: Arc<Watch>,
     /// Writes that are under way hold it for reading.
     pub writes: Arc<RwLock<()>>,
+    /// Whose turn it is to write flags.
+    pub flag_turns: FlagTurns,
     /// The change source, if one runs: its kind, and how it stands.
     pub source: Option<(&'static str, SourceHealth)>,
 }

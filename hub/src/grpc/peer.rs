@@ -3,12 +3,16 @@
 
 use super::pace::Pace;
 use crate::limits::{BAD_TOKENS, FIRST_CALL, REFUSED_CALLS};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// Shared by the connection and its calls.
-pub(super) struct Peer(Mutex<State>);
+pub(super) struct Peer {
+    state: Mutex<State>,
+    has_reset: AtomicBool,
+}
 
 struct State {
     open: usize,
@@ -32,7 +36,8 @@ pub(super) enum Refusal {
 impl Default for Peer {
     fn default() -> Self {
         let now = Instant::now();
-        Self(Mutex::new(State { open: 0, called: false, since: now, rested: [now; 2] }))
+        let state = State { open: 0, called: false, since: now, rested: [now; 2] };
+        Self { state: Mutex::new(state), has_reset: AtomicBool::new(false) }
     }
 }
 
@@ -49,6 +54,16 @@ impl Peer {
         let mut state = self.lock();
         state.open = state.open.saturating_sub(1);
         state.since = Instant::now();
+    }
+
+    /// It has reset a call.
+    pub(super) fn has_reset(&self) {
+        self.has_reset.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether it has reset calls since this was asked last.
+    pub(super) fn take_reset(&self) -> bool {
+        self.has_reset.load(Ordering::SeqCst) && self.has_reset.swap(false, Ordering::SeqCst)
     }
 
     /// Counts a call that was refused; whether that was one too many.
@@ -76,7 +91,7 @@ impl Peer {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -9,7 +9,7 @@ use crate::rollout::{
     Ending, LONGEST, Ms, Phase, Plan, Rollout, RolloutError, STEPS, State as Stands, TEXT_BYTES,
 };
 use crate::source::Address;
-use confhub_flags::{FlagName, Percentage, set_percentage};
+use confhub_flags::{DefinitionText, FlagName, Percentage, set_percentage_of_text};
 use confhub_proto::{ServiceName, limits, wire};
 use std::time::Duration;
 use tonic::{Request, Response, Status};
@@ -149,11 +149,10 @@ impl Edge {
             return Err(Status::not_found(format!("there is no flag `{name}` to roll out: create it first")));
         };
         let own = |reason: String| Status::failed_precondition(reason);
-        let mut definition = serde_json::from_slice(&text)
-            .map_err(|_| own(format!("the flag `{name}` is no JSON object: put it right first")))?;
+        let mut definition = DefinitionText::parse(&text).map_err(|faults| own(faults.to_string()))?;
         let share = plan.steps.first().and_then(|share| share.parse().ok());
         let share = share.ok_or_else(|| invalid("there is no step"))?;
-        set_percentage(name, &mut definition, share, &plan.on, &plan.off)
+        set_percentage_of_text(name, &mut definition, share, &plan.on, &plan.off)
             .map_err(|faults| own(faults.to_string()))?;
         Ok(version)
     }

@@ -15,6 +15,7 @@ use super::call::Place;
 use super::outgoing::Source;
 use crate::admission::{Admission, Refused};
 use crate::auth::{Identity, refused_status};
+use crate::fanout::GroupWaker;
 use crate::limits::STALLED;
 use bytes::Bytes;
 use confhub_proto::{retry, wire};
@@ -63,7 +64,7 @@ struct Entry {
 /// What a body and the watch know of each other.
 #[derive(Default)]
 pub(super) struct Reading {
-    /// Since which look, plus one, the body waits for its reader; 0: it does not.
+    /// Since which look, plus one, a frame of the body waits for its reader; 0: none does.
     standing: AtomicU64,
     /// Why the body has to end, whatever it still has.
     over: OnceLock<Over>,
@@ -109,7 +110,10 @@ impl Reading {
     }
 }
 
-/// A body that is watched until it is dropped.
+/// A body that is watched until it is dropped. It lies at the front: see [`Live`].
+///
+/// [`Live`]: super::body::Live
+#[repr(C)]
 pub(super) struct Watched<B> {
     /// `None`: the reader has no right to it any more.
     body: Option<B>,
@@ -338,13 +342,23 @@ impl<B> Watched<B> {
 }
 
 impl<B: Source + Unpin> Source for Watched<B> {
-    fn rests(&mut self) -> bool {
-        let rests = self.body.as_mut().is_some_and(B::rests);
-        if rests {
-            // As when it is asked and has nothing.
-            self.reading.standing.store(0, Ordering::Relaxed);
+    fn join_group(&mut self, group: Arc<dyn GroupWaker>, bit: u64) {
+        if let Some(body) = &mut self.body {
+            body.join_group(group, bit);
         }
-        rests
+    }
+
+    fn can_step(&self) -> bool {
+        // What ends it wakes it by itself.
+        self.body.as_ref().is_some_and(B::can_step)
+    }
+
+    fn step(&mut self) -> Option<Bytes> {
+        self.body.as_mut().and_then(B::step)
+    }
+
+    fn stands(&mut self) {
+        self.reading.standing.store(self.watch.now(), Ordering::Relaxed);
     }
 
     fn give_up(&mut self) -> bool {

@@ -8,7 +8,7 @@ use crate::backend::{Action, Change, WriteError};
 use crate::fleet::{Marked, Moves, Row, Verdict};
 use crate::limits::VALUE_BYTES;
 use crate::source::{Address, Hint, Sink as _};
-use confhub_flags::{FLAG_TYPE, FlagName, set_percentage};
+use confhub_flags::{DefinitionText, FLAG_TYPE, FlagName, set_percentage_of_text};
 use confhub_proto::{Content, Entry, ServiceName, TenantId};
 use std::sync::Arc;
 use std::time::Duration;
@@ -146,9 +146,7 @@ impl Drive {
 
     /// Whether an entry is what the present step makes of it.
     fn is_wanted(&self, rollout: &Rollout, entry: &Entry) -> bool {
-        let parsed = |text: &[u8]| serde_json::from_slice::<serde_json::Value>(text).ok();
-        let wanted = self.definition(rollout, entry).ok().and_then(|text| parsed(&text));
-        wanted.is_some() && wanted == parsed(entry.value())
+        self.definition(rollout, entry).is_ok_and(|text| text == *entry.value())
     }
 
     /// Whether an entry has the content of an earlier version.
@@ -185,15 +183,15 @@ impl Drive {
             .map_or(Fleet::Applied(0), |verdict| words(&verdict))
     }
 
-    /// What the present step makes of the flag.
+    /// What the present step makes of the flag. Of what it has made itself, it makes the
+    /// same, byte for byte.
     fn definition(&self, rollout: &Rollout, entry: &Entry) -> Result<Vec<u8>, String> {
-        let mut definition =
-            serde_json::from_slice(entry.value()).map_err(|_| "the flag is no JSON object".to_owned())?;
+        let mut text = DefinitionText::parse(entry.value()).map_err(|faults| faults.to_string())?;
         let share =
             rollout.share().parse().map_err(|error: confhub_flags::PercentageError| error.to_string())?;
         let (on, off) = (&rollout.plan.on, &rollout.plan.off);
-        set_percentage(&self.name, &mut definition, share, on, off).map_err(|faults| faults.to_string())?;
-        serde_json::to_vec(&definition).map_err(|error| error.to_string())
+        set_percentage_of_text(&self.name, &mut text, share, on, off).map_err(|faults| faults.to_string())?;
+        Ok(text.to_string().into_bytes())
     }
 
     async fn write(&self, rollout: &Rollout, entry: &Entry) -> Result<(), RolloutError> {

@@ -84,6 +84,12 @@ impl Entries {
         self.by_address.len()
     }
 
+    /// All of such keys, of every service.
+    pub(super) fn of(&self, wanted: impl Fn(&Key) -> bool) -> Vec<Arc<Entry>> {
+        let entries = self.by_address.iter().filter(|(address, _)| wanted(&address.key));
+        entries.map(|(_, entry)| Arc::clone(entry)).collect()
+    }
+
     /// How many there are of such keys.
     pub(super) fn count(&self, of: impl Fn(&Key) -> bool) -> usize {
         self.by_address.keys().filter(|address| of(&address.key)).count()

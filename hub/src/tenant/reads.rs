@@ -1,11 +1,11 @@
 //! Single reads: from memory where that is current, and from the backend
 //! otherwise, once for all who ask at the same time.
 
-use super::registry::Tenants;
+use super::registry::{FollowError, MEETINGS, Tenants};
 use crate::backend::BackendError;
 use crate::metrics::Purpose;
-use crate::source::{Address, Hint};
-use confhub_proto::{Entry, TenantId};
+use crate::source::{Address, Hint, Sink as _};
+use confhub_proto::{Entry, Key, TenantId};
 use futures_util::future::{BoxFuture, FutureExt as _, Shared, WeakShared};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -58,6 +58,32 @@ impl Tenants {
         }
         let found = self.flight(tenant, backend, addresses).await?;
         Ok(addresses.iter().map(|address| found.get(address).cloned().flatten()).collect())
+    }
+
+    /// What a tenant has of such keys, of every service that is known here. It is loaded
+    /// if it is not in memory; otherwise all that was written through this hub before is
+    /// read first, and `mark`, an address of the store that is meant, with it.
+    ///
+    /// # Errors
+    /// If the tenant cannot be loaded.
+    pub async fn collect(
+        &self,
+        tenant: &TenantId,
+        mark: Address,
+        wanted: impl Fn(&Key) -> bool,
+    ) -> Result<Vec<Arc<Entry>>, FollowError> {
+        for _ in 0..MEETINGS {
+            let loaded = self.ready(tenant, None).await?;
+            self.hint(Hint { tenant: tenant.clone(), addresses: vec![mark.clone()] }).done().await;
+            let inner = loaded.lock();
+            if !inner.dropped {
+                return Ok(inner.entries.of(wanted));
+            }
+            drop(inner);
+            // It was given up meanwhile, and says nothing any more.
+            self.shared.forget(&loaded);
+        }
+        Err(FollowError::Closing)
     }
 
     /// The read that answers for these addresses: one that is under way and reads

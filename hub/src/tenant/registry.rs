@@ -22,7 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep};
 
 /// How often a listener tries again that meets a tenant just as it is dropped.
-const MEETINGS: usize = 8;
+pub(super) const MEETINGS: usize = 8;
 
 /// How soon a store is asked again that did not have a write yet.
 const REMARK: Duration = Duration::from_millis(100);
@@ -310,7 +310,11 @@ impl Tenants {
     }
 
     /// The tenant, once it is in memory, and the entries of a service with it.
-    async fn ready(&self, id: &TenantId, service: Option<&ServiceName>) -> Result<Arc<Tenant>, FollowError> {
+    pub(super) async fn ready(
+        &self,
+        id: &TenantId,
+        service: Option<&ServiceName>,
+    ) -> Result<Arc<Tenant>, FollowError> {
         let tenant = self.loaded(id, service)?;
         tenant.ready().await?;
         if let Some(service) = service {

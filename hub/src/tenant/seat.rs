@@ -288,6 +288,7 @@ impl Drop for Seat {
 }
 
 /// One who follows a view of a tenant.
+#[repr(C)]
 pub struct Listener {
     /// Where it stands.
     pub subscriber: Subscriber,

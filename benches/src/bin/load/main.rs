@@ -32,6 +32,10 @@ const BROKEN_PROMISE: u8 = 1;
 /// Exit code of a run that could not be made.
 const NOT_RUN: u8 = 2;
 
+// The hub is measured as users start it.
+#[global_allocator]
+static ALLOCATOR: confhub::memory::Allocator = confhub::memory::ALLOCATOR;
+
 fn main() -> ExitCode {
     let args = Args::parse();
     let done = match args.command {

@@ -26,7 +26,7 @@ use std::path::PathBuf;
     after_long_help = "\
 Examples:
   confhub diff shop.json
-  confhub diff --prefix tenant_config_ --within tenant_config_flag_ otel-demo.flagd.json
+  confhub diff --prefix tenant_config_ --within tenant_config_flag otel-demo.flagd.json
   confhub diff --output json shop.json | jq '.differences[].key'
 
 JSON: {\"differences\": [{\"difference\": \"added\" | \"changed\" | \"removed\", \"key\", \"service\" (null:
@@ -90,12 +90,12 @@ impl Diff {
         let files = Files::open(&self.files, self.prefix.clone())?;
         let hub = Hub::connect(&self.hub).await?;
         let routes = Routes::new(&compare::status(&hub).await?);
-        let within = |key: &confhub_proto::Key| {
-            self.within.is_empty()
-                || self.within.iter().any(|prefix| key.as_str().starts_with(prefix.as_str()))
+        let within = |address: &Address| {
+            let key = address.key.as_str();
+            self.within.is_empty() || self.within.iter().any(|prefix| key.starts_with(prefix.as_str()))
         };
         let mut document = files.document(&routes)?;
-        document.retain(|address, _| within(&address.key));
+        document.retain(|address, _| within(address));
         let plan = compare::with_hub(&hub, &document, within).await?;
         self.hub.output.print(out, &json(&plan), || text(&plan))?;
         if !plan.uncertain.is_empty() {

@@ -21,7 +21,7 @@ use std::path::PathBuf;
     after_long_help = "\
 Examples:
   confhub export > shop.json
-  confhub export --prefix tenant_config_flag_ -o flags.json
+  confhub export --prefix tenant_config_flag -o flags.json
   confhub export | confhub import --endpoint https://other.example.com --token-file other.jwt -
 
 The document is JSON, whatever --output says: {\"shared\": {…}, \"services\": {…}, \"secrets\": {…}}.

@@ -2,6 +2,7 @@
 
 use crate::cli::args::HubArgs;
 use crate::cli::compare::{self, Difference, Files, Plan, Routes, Step};
+use crate::cli::document::Address;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::hub::Hub;
@@ -28,7 +29,8 @@ The document:
    \"secrets\":  {\"tenant_config_postgres_password\": \"changeit\"}}
 A JSON string is plain text, any other value application/json, kept byte for byte; other types
 are spelled {\"$content_type\": …, \"$text\" | \"$base64\" | \"$json\": …, \"$secret\": true}.
-A flag of a definition file becomes the key PREFIXflag_NAME.
+A flag of a definition file becomes the entry tenant_config_flag.NAME, and what stands beside
+the flags tenant_config_flags; `flag import` does the same for a service of its own.
 
 Examples:
   confhub import shop.json
@@ -100,46 +102,64 @@ impl Import {
         let status = compare::status(&hub).await?;
         let routes = Routes::new(&status);
         let document = files.document(&routes)?;
-        let in_prune = |key: &confhub_proto::Key| {
-            self.prune.iter().any(|prefix| key.as_str().starts_with(prefix.as_str()))
+        let in_prune = |address: &Address| {
+            self.prune.iter().any(|prefix| address.key.as_str().starts_with(prefix.as_str()))
         };
         let plan = compare::with_hub(&hub, &document, in_prune).await?;
-        compare::check(&plan, &status)?;
-        remark(&plan, output);
-        let batches = compare::split(plan.steps.iter().chain(&plan.uncertain), &routes);
-        let imported = summary(&plan, batches.len());
-        if batches.len() > 1 {
-            output.remark(&format!(
-                "This takes {} commits; each is all or nothing, and subscribers see them one after the other.",
-                batches.len()
-            ));
-        }
-        if !self.dry_run {
-            send(&hub, batches, output).await?;
-        }
-        self.print(out, &plan, &imported)?;
-        Ok(Exit::Ok)
+        carry_out(&hub, &plan, &status, self.dry_run, output, out).await
     }
+}
 
-    fn print(&self, out: Out<'_>, plan: &Plan, imported: &Imported) -> Result<(), CliError> {
-        let steps = plan.steps.iter().chain(&plan.uncertain);
-        let change = |step: &Step, difference| ChangeJson {
-            difference,
-            key: step.address.key.to_string(),
-            service: step.address.service.as_ref().map(ToString::to_string),
-        };
-        let known = plan.steps.iter().map(|step| change(step, step.difference.as_str()));
-        let changes = known.chain(plan.uncertain.iter().map(|step| change(step, "unknown"))).collect();
-        let json = Json { imported, dry_run: self.dry_run, changes };
-        self.hub.output.print(out, &json, || {
-            let mut text = String::new();
-            if self.dry_run {
-                steps.for_each(|step| text += &format!("{} {}\n", step.difference.sign(), step.address));
-                text += "nothing was written; it would be: ";
-            }
-            text + &imported.text()
-        })
+/// Makes the hub agree, or says what that would take.
+pub(crate) async fn carry_out(
+    hub: &Hub,
+    plan: &Plan,
+    status: &wire::StatusResponse,
+    dry_run: bool,
+    output: Output,
+    out: Out<'_>,
+) -> Result<Exit, CliError> {
+    compare::check(plan, status)?;
+    remark(plan, output);
+    let batches = compare::split(plan.steps.iter().chain(&plan.uncertain), &Routes::new(status));
+    let imported = summary(plan, batches.len());
+    if batches.len() > 1 {
+        output.remark(&format!(
+            "This takes {} commits; each is all or nothing, and subscribers see them one after the other.",
+            batches.len()
+        ));
     }
+    if !dry_run {
+        send(hub, batches, output).await?;
+    }
+    print(plan, &imported, dry_run, output, out)?;
+    Ok(Exit::Ok)
+}
+
+fn print(
+    plan: &Plan,
+    imported: &Imported,
+    dry_run: bool,
+    output: Output,
+    out: Out<'_>,
+) -> Result<(), CliError> {
+    let steps = plan.steps.iter().chain(&plan.uncertain);
+    let change = |step: &Step, difference| ChangeJson {
+        difference,
+        key: step.address.key.to_string(),
+        service: step.address.service.as_ref().map(ToString::to_string),
+    };
+    let known = plan.steps.iter().map(|step| change(step, step.difference.as_str()));
+    let changes = known.chain(plan.uncertain.iter().map(|step| change(step, "unknown"))).collect();
+    let json = Json { imported, dry_run, changes };
+    output.print(out, &json, || {
+        let mut text = String::new();
+        if dry_run {
+            steps.for_each(|step| text += &format!("{} {}\n", step.difference.sign(), step.address));
+            text += "nothing was written; it would be: ";
+        }
+        text + &imported.text()
+    })
 }
 
 impl Imported {

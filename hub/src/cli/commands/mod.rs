@@ -8,6 +8,7 @@ mod delete;
 mod dev_certificate;
 mod diff;
 mod export;
+mod flag;
 mod fleet;
 mod get;
 mod health;
@@ -50,6 +51,8 @@ pub(crate) enum Operator {
     Import(import::Import),
     Export(export::Export),
     Diff(diff::Diff),
+    // Its arguments are many.
+    Flag(Box<flag::Flag>),
     Watch(watch::Watch),
     History(history::History),
     Rollback(rollback::Rollback),
@@ -74,6 +77,7 @@ impl Operator {
             Self::Import(import) => import.run(out).await,
             Self::Export(export) => export.run(out).await,
             Self::Diff(diff) => diff.run(out).await,
+            Self::Flag(flag) => flag.run(out).await,
             Self::Watch(watch) => watch.run(out).await,
             Self::History(history) => history.run(out).await,
             Self::Rollback(rollback) => rollback.run(out).await,
@@ -98,6 +102,7 @@ impl Operator {
             Self::Import(import) => import.hub.output,
             Self::Export(export) => export.hub.output,
             Self::Diff(diff) => diff.hub.output,
+            Self::Flag(flag) => flag.output(),
             Self::Watch(watch) => watch.hub.output,
             Self::History(history) => history.hub.output,
             Self::Rollback(rollback) => rollback.hub.output,

@@ -15,7 +15,7 @@ use confhub_proto::{Content, ServiceName, limits, wire};
 ///
 /// When the command returns, the value is durable, and on its way to every subscriber.
 /// The type is guessed: what parses as JSON is application/json, other UTF-8 is text, the rest
-/// is bytes; --content-type says it outright. From standard input (`-`), one line break at the
+/// is bytes, and the key of a flag has the type of flags; --content-type says it outright. From standard input (`-`), one line break at the
 /// end is left off; a file (`@FILE`) is taken byte for byte.
 #[derive(Debug, Args)]
 #[command(
@@ -68,7 +68,7 @@ impl Put {
         let value = value::read(&self.value)?;
         let content_type = match &self.content_type {
             Some(content_type) => content_type.as_str(),
-            None => value::guess_type(&value),
+            None => value::flag_type(key.as_str()).unwrap_or_else(|| value::guess_type(&value)),
         };
         let content = Content::new(value.into(), content_type, self.secret, limits::VALUE_BYTES)?;
         let hub = Hub::connect(&self.hub).await?;

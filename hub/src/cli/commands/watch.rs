@@ -24,7 +24,7 @@ use tokio::time::{Instant, sleep_until};
 #[command(verbatim_doc_comment, after_long_help = format!("\
 Examples:
   confhub watch
-  confhub watch --service ad --prefix tenant_config_flag_
+  confhub watch --service ad --prefix tenant_config_flag
   confhub watch --once --output json | jq 'select(.entry).entry.value'
 
 JSON, one line a change: {{\"change\": \"put\", \"key\", \"entry\"}} or {{\"change\": \"removed\", \"key\"}};

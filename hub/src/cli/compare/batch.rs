@@ -1,6 +1,7 @@
 //! Batches: as many changes as one `Apply` takes, of one backend each.
 
 use super::{Routes, Step};
+use confhub_flags::{Common, SET_KEY};
 use confhub_proto::{limits, wire};
 use prost::Message;
 use std::collections::BTreeMap;
@@ -15,11 +16,26 @@ pub(crate) fn split<'s>(
     routes: &Routes,
 ) -> Vec<Vec<wire::Change>> {
     let mut by_backend: BTreeMap<&str, Vec<wire::Change>> = BTreeMap::new();
+    let mut steps: Vec<_> = steps.into_iter().collect();
+    steps.sort_by_key(|step| turn(step));
     for step in steps {
         by_backend.entry(routes.backend(step.address.key.as_str())).or_default().push(step.change());
     }
     let most = |backend| routes.apply_changes(backend);
     by_backend.into_iter().flat_map(|(backend, changes)| bounded(changes, most(backend))).collect()
+}
+
+/// When a write has its turn. The hub checks each batch by itself: what flags share comes
+/// before the flags that begin to use it, and after those that cease to.
+fn turn(step: &Step) -> u8 {
+    if step.address.key.as_str() != SET_KEY {
+        return 1;
+    }
+    let common = |text: Option<&[u8]>| text.and_then(|text| Common::parse(text).ok()).unwrap_or_default();
+    let before = common(step.present.as_ref().map(|entry| &**entry.value()));
+    let after = common(step.content.as_ref().map(|content| &*content.value));
+    let loses = before.evaluators.keys().any(|name| !after.evaluators.contains_key(name));
+    if loses { 2 } else { 0 }
 }
 
 fn bounded(changes: Vec<wire::Change>, most: usize) -> Vec<Vec<wire::Change>> {
@@ -47,7 +63,7 @@ mod tests {
     use super::super::Difference;
     use super::*;
     use crate::cli::document::Address;
-    use confhub_proto::Content;
+    use confhub_proto::{Content, Entry};
 
     fn step(key: &str, value_bytes: usize) -> Step {
         let content =
@@ -88,6 +104,35 @@ mod tests {
         let large: Vec<_> = (0..20).map(|n| step(&format!("b{n}"), 512 * 1024)).collect();
         assert_eq!(check(&large, &routes), [7, 7, 6]);
         assert!(check(&[], &routes).is_empty());
+    }
+
+    #[test]
+    fn what_flags_share_comes_before_them_or_after_as_it_gains_or_loses() {
+        let content = |text: &str| {
+            let text = text.to_owned().into();
+            Content::new(text, confhub_flags::SET_TYPE, false, limits::VALUE_BYTES).unwrap()
+        };
+        let with = r#"{"$evaluators":{"x":{"!":[{"var":"a"}]}}}"#;
+        for (before, after, turns) in [
+            (None, Some(with), 0),
+            (Some(with), Some(with), 0),
+            (Some(with), Some("{}"), 2),
+            (Some(with), None, 2),
+        ] {
+            let mut step = step(SET_KEY, 1);
+            step.content = after.map(content);
+            step.present = before.map(|text| {
+                Entry::new(
+                    SET_KEY.parse().unwrap(),
+                    None,
+                    content(text),
+                    1,
+                    std::time::SystemTime::UNIX_EPOCH,
+                )
+            });
+            assert_eq!(turn(&step), turns, "{before:?} {after:?}");
+        }
+        assert_eq!(turn(&step("tenant_config_flag.a", 1)), 1);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::document::{self, Address, Document, DocumentError, Item, Naming, addr
 use super::error::CliError;
 use super::file;
 use super::hub::Hub;
-use confhub_proto::{Entry, Key, Prefix, wire};
+use confhub_proto::{Entry, Prefix, wire};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -76,7 +76,7 @@ impl Files {
 pub(crate) async fn with_hub(
     hub: &Hub,
     document: &Document,
-    in_scope: impl Fn(&Key) -> bool,
+    in_scope: impl Fn(&Address) -> bool,
 ) -> Result<Plan, CliError> {
     let entries: BTreeMap<Address, Entry> =
         hub.list(Vec::new()).await?.into_iter().map(|entry| (address(&entry), entry)).collect();

@@ -4,7 +4,8 @@
 use crate::backend::Full;
 use crate::cli::document::{Address, Document, Item};
 use crate::cli::error::CliError;
-use confhub_proto::{Bytes, Content, ContentError, Entry, Key, wire};
+use crate::flag_writes::{CheckError, FlagWrites, Stored};
+use confhub_proto::{Bytes, Content, ContentError, Entry, wire};
 use std::collections::BTreeMap;
 use tonic::Code;
 
@@ -102,6 +103,10 @@ pub(crate) fn check(plan: &Plan, status: &wire::StatusResponse) -> Result<(), Cl
     for step in plan.steps.iter().chain(&plan.uncertain) {
         step.check(status.limits)?;
     }
+    if let Some(refused) = &plan.flags {
+        let (what, reason) = ("a flag would be refused".to_owned(), refused.to_string());
+        return Err(CliError::Refused { what, reason, code: Code::InvalidArgument });
+    }
     let count = |difference| u64::try_from(plan.count(difference)).unwrap_or(u64::MAX);
     let entries = (status.entries + count(Difference::Added)).saturating_sub(count(Difference::Removed));
     match status.limits {
@@ -132,6 +137,8 @@ pub(crate) struct Plan {
     pub(crate) exposed: Vec<(Address, Entry)>,
     /// How many entries are the same.
     pub(crate) unchanged: usize,
+    /// Why the hub would refuse to have these flags.
+    pub(crate) flags: Option<CheckError>,
 }
 
 impl Plan {
@@ -142,12 +149,12 @@ impl Plan {
 }
 
 /// Compares. `secrets` has the values of those secrets that may be seen;
-/// `in_scope` says which keys count as removed if the document lacks them.
+/// `in_scope` says which entries count as removed if the document lacks them.
 pub(crate) fn compare(
     document: &Document,
     hub: &BTreeMap<Address, Entry>,
     secrets: &BTreeMap<Address, Bytes>,
-    in_scope: impl Fn(&Key) -> bool,
+    in_scope: impl Fn(&Address) -> bool,
 ) -> Plan {
     let mut plan = Plan::default();
     for (address, item) in document {
@@ -183,7 +190,7 @@ pub(crate) fn compare(
         }
     }
     for (address, entry) in hub {
-        if !document.contains_key(address) && in_scope(&address.key) {
+        if !document.contains_key(address) && in_scope(address) {
             plan.steps.push(Step {
                 difference: Difference::Removed,
                 address: address.clone(),
@@ -192,7 +199,26 @@ pub(crate) fn compare(
             });
         }
     }
+    plan.flags = check_flags(&plan, hub).err();
     plan
+}
+
+/// The flags as they will be, checked as the hub will.
+fn check_flags(plan: &Plan, hub: &BTreeMap<Address, Entry>) -> Result<(), CheckError> {
+    let mut writes = FlagWrites::default();
+    for Step { address, content, .. } in plan.steps.iter().chain(&plan.uncertain) {
+        let (service, key) = (address.service.as_ref(), address.key.as_str());
+        match content {
+            Some(content) => writes.put(service, key, &content.content_type, content.secret, &content.value),
+            None => writes.delete(service, key),
+        }
+    }
+    let stored = |(address, entry): (&Address, &Entry)| Stored {
+        service: address.service.clone(),
+        key: address.key.to_string(),
+        value: entry.value().clone(),
+    };
+    if writes.is_empty() { Ok(()) } else { writes.check(hub.iter().map(stored), || true) }
 }
 
 /// Whether an entry has this content; `None` if its value may not be seen.
@@ -207,7 +233,7 @@ fn same(content: &Content, entry: &Entry, revealed: Option<&Bytes>) -> Option<bo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use confhub_proto::limits;
+    use confhub_proto::{Key, limits};
     use std::time::SystemTime;
 
     fn address(key: &str) -> Address {
@@ -242,7 +268,7 @@ mod tests {
             .into();
         let hub =
             hub(&[("b", "same", 4, false), ("c", "0", 7, false), ("x", "", 2, false), ("y", "", 3, false)]);
-        let plan = compare(&document, &hub, &BTreeMap::new(), |key| key.as_str() == "x");
+        let plan = compare(&document, &hub, &BTreeMap::new(), |address| address.key.as_str() == "x");
         assert_eq!(lines(&plan.steps), ["+a@0", "~c@7", "-x@2"]);
         assert_eq!(plan.unchanged, 1);
     }

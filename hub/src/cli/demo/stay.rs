@@ -68,6 +68,7 @@ fn facts<'a>(arrived: impl Iterator<Item = (&'a Key, &'a Member)>) -> BTreeMap<S
 
 fn next_steps(stage: &Stage, token: &Path) -> String {
     let (endpoint, token, key) = (stage.endpoint(), token.display(), shop::SETTING);
+    let flag = shop::BOOLEAN;
     let confhub = program();
     format!(
         "\nThe hub stays up and the services keep listening; Ctrl-C ends it. In another terminal:\n\n  \
@@ -76,6 +77,8 @@ fn next_steps(stage: &Stage, token: &Path) -> String {
          {confhub} status\n  \
          {confhub} put {key} kafka-3:9092\n  \
          {confhub} history {key}\n  \
+         {confhub} flag set-percentage {flag} 20\n  \
+         {confhub} flag evaluate {flag} --targeting-key user-42\n  \
          {confhub} watch --service ad\n  \
          {confhub} export\n"
     )

@@ -10,6 +10,7 @@ use crate::cli::error::CliError;
 use crate::cli::hub::Hub;
 use crate::cli::live;
 use crate::cli::output::{Output, shown, table, table_text};
+use confhub_client::flags::Context;
 use confhub_proto::{Bytes, Entry, wire};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -78,13 +79,16 @@ async fn connect(stage: &Stage, entries: &[Entry], output: Output) -> Result<Fle
 }
 
 async fn change(hub: &Hub, fleet: &Fleet, output: Output) -> Result<Vec<Duration>, CliError> {
-    let flag = present(fleet, shop::FLAG)?;
+    let flag = present(fleet, shop::FLAG_KEY)?;
+    let before = ask(fleet)?;
     let broker = present(fleet, shop::SETTING)?;
     // The import has just made both what the files say.
     let definition = String::from_utf8_lossy(flag.value());
     let definition = definition.replace("\"defaultVariant\": \"off\"", "\"defaultVariant\": \"50%\"");
-    let (durable, mut times) = write(hub, fleet, shop::FLAG, &flag, definition.into()).await?;
+    let (durable, mut times) = write(hub, fleet, shop::FLAG_KEY, &flag, definition.into()).await?;
     say(output, &format!("\nThe flag cartFailure goes from off to 50%: {}", arrival(durable, &times)))?;
+    let after = ask(fleet)?;
+    say(output, &format!("  Service {} asked its memory before, {before}, and after: {after}.", shop::ASKS))?;
     let (durable, moved) = write(hub, fleet, shop::SETTING, &broker, "kafka-2:9092".into()).await?;
     say(output, &format!("The setting kafka_addr becomes kafka-2:9092: {}", arrival(durable, &moved)))?;
     times.extend(moved);
@@ -106,6 +110,17 @@ async fn change(hub: &Hub, fleet: &Fleet, output: Output) -> Result<Vec<Duration
     )?;
     times.extend(more);
     Ok(times)
+}
+
+/// What the flag comes to in a service that asks for it, as its code does.
+fn ask(fleet: &Fleet) -> Result<String, CliError> {
+    let service = fleet.0.iter().find(|member| member.service.as_str() == shop::ASKS);
+    let service = service.ok_or_else(|| CliError::Failed(format!("there is no service {}", shop::ASKS)))?;
+    let details = service.client.flags().float_details(shop::FLAG, -1.0, &Context::of("user-42"));
+    match details.error {
+        Some(error) => Err(CliError::Failed(format!("the flag {}: {error}", shop::FLAG))),
+        None => Ok(format!("{} ({})", details.value, details.variant.as_deref().unwrap_or_default())),
+    }
 }
 
 /// Writes and waits until every service has applied it. Returns when the write

@@ -87,7 +87,7 @@ impl Fields {
             }
         }
         if let Some(node) = value {
-            let Item::Content(content) = content::item(&node, fields.secret)? else {
+            let Item::Content(content) = content::item(&node, fields.secret, fields.key.as_ref())? else {
                 return Err(node.error("is a secret without a value"));
             };
             fields.value = Some(wire::Content {

@@ -3,9 +3,10 @@
 use super::Item;
 use super::error::DocumentError;
 use super::json::Node;
+use crate::cli::value;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use confhub_proto::{Bytes, Content, limits};
+use confhub_proto::{Bytes, Content, Key, limits};
 
 /// Members of the explicit form. An object that has one of these is in it.
 pub(crate) const CONTENT_TYPE: &str = "$content_type";
@@ -19,8 +20,8 @@ pub(crate) fn is_reserved(member: &str) -> bool {
     [CONTENT_TYPE, TEXT, BASE64_VALUE, JSON, SECRET].contains(&member)
 }
 
-/// Reads a value. In a section of `secrets`, everything is a secret.
-pub(crate) fn item(node: &Node<'_>, secrets: bool) -> Result<Item, DocumentError> {
+/// Reads the value of a key. In a section of `secrets`, everything is a secret.
+pub(crate) fn item(node: &Node<'_>, secrets: bool, key: Option<&Key>) -> Result<Item, DocumentError> {
     if node.is_object() {
         let members = node.members()?;
         if members.iter().any(|(name, _)| is_reserved(name)) {
@@ -29,7 +30,10 @@ pub(crate) fn item(node: &Node<'_>, secrets: bool) -> Result<Item, DocumentError
     }
     let (value, content_type) = match node.is_string() {
         true => (Bytes::from(node.string()?), Content::TEXT),
-        false => (Bytes::copy_from_slice(node.raw().as_bytes()), Content::JSON),
+        false => {
+            let flag = key.and_then(|key| value::flag_type(key.as_str()));
+            (Bytes::copy_from_slice(node.raw().as_bytes()), flag.unwrap_or(Content::JSON))
+        }
     };
     content(node, value, content_type, secrets)
 }

@@ -3,6 +3,7 @@
 use super::Address;
 use super::content::{BASE64_VALUE, CONTENT_TYPE, JSON, SECRET, TEXT, is_reserved};
 use super::json::{Source, is_embeddable};
+use crate::cli::value;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use confhub_proto::{Content, Entry};
@@ -80,11 +81,16 @@ impl Value {
             false => None,
         };
         match json {
-            Some(json) if entry.content_type() == Content::JSON && stands_alone(text) => Self::Json(json),
+            Some(json) if entry.content_type() == plain_type(entry) && stands_alone(text) => Self::Json(json),
             Some(json) => Self::Explicit([content_type(), (JSON, Self::Json(json))].into()),
             None => Self::Explicit([content_type(), (TEXT, Self::Text(text.to_owned()))].into()),
         }
     }
+}
+
+/// What JSON without a content type beside it is.
+fn plain_type(entry: &Entry) -> &'static str {
+    value::flag_type(entry.key().as_str()).unwrap_or(Content::JSON)
 }
 
 /// Whether JSON without a content type beside it means itself: a string would
@@ -169,12 +175,17 @@ mod tests {
             (&deep, json),
             ("{ \"a\" : 1.000 }", json),
             ("{ \"a\" : 1.000 }", "application/vnd.flagd.flag+json"),
+            ("{ \"a\" : 1.000 }", confhub_flags::FLAG_TYPE),
+            ("{ \"$schema\" : \"x\" }", confhub_flags::SET_TYPE),
+            ("\"text\"", confhub_flags::FLAG_TYPE),
             ("x", "text/plain"),
             ("", Content::TEXT),
             ("\u{0}\u{1b}\"", Content::TEXT),
         ] {
-            let entries = [entry(None, "k", value.as_bytes(), content_type, false)];
-            assert_eq!(back(&entries), expected(&entries), "{value} {content_type}");
+            for key in ["k", "tenant_config_flag.a", confhub_flags::SET_KEY] {
+                let entries = [entry(None, key, value.as_bytes(), content_type, false)];
+                assert_eq!(back(&entries), expected(&entries), "{key} {value} {content_type}");
+            }
         }
     }
 
@@ -225,10 +236,12 @@ mod tests {
             Just(Content::BINARY),
             Just("text/plain"),
             Just("application/vnd.flagd.flag+json"),
+            Just(confhub_flags::FLAG_TYPE),
             Just("a \"b\""),
         ];
         let service = prop::option::of("[a-c]");
-        (service, "[a-z0-9][a-z_.$-]{0,3}", any_value(), content_type, prop::bool::weighted(0.1)).prop_map(
+        let key = prop_oneof![4 => "[a-z0-9][a-z_.$-]{0,3}", 1 => "tenant_config_flag[.][a-c]"];
+        (service, key, any_value(), content_type, prop::bool::weighted(0.1)).prop_map(
             |(service, key, value, content_type, secret)| {
                 let key = key.replace('$', "x");
                 entry(service.as_deref(), &key, &value, content_type, secret)

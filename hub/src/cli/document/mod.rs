@@ -13,7 +13,7 @@
 //! which never leave the hub: an exported secret is a marker without a value,
 //! and import passes it over.
 //!
-//! A flagd definition file is accepted too. Whatever is malformed is refused as
+//! A flag in the plain form has the type of flags. A flagd definition file is accepted too. Whatever is malformed is refused as
 //! a whole, with its file, line, column, path and reason.
 //!
 //! Nothing here talks to a hub.
@@ -30,6 +30,7 @@ mod read;
 pub(crate) use apply::changes;
 pub(crate) use error::DocumentError;
 pub(crate) use export::{address, export, inline};
+pub(crate) use flagd::flags;
 pub(crate) use naming::Naming;
 pub(crate) use read::read;
 

@@ -11,7 +11,7 @@ pub(crate) fn read(file: &str, bytes: &[u8], naming: &Naming) -> Result<Document
     let members = root.members()?;
     let mut document = Document::new();
     if flagd::is_definitions(&members) {
-        flagd::read(members, naming, &mut document)?;
+        flagd::read(&root, None, &mut document)?;
         return Ok(document);
     }
     for (name, node) in members {
@@ -47,7 +47,7 @@ fn section(
 ) -> Result<(), DocumentError> {
     for (name, node) in node.members()? {
         let address = Address { service: service.cloned(), key: naming.key(&name, &node)? };
-        let item = content::item(&node, secrets)?;
+        let item = content::item(&node, secrets, Some(&address.key))?;
         if document.insert(address.clone(), item).is_some() {
             return Err(node.error(format!("`{address}` is there twice")));
         }
@@ -59,6 +59,7 @@ fn section(
 mod tests {
     use super::super::Item;
     use super::*;
+    use confhub_flags::{FLAG_TYPE, SET_KEY, SET_TYPE};
     use confhub_proto::{Content, Prefix};
 
     const SERVICES: &str = include_str!("../../../demo/otel-demo.services.json");
@@ -96,11 +97,20 @@ mod tests {
     #[test]
     fn real_flag_definitions_are_kept_byte_for_byte() {
         let flags = parse(FLAGS).unwrap();
-        assert_eq!(flags.len(), 16);
+        assert_eq!(flags.len(), 17, "the flags, and what stands beside them");
         for (address, item) in &flags {
             let Item::Content(content) = item else { panic!("{address} is a marker") };
-            assert_eq!(&*content.content_type, flagd::FLAG);
-            assert!(FLAGS.contains(std::str::from_utf8(&content.value).unwrap()), "{address}");
+            let text = std::str::from_utf8(&content.value).unwrap();
+            match address.key.as_str() {
+                SET_KEY => {
+                    assert_eq!(&*content.content_type, SET_TYPE);
+                    assert_eq!(text, r#"{"$schema":"https://flagd.dev/schema/v0/flags.json"}"#);
+                }
+                _ => {
+                    assert_eq!(&*content.content_type, FLAG_TYPE);
+                    assert!(FLAGS.contains(text), "{address}");
+                }
+            }
         }
     }
 
@@ -136,9 +146,9 @@ mod tests {
             (r#"{"shared": {"a": {"$content_type": "x", "text": ""}}}"#, "does not belong beside"),
             (r#"{"secrets": {"a": {"$secret": false}}}"#, "says that it is no secret"),
             (r#"{"flags": {"f": true}}"#, "`flags.f`: expected the definition of a flag"),
-            (r#"{"flags": {"f/g": {}}}"#, "has '/'"),
-            (r#"{"flags": {}, "$evaluators": {}}"#, "`$evaluators`: shared evaluators are not supported"),
-            (r#"{"flags": {}, "metadata": {}}"#, "`metadata`: is not known"),
+            (r#"{"flags": {"": {}}}"#, "f.json:1:16: `flags.`: a flag's name must not be empty"),
+            (r#"{"flags": []}"#, "`/flags`: is an array, which only flagd itself reads"),
+            (r#"{"$evaluators": {}}"#, "it has no member `flags`"),
         ] {
             let error = parse(text).unwrap_err().to_string();
             assert!(error.contains(said), "{text}: {error}");

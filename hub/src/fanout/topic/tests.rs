@@ -39,7 +39,7 @@ fn topic(states: usize, keys: usize, bytes: usize) -> (Topic, Vec<Cursor>) {
 /// What somebody gets who comes back with `cursor`: its bytes.
 fn comes_back(topic: &Topic, cursor: Option<Cursor>) -> usize {
     let (place, from) = topic.join(cursor);
-    topic.leave(place);
+    topic.leave(&place);
     match topic.pull(from) {
         Pull::Step(frame, _) => frame.len(),
         Pull::Behind(frames, _) => frames.size(),
@@ -93,21 +93,29 @@ fn those_who_stand_where_nobody_remembers_get_one_snapshot_together() {
 }
 
 #[test]
-fn one_who_has_taken_a_step_rests_until_there_is_more() {
+fn a_step_leads_a_member_of_a_group_to_the_present_and_anything_else_is_asked_for() {
+    struct Nobody;
+    impl GroupWaker for Nobody {
+        fn wake(&self, _: u64) {}
+    }
     let (topic, cursors) = topic(1, 1, 100);
     let topic = Arc::new(topic);
     let cx = &mut Context::from_waker(noop_waker_ref());
     let mut subscriber = Subscriber::new(Arc::clone(&topic), cursors.last().copied());
-    assert!(subscriber.poll_next(cx).is_pending() && !subscriber.rests());
+    subscriber.join_group(Arc::new(Nobody), 1);
+    assert!(subscriber.step().is_none() && subscriber.poll_next(cx).is_pending());
     for version in 2..5 {
         publish(&topic, key(0), version, 100);
-        assert!(subscriber.poll_next(cx).is_ready() && subscriber.rests());
+        assert!(subscriber.step().is_some() && subscriber.step().is_none());
     }
     assert!(subscriber.poll_next(cx).is_pending());
-    // Two steps behind, and from nothing, it takes one more look.
+    assert_eq!(subscriber.cursor(), topic.state().digest());
+    // Two steps behind, from nothing, and at the end.
     publish(&topic, key(0), 5, 100);
     publish(&topic, key(0), 6, 100);
-    assert!(subscriber.poll_next(cx).is_ready() && !subscriber.rests());
-    let mut newcomer = Subscriber::new(topic, None);
-    assert!(newcomer.poll_next(cx).is_ready() && !newcomer.rests());
+    assert!(subscriber.step().is_none() && subscriber.poll_next(cx).is_ready());
+    assert!(Subscriber::new(Arc::clone(&topic), None).step().is_none());
+    publish(&topic, key(0), 7, 100);
+    topic.end(End::Drain);
+    assert!(subscriber.step().is_none() && subscriber.poll_next(cx).is_ready());
 }

@@ -2,10 +2,10 @@ use super::*;
 use futures_util::task::noop_waker_ref;
 use http_body::Body as _;
 
-/// Has always more.
-struct Endless;
+/// Has always more, while it is told so.
+struct More(bool);
 
-impl http_body::Body for Endless {
+impl http_body::Body for More {
     type Data = Bytes;
     type Error = std::convert::Infallible;
 
@@ -13,17 +13,13 @@ impl http_body::Body for Endless {
         self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"more")))))
+        if self.0 { Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"more"))))) } else { Poll::Pending }
     }
 }
 
-impl Source for Endless {
-    fn rests(&mut self) -> bool {
-        true
-    }
-}
+impl Source for More {}
 
-fn watched(watch: &Arc<Watch>, lives: Duration) -> Watched<Endless> {
+fn watched(watch: &Arc<Watch>, lives: Duration) -> Watched<More> {
     let reading = Arc::<Reading>::default();
     let entry = Entry {
         expires: Instant::now() + lives,
@@ -34,7 +30,7 @@ fn watched(watch: &Arc<Watch>, lives: Duration) -> Watched<Endless> {
     };
     let place = watch.lock().insert(entry);
     Watched {
-        body: Some(Endless),
+        body: Some(More(true)),
         expires: Instant::now() + lives,
         parting: Parting::Nothing { stream: true },
         reading,
@@ -45,7 +41,7 @@ fn watched(watch: &Arc<Watch>, lives: Duration) -> Watched<Endless> {
     }
 }
 
-fn next(body: &mut Watched<Endless>) -> Frame<Bytes> {
+fn next(body: &mut Watched<More>) -> Frame<Bytes> {
     match Pin::new(body).poll_frame(&mut Context::from_waker(noop_waker_ref())) {
         Poll::Ready(Some(Ok(frame))) => frame,
         _ => panic!("no frame"),
@@ -78,15 +74,23 @@ async fn a_stream_that_is_not_read_for_too_long_ends_with_a_status_that_says_so(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_rests_is_not_taken_for_one_that_is_not_read() {
+async fn a_stream_that_rests_is_not_taken_for_one_that_is_not_read_until_a_step_stands() {
     let watch = Arc::<Watch>::default();
     let mut body = watched(&watch, Duration::from_secs(900));
+    let looks = || {
+        for _ in 0..=STALLED.as_millis().div_ceil(LOOK.as_millis()) {
+            look(&watch);
+        }
+    };
     next(&mut body);
-    assert!(body.rests());
-    for _ in 0..=STALLED.as_millis().div_ceil(LOOK.as_millis()) {
-        look(&watch);
-    }
+    body.body = Some(More(false));
+    let cx = &mut Context::from_waker(noop_waker_ref());
+    assert!(Pin::new(&mut body).poll_frame(cx).is_pending());
+    looks();
     assert!(!body.give_up());
+    body.stands();
+    looks();
+    assert!(body.give_up());
 }
 
 #[tokio::test(start_paused = true)]
