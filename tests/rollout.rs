@@ -164,6 +164,7 @@ async fn a_failing_check_restores_the_state_before_and_a_passing_one_lets_it_go_
     }
     // As long as no check has passed, the first step is held.
     assert_eq!(weights(&writer).await, json!([["on", 100], ["off", 0]]));
+    create(&writer).await;
     let passed = operator.run(&with(&["--check-command", "test -n \"$CONFHUB_ROLLOUT\""])).await;
     assert_eq!(passed.code, Some(0), "{passed:?}");
 }
@@ -282,6 +283,10 @@ async fn what_cannot_be_rolled_out_is_refused_and_nothing_is_written() {
     let ran = operator.run(&["rollout", "start", FLAG, "--steps", "10", "--hold", "1s"]).await;
     assert!(ran.code == Some(1) && ran.err.contains("somebody's own"), "{ran:?}");
     assert_eq!(present(&writer).await, own);
+    operator.ok(&["put", &key(), &definition().to_string(), "--content-type", FLAG_TYPE]).await;
+    operator.ok(&["flag", "set-percentage", FLAG, "50"]).await;
+    let ran = operator.run(&["rollout", "start", FLAG, "--steps", "49.9,100", "--hold", "1s"]).await;
+    assert!(ran.code == Some(1) && ran.err.contains("would lose it"), "{ran:?}");
     assert_eq!(operator.json(&["rollout", "list"]).await, json!({"rollouts": []}));
 }
 

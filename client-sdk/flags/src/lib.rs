@@ -38,7 +38,7 @@ pub use explain::{Explanation, Step};
 pub use flag::Flag;
 pub use logic::HashVersion;
 pub use name::{FlagName, FlagNameError};
-pub use percentage::{Percentage, PercentageError, set_percentage, set_percentage_of_text};
+pub use percentage::{Percentage, PercentageError, has_more_than, set_percentage, set_percentage_of_text};
 pub use rule::Rule;
 pub use set::{Applied, Change, FlagSet};
 pub use slot::{FLAG_TYPE, SET_KEY, SET_TYPE, Slot, SlotError};

@@ -9,7 +9,7 @@ use crate::rollout::{
     Ending, LONGEST, Ms, Phase, Plan, Rollout, RolloutError, STEPS, State as Stands, TEXT_BYTES,
 };
 use crate::source::Address;
-use confhub_flags::{DefinitionText, FlagName, Percentage, set_percentage_of_text};
+use confhub_flags::{DefinitionText, FlagName, Percentage, has_more_than, set_percentage_of_text};
 use confhub_proto::{ServiceName, limits, wire};
 use std::time::Duration;
 use tonic::{Request, Response, Status};
@@ -150,8 +150,14 @@ impl Edge {
         };
         let own = |reason: String| Status::failed_precondition(reason);
         let mut definition = DefinitionText::parse(&text).map_err(|faults| own(faults.to_string()))?;
-        let share = plan.steps.first().and_then(|share| share.parse().ok());
+        let share: Option<Percentage> = plan.steps.first().and_then(|share| share.parse().ok());
         let share = share.ok_or_else(|| invalid("there is no step"))?;
+        if has_more_than(&definition, share, &plan.on, &plan.off) {
+            return Err(own(format!(
+                "more users than {share} have the flag already, and would lose it: begin with a greater step, \
+                 or set the share first (`confhub flag set-percentage`)"
+            )));
+        }
         set_percentage_of_text(name, &mut definition, share, &plan.on, &plan.off)
             .map_err(|faults| own(faults.to_string()))?;
         Ok(version)
