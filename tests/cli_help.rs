@@ -27,6 +27,7 @@ const COMMANDS: &[&str] = &[
     "restore",
     "revocations",
     "tenant",
+    "agent",
     "health",
     "aws",
     "completions",

@@ -25,7 +25,11 @@ mod corpora;
 mod crash;
 mod delivery;
 mod disk_full;
+#[cfg(feature = "ecosystem")]
+mod ecosystem;
+mod flag_agent;
 mod flag_commands;
+mod flag_sync;
 mod flag_writes;
 mod flags;
 mod fleet;

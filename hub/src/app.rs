@@ -12,7 +12,7 @@ use crate::backend::{Opening, Router};
 use crate::clock::Clock;
 use crate::config::{AuthSettings, Settings, UnknownTenants};
 use crate::fleet::Everywhere;
-use crate::grpc::{Connections, Edge, FlagTurns, Governor, VERSION};
+use crate::grpc::{Connections, Edge, FlagTurns, Governor, Sheets, VERSION};
 use crate::http::Health;
 use crate::limits::{BULK_READS, CALLS};
 use crate::metrics::Metrics;
@@ -199,6 +199,7 @@ impl App {
             calls: Arc::new(Semaphore::new(CALLS)),
             bulk_reads: Arc::new(Semaphore::new(BULK_READS)),
             governor: Governor::new(&settings.limits),
+            sheets: Sheets::default(),
             watch: Arc::default(),
             writes,
             flag_turns: FlagTurns::default(),
@@ -410,13 +411,14 @@ async fn reached(mut stage: watch::Receiver<Stage>, wanted: Stage) {
 }
 
 /// What gRPC health speaks of: the process as a whole and each of its services.
-const HEALTH_SERVICES: [&str; 6] = [
+const HEALTH_SERVICES: [&str; 7] = [
     "",
     "confhub.v1.ConfigService",
     "confhub.v1.AdminService",
     "confhub.v1.AccessService",
     "confhub.v1.FleetService",
     "confhub.v1.RolloutService",
+    "flagd.sync.v1.FlagSyncService",
 ];
 
 async fn set_serving(reporter: &HealthReporter, status: ServingStatus) {

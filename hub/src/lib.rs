@@ -17,6 +17,8 @@ pub mod tenant;
 
 pub mod fanout;
 
+mod flagd;
+
 pub mod fleet;
 
 pub mod grpc;
@@ -32,6 +34,7 @@ pub mod rollout;
 
 pub mod audit;
 
+mod agent;
 pub mod app;
 pub mod cli;
 pub mod config;

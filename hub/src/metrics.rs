@@ -223,6 +223,8 @@ pub struct Metrics {
     pub updates: Counter,
     /// Updates encoded, each for all who take it.
     pub encodings: Counter,
+    /// Entries of flags that were bad when they were to be sent to flagd's providers.
+    pub bad_flags: Counter,
     /// Hints received.
     pub hints: Counter,
     /// Reads of backends.
@@ -287,6 +289,7 @@ impl Metrics {
             reports: Counter::default(),
             updates: Counter::default(),
             encodings: Counter::default(),
+            bad_flags: Counter::default(),
             hints: Counter::default(),
             backend_reads: Family::default(),
             backend_failures: Family::default(),
@@ -375,6 +378,9 @@ impl Metrics {
         r.register("updates", "Updates published to views", self.updates.clone());
         let about = "Updates encoded, each once for all who stand at the same place";
         r.register("encodings", about, self.encodings.clone());
+        let about =
+            "Entries of flags that providers of flagd are sent as they were, or not at all: they are bad";
+        r.register("bad_flags", about, self.bad_flags.clone());
         r.register("hints", "Hints received from change sources", self.hints.clone());
         let about = "Reads of backends, by what for and by outcome";
         r.register("backend_reads", about, self.backend_reads.clone());

@@ -10,6 +10,7 @@
 
 mod digest;
 mod entry;
+pub mod flagd;
 pub mod frame;
 pub mod limits;
 mod name;

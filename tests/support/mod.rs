@@ -1,6 +1,7 @@
 //! What the promises stand on: hubs to start, callers to call them, states to
 //! wait for. No test sleeps: it waits for a state, with a bound.
 
+mod agent;
 #[cfg(feature = "aws")]
 pub mod aws;
 mod caller;
@@ -20,8 +21,10 @@ mod sdk;
 pub mod signing;
 mod store;
 mod stream;
+mod sync;
 mod tls;
 
+pub use agent::Agent;
 #[cfg(feature = "aws")]
 pub use aws::Aws;
 pub use caller::{Caller, text};
@@ -35,6 +38,7 @@ pub use proxy::Proxy;
 pub use random::{pick, seed};
 pub use sdk::{client, has, until_state, until_status};
 pub use stream::{Event, Stream};
+pub use sync::{Syncer, flag_key, put_past_the_hub, toggle};
 pub use tls::Certificates;
 
 use std::future::Future;

@@ -6,6 +6,7 @@
 use super::Role;
 use Access::{Needs, Open};
 use Role::{Operator, Reader, Revoker, SecretReader, Writer};
+use confhub_proto::flagd;
 
 /// What a method asks of its caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,8 +25,8 @@ const OPEN_SERVICES: [&str; 3] = [
     "grpc.reflection.v1alpha.ServerReflection",
 ];
 
-/// Our own methods, by path.
-const METHODS: [(&str, Access); 26] = [
+/// All other methods, by path.
+const METHODS: [(&str, Access); 29] = [
     ("/confhub.v1.ConfigService/Subscribe", Needs(Reader)),
     ("/confhub.v1.ConfigService/GetSnapshot", Needs(Reader)),
     ("/confhub.v1.ConfigService/Get", Needs(Reader)),
@@ -52,6 +53,9 @@ const METHODS: [(&str, Access); 26] = [
     ("/confhub.v1.AccessService/SetTenant", Needs(Operator)),
     ("/confhub.v1.AccessService/ForgetTenant", Needs(Operator)),
     ("/confhub.v1.AccessService/ListTenants", Needs(Operator)),
+    (flagd::SYNC_FLAGS_PATH, Needs(Reader)),
+    (flagd::FETCH_ALL_FLAGS_PATH, Needs(Reader)),
+    (flagd::GET_METADATA_PATH, Needs(Reader)),
 ];
 
 impl Access {
@@ -73,9 +77,10 @@ mod tests {
 
     #[test]
     fn every_method_of_the_wire_is_in_the_table_and_nothing_else() {
-        let set = prost_types::FileDescriptorSet::decode(confhub_proto::wire::FILE_DESCRIPTOR_SET).unwrap();
+        let sets = [confhub_proto::wire::FILE_DESCRIPTOR_SET, flagd::FILE_DESCRIPTOR_SET];
+        let files = sets.map(|set| prost_types::FileDescriptorSet::decode(set).unwrap().file);
         let mut wire = Vec::new();
-        for file in set.file.iter().filter(|file| file.package().starts_with("confhub.")) {
+        for file in files.iter().flatten().filter(|file| !file.package().starts_with("google.")) {
             for service in &file.service {
                 for method in &service.method {
                     wire.push(format!("/{}.{}/{}", file.package(), service.name(), method.name()));

@@ -17,6 +17,12 @@ impl Frames {
         Arc::new(Self(OnceLock::from(encode(update))))
     }
 
+    /// One message, as [`message`] makes it.
+    #[must_use]
+    pub fn one(message: Bytes) -> Arc<Self> {
+        Arc::new(Self(OnceLock::from(Box::<[Bytes]>::from([message]))))
+    }
+
     /// The frame at an index, if there are so many.
     #[must_use]
     pub fn get(&self, index: usize) -> Option<Bytes> {

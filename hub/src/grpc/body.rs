@@ -1,5 +1,7 @@
 //! Bodies made of frames that are encoded already.
 
+use super::alarm::Alarm;
+use super::flags::{self, Follower};
 use super::outgoing::Source;
 use super::stall::{Over, Reading};
 use super::turn;
@@ -9,13 +11,11 @@ use crate::tenant::Listener;
 use bytes::Bytes;
 use confhub_proto::wire::{self, frame::Kind, goodbye::Reason};
 use http_body::{Body, Frame};
-use std::future::Future as _;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::task::unconstrained;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 use tonic::Status;
 
 /// How long before its end a stream says so, if that is known: time for the client
@@ -38,6 +38,8 @@ pub(super) struct Live {
     listener: Listener,
     /// Sent before anything else.
     welcome: Option<Bytes>,
+    /// It says flags, as providers of flagd take them, and nothing else.
+    flags: Option<Box<Follower>>,
     heartbeat: Heartbeat,
     lifetime: Lifetime,
     reading: Arc<Reading>,
@@ -62,40 +64,6 @@ impl Heartbeat {
     /// What was sent at `stepped` has proved as much.
     fn was_put_off(&mut self, stepped: Instant) {
         self.due = self.due.max(stepped + self.interval);
-    }
-}
-
-/// Wakes a stream when something is due. Deliveries put that off all the time; the alarm
-/// stays where it is, and rings once too early rather than being set for each.
-struct Alarm {
-    sleep: Pin<Box<Sleep>>,
-    /// When it rings.
-    at: Instant,
-    /// Who is woken.
-    waker: Option<Waker>,
-}
-
-impl Alarm {
-    fn new(now: Instant) -> Self {
-        Self { sleep: Box::pin(sleep_until(now)), at: now, waker: None }
-    }
-
-    /// Has `cx` woken at `at` at the latest, which is after `now`.
-    fn set(&mut self, at: Instant, now: Instant, cx: &mut Context<'_>) {
-        let in_time = self.at > now && self.at <= at;
-        if in_time && self.waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
-            return;
-        }
-        if !in_time {
-            self.sleep.as_mut().reset(at);
-            self.at = at;
-        }
-        self.waker = Some(cx.waker().clone());
-        // Not refused for the budget of the task: it would have to be set once more.
-        if pin!(unconstrained(self.sleep.as_mut())).poll(cx).is_ready() {
-            // Time goes on, though not within a turn.
-            cx.waker().wake_by_ref();
-        }
     }
 }
 
@@ -175,6 +143,7 @@ impl Live {
             stepped: now.checked_sub(interval).unwrap_or(now),
             listener,
             welcome: Some(welcome),
+            flags: None,
             // The first one follows what the client lacks, at once: it tells a
             // client that lacks nothing that it is current.
             heartbeat: Heartbeat { interval, due: now },
@@ -185,6 +154,14 @@ impl Live {
         }
     }
 
+    /// A stream of flags: no welcome, no heartbeat, no goodbye.
+    pub(super) fn of_flags(listener: Listener, flags: Follower, ends: Ends, metrics: Arc<Metrics>) -> Self {
+        let mut live = Self::new(listener, Bytes::new(), Duration::ZERO, ends, metrics);
+        live.welcome = None;
+        live.flags = Some(Box::new(flags));
+        live
+    }
+
     fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
         if let Some(welcome) = self.welcome.take() {
             return Poll::Ready(welcome);
@@ -192,8 +169,16 @@ impl Live {
         let now = turn::now();
         self.heartbeat.was_put_off(self.stepped);
         if now >= self.lifetime.at {
-            let (status, reason) = self.lifetime.end();
+            let (mut status, reason) = self.lifetime.end();
+            if self.flags.is_some() {
+                // Some of flagd's providers give up for good on UNAUTHENTICATED. One that has
+                // no new token is told so when it comes back.
+                status = Status::unavailable(status.message());
+            }
             return Poll::Ready(self.end(status, reason, None));
+        }
+        if self.flags.is_some() {
+            return self.poll_flags(cx, now);
         }
         match self.listener.subscriber.poll_next(cx) {
             Poll::Ready(Next::Frame(frame)) => {
@@ -217,17 +202,35 @@ impl Live {
         Poll::Pending
     }
 
+    fn poll_flags(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<Bytes> {
+        let Some(flags) = &mut self.flags else { return Poll::Pending };
+        match flags.poll_next(&mut self.listener.subscriber, cx) {
+            Poll::Ready(Ok(message)) => {
+                turn::delivered(message.len());
+                Poll::Ready(message)
+            }
+            Poll::Ready(Err(flags::Over::Ended(end))) => Poll::Ready(self.ended(end)),
+            Poll::Ready(Err(flags::Over::TooLarge(error))) => {
+                let status = Status::resource_exhausted(error.to_string());
+                Poll::Ready(self.end(status, EndReason::TooLarge, None))
+            }
+            Poll::Pending => {
+                self.alarm.set(self.lifetime.at, now, cx);
+                Poll::Pending
+            }
+        }
+    }
+
     fn ended(&mut self, end: End) -> Bytes {
         match end {
             End::Drain => {
                 let status = Status::unavailable("the hub is shutting down");
                 let retry_after = DRAIN_SPREAD.mul_f64(fastrand::f64());
-                self.end(status, EndReason::Drain, Some(goodbye(Reason::Drain, retry_after)))
+                let last = self.flags.is_none().then(|| goodbye(Reason::Drain, retry_after));
+                self.end(status, EndReason::Drain, last)
             }
             End::TooLarge => {
-                let status = Status::resource_exhausted(
-                    "the tenant has grown over `limits.tenant-entries` or `limits.tenant-bytes`",
-                );
+                let status = Status::resource_exhausted(flags::TENANT_TOO_LARGE);
                 self.end(status, EndReason::TooLarge, None)
             }
         }
@@ -269,7 +272,10 @@ impl Body for Live {
 
 impl Source for Live {
     fn join_group(&mut self, group: Arc<dyn GroupWaker>, bit: u64) {
-        self.listener.subscriber.join_group(group, bit);
+        // Flags are no step: such a stream is woken by itself, and looks.
+        if self.flags.is_none() {
+            self.listener.subscriber.join_group(group, bit);
+        }
     }
 
     fn can_step(&self) -> bool {
@@ -301,16 +307,22 @@ impl Drop for Live {
 }
 
 /// The body of a `GetSnapshot` answer.
-pub(super) struct Finite {
+pub(crate) struct Finite {
     frames: Arc<Frames>,
     next: usize,
-    expires: Instant,
+    /// `None`: it does not.
+    expires: Option<Instant>,
     done: bool,
 }
 
 impl Finite {
     pub(super) fn new(frames: Arc<Frames>, expires: Instant) -> Self {
-        Self { frames, next: 0, expires, done: false }
+        Self { frames, next: 0, expires: Some(expires), done: false }
+    }
+
+    /// The same for somebody whose right to it does not expire.
+    pub(crate) fn for_good(frames: Arc<Frames>) -> Self {
+        Self { frames, next: 0, expires: None, done: false }
     }
 }
 
@@ -328,7 +340,7 @@ impl Body for Finite {
         let frame = self.frames.get(self.next);
         self.next += 1;
         let status = match frame {
-            _ if Instant::now() >= self.expires => expired(),
+            _ if self.expires.is_some_and(|at| Instant::now() >= at) => expired(),
             Some(frame) => return Poll::Ready(Some(Ok(Frame::data(frame)))),
             None => Status::ok(""),
         };
@@ -342,7 +354,7 @@ pub(super) fn expired() -> Status {
 }
 
 /// A status as the last frame of a body.
-pub(super) fn trailers(status: &Status) -> Frame<Bytes> {
+pub(crate) fn trailers(status: &Status) -> Frame<Bytes> {
     let mut trailers = http::HeaderMap::new();
     if status.add_header(&mut trailers).is_err() {
         // Its words do not fit into a header: the code does.

@@ -10,7 +10,9 @@ use std::task::{Context, Waker};
 #[derive(Clone, Default)]
 pub(super) struct Breaker(Arc<State>);
 
+/// What is asked for with every write lies at the front.
 #[derive(Default)]
+#[repr(C)]
 struct State {
     broken: AtomicBool,
     reader: Mutex<Option<Waker>>,

@@ -15,7 +15,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use confhub_proto::wire;
+use confhub_proto::{flagd, wire};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
@@ -61,6 +61,13 @@ impl Place {
         }
     }
 
+    /// Counts against the tenant what a stream took to begin, if its client leaves soon.
+    pub(super) fn owe(&self, cost: Cost) {
+        if let Some(share) = &self.0.tenant {
+            share.owe(cost);
+        }
+    }
+
     /// Counts against the tenant what the call has cost beyond one call.
     pub(super) fn charge(&self, cost: Cost) {
         if let Some(share) = &self.0.tenant {
@@ -95,13 +102,15 @@ const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3_600);
 
 /// Takes a place before the request is read, and gives it back when the answer is.
 pub(super) async fn around(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -> Response {
-    let loads = matches!(request.uri().path(), wire::SUBSCRIBE_PATH | wire::GET_SNAPSHOT_PATH);
+    let whole = matches!(request.uri().path(), wire::GET_SNAPSHOT_PATH | flagd::FETCH_ALL_FLAGS_PATH);
+    let loads = whole || is_stream(request.uri().path());
     let breaker = request.extensions().get::<Breaker>().cloned().unwrap_or_default();
     let identity = request.extensions().get::<Identity>().cloned();
     let path = request.uri().path();
-    let stream = path == wire::SUBSCRIBE_PATH;
+    let stream = is_stream(path);
+    let goodbye = path == wire::SUBSCRIBE_PATH;
     let reveals = path == REVEAL_PATH;
-    let lasting = stream || matches!(path, wire::GET_SNAPSHOT_PATH | LIST_PATH);
+    let lasting = stream || whole || path == LIST_PATH;
     // The leeway is for single answers. Words and record are those of a token beyond it.
     if let Some(expired) = identity.as_ref().filter(|_| lasting).and_then(|identity| edge.expired(identity)) {
         if let Some(call) = request.extensions().get::<Call>() {
@@ -136,7 +145,7 @@ pub(super) async fn around(State(edge): State<Arc<Edge>>, mut request: Request, 
     }
     // A single answer is given to whom it was for: one may revoke its own token.
     let identity = identity.filter(|_| lasting);
-    let reader = Reader { identity, expires, reading, breaker, stream };
+    let reader = Reader { identity, expires, reading, breaker, stream, goodbye };
     if let Some(live) = handed::take::<_, Live>(&mut response) {
         let watched = edge.watch.over(live, reader, &edge.admission, Some(place));
         handed::over(&mut response, watched);
@@ -193,14 +202,19 @@ impl Edge {
 /// What a call takes up; `None`: it is none of ours, and open to everyone.
 fn kind(path: &str) -> Option<Kind> {
     match path {
-        wire::SUBSCRIBE_PATH => Some(Kind::Open),
-        wire::GET_SNAPSHOT_PATH | LIST_PATH => Some(Kind::Bulk),
+        path if is_stream(path) => Some(Kind::Open),
+        wire::GET_SNAPSHOT_PATH | flagd::FETCH_ALL_FLAGS_PATH | LIST_PATH => Some(Kind::Bulk),
         REPORT_PATH => Some(Kind::Report),
         WAIT_PATH => Some(Kind::Wait),
         path if path.starts_with(ACCESS_PATHS) => Some(Kind::Access),
-        path if path.starts_with("/confhub.v1.") => Some(Kind::Call),
+        path if path.starts_with("/confhub.v1.") || path.starts_with(flagd::PATHS) => Some(Kind::Call),
         _ => None,
     }
+}
+
+/// Whether a method is answered with a stream that lasts.
+pub(super) fn is_stream(path: &str) -> bool {
+    matches!(path, wire::SUBSCRIBE_PATH | flagd::SYNC_FLAGS_PATH)
 }
 
 /// Whether a call was refused for no reason of its caller's.

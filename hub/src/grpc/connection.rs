@@ -1,9 +1,11 @@
 //! Connections as they come in, counted and bounded.
 
+use super::alarm::Alarm;
 use super::breaker::Breaker;
 use super::frames_meter::FramesMeter;
 use super::opening::{self, Opening};
 use super::pace::Pace;
+use super::turn;
 use crate::config::{LimitSettings, TimeSettings};
 use crate::limits::BURST_ACCEPTS;
 use crate::metrics::{Metrics, RefusalLabel};
@@ -13,7 +15,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -106,7 +108,8 @@ impl Connections {
             tracing::debug!(%error, "cannot switch off Nagle's algorithm");
         }
         self.metrics.connections.inc();
-        let deadline = Instant::now() + PREFACE_WAIT;
+        let now = Instant::now();
+        let deadline = now + PREFACE_WAIT;
         let silence = || {
             let mut draining = self.draining.clone();
             async move {
@@ -121,7 +124,9 @@ impl Connections {
             has_written: false,
             opening: Some(Opening::default()),
             idle: self.idle,
-            next_look: None,
+            next_look: now,
+            alarm: Alarm::new(now),
+            told: None,
             peer,
             breaker: Breaker::to(peer),
             metrics: Arc::clone(&self.metrics),
@@ -182,7 +187,10 @@ pub struct Connection {
     /// How long it is kept without a call.
     idle: Duration,
     /// When to look whether the peer does its part, while there is nothing to read.
-    next_look: Option<Pin<Box<Sleep>>>,
+    next_look: Instant,
+    alarm: Alarm,
+    /// Who the breaker wakes.
+    told: Option<Waker>,
     peer: SocketAddr,
     breaker: Breaker,
     metrics: Arc<Metrics>,
@@ -269,30 +277,34 @@ impl Connection {
 
     /// Whether the connection may go on. Asked on every way to the socket: one
     /// whose peer has stopped reading waits in a write, not in a read.
-    fn check(&self, cx: &Context<'_>) -> io::Result<()> {
-        if self.breaker.is_broken(cx) { Err(io::ErrorKind::TimedOut.into()) } else { Ok(()) }
+    fn check(&mut self, cx: &Context<'_>) -> io::Result<()> {
+        let is_told = self.told.as_ref().is_some_and(|told| told.will_wake(cx.waker()));
+        let is_broken = if is_told { self.breaker.is_tripped() } else { self.breaker.is_broken(cx) };
+        if !is_told {
+            self.told = Some(cx.waker().clone());
+        }
+        if is_broken { Err(io::ErrorKind::TimedOut.into()) } else { Ok(()) }
     }
 
     /// Looks, for as long as there is nothing to read, whether the peer sends what it
     /// has begun and whether it has calls; ready when it is given up.
     fn look(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        loop {
-            let now = Instant::now();
-            if self.meter.due().is_some_and(|due| due <= now) {
+        let now = turn::now();
+        let due = self.meter.due();
+        let next = |look: Instant| due.map_or(look, |due| due.min(look));
+        // Calls that come and go only put off the next look.
+        if next(self.next_look) <= now {
+            if due.is_some_and(|due| due <= now) {
                 return Poll::Ready(self.give_up("slow-frame"));
             }
             let left = self.breaker.peer().left(self.idle);
             if left.is_zero() {
                 return Poll::Ready(self.give_up("idle"));
             }
-            let next = self.meter.due().map_or(now + left, |due| due.min(now + left));
-            let look = self.next_look.get_or_insert_with(|| Box::pin(sleep(left)));
-            // A look too early finds nothing to do; only one too late has to be moved.
-            if look.is_elapsed() || look.deadline() > next {
-                look.as_mut().reset(next);
-            }
-            ready!(look.as_mut().poll(cx));
+            self.next_look = now + left;
         }
+        self.alarm.set(next(self.next_look), now, cx);
+        Poll::Pending
     }
 
     /// Counts why the connection is broken, and breaks it.

@@ -11,7 +11,7 @@ use crate::config::LimitSettings;
 use crate::limits::{BURST_CALLS, CALL_BYTES, CALL_CHANGES, CALL_MICROS, SHARED_COST, SHORT_STREAM};
 use confhub_proto::TenantId;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -104,6 +104,8 @@ pub(super) struct Share {
     since: Instant,
     /// It counts at its end.
     owes: AtomicBool,
+    /// What it counts for besides, if that comes soon.
+    besides: AtomicUsize,
     /// How long until its turn.
     wait: Duration,
     /// It waits still, and gives its turn back if it leaves.
@@ -221,7 +223,8 @@ impl Governor {
         drop(accounts);
         let [owes, waits] = [owes, !wait.is_zero()].map(AtomicBool::new);
         let (shared, tenant) = (Arc::clone(shared), tenant.clone());
-        Ok(Share { shared, tenant, kind, since: now, owes, wait, waits, reads })
+        let besides = AtomicUsize::new(0);
+        Ok(Share { shared, tenant, kind, since: now, owes, besides, wait, waits, reads })
     }
 }
 
@@ -294,18 +297,30 @@ impl Share {
     /// Counts what the call has cost beyond one call, once that is known. Those that
     /// come after it wait for it.
     pub(super) fn charge(&self, cost: Cost) {
-        self.count(match (cost, self.kind) {
+        self.count(self.worth(cost));
+    }
+
+    /// Counts it if the stream's client leaves soon. Of one that stays others have the
+    /// use, and nobody pays for what it took to begin.
+    pub(super) fn owe(&self, cost: Cost) {
+        self.besides.fetch_add(self.worth(cost), Ordering::Relaxed);
+    }
+
+    /// For how many calls, or bytes, it counts.
+    fn worth(&self, cost: Cost) -> usize {
+        match (cost, self.kind) {
             (Cost::Read(bytes), Kind::Bulk) => bytes,
             (Cost::Shared(bytes), Kind::Bulk) => bytes / SHARED_COST,
             (Cost::Read(bytes) | Cost::Shared(bytes), _) => bytes / CALL_BYTES,
             (Cost::Changes(changes), _) => changes / CALL_CHANGES,
             (Cost::Time(time), _) => usize::try_from(time.as_micros() / CALL_MICROS).unwrap_or(usize::MAX),
-        });
+        }
     }
 
     /// The hub ends the stream: that counts for nothing.
     pub(super) fn excuse(&self) {
         self.owes.store(false, Ordering::Relaxed);
+        self.besides.store(0, Ordering::Relaxed);
     }
 
     fn count(&self, count: usize) {
@@ -325,8 +340,11 @@ impl Drop for Share {
                 let rested = &mut account.rested[index];
                 self.shared.paces[index].give_back(rested);
             }
-        } else if *self.owes.get_mut() && self.since.elapsed() < SHORT_STREAM {
-            self.count(1);
+        } else if self.since.elapsed() < SHORT_STREAM {
+            let count = usize::from(*self.owes.get_mut()) + *self.besides.get_mut();
+            if count > 0 {
+                self.count(count);
+            }
         }
         if let Some((place, _)) = self.kind.place()
             && let Some(account) = self.shared.lock().of.get_mut(&self.tenant)

@@ -1,18 +1,20 @@
 //! A connection of HTTP/2: what is set for all of them, and the look whether anyone is
 //! still there.
 
+use super::alarm::Alarm;
 use super::breaker::Breaker;
 use super::connection::Connection;
 use super::driver::{Answering, Transport};
+use super::turn;
 use bytes::Bytes;
 use h2::server::{self, Handshake, SendResponse};
 use h2::{Ping, PingPong, RecvStream};
 use http::Request;
-use std::future::Future;
+use std::future::Future as _;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::Instant;
 
 /// How often the hub asks whether anyone is there.
 const KEEPALIVE: Duration = Duration::from_secs(20);
@@ -58,17 +60,23 @@ where
     /// Speaks HTTP/2 with at most so many calls at a time, each of which `answer` answers.
     pub(super) fn new(connection: Connection, streams: usize, answer: F) -> Self {
         let breaker = connection.breaker();
-        let handshake = server::Builder::new()
-            .initial_window_size(WINDOW_BYTES)
-            .initial_connection_window_size(WINDOW_BYTES)
-            .max_concurrent_streams(u32::try_from(streams).unwrap_or(u32::MAX))
-            .max_header_list_size(HEADER_BYTES)
-            .max_pending_accept_reset_streams(PENDING_RESETS)
-            .max_local_error_reset_streams(Some(MISTAKEN_CALLS))
-            .max_send_buffer_size(SEND_BYTES)
-            .handshake(connection);
+        let handshake = builder(streams).handshake(connection);
         Self { state: State::Handshake(Box::new(handshake)), answer, draining: false, breaker }
     }
+}
+
+/// What is set for a connection with at most so many calls at a time.
+pub(super) fn builder(streams: usize) -> server::Builder {
+    let mut builder = server::Builder::new();
+    builder
+        .initial_window_size(WINDOW_BYTES)
+        .initial_connection_window_size(WINDOW_BYTES)
+        .max_concurrent_streams(u32::try_from(streams).unwrap_or(u32::MAX))
+        .max_header_list_size(HEADER_BYTES)
+        .max_pending_accept_reset_streams(PENDING_RESETS)
+        .max_local_error_reset_streams(Some(MISTAKEN_CALLS))
+        .max_send_buffer_size(SEND_BYTES);
+    builder
 }
 
 impl<F> Transport for Http2<F>
@@ -122,38 +130,45 @@ where
 
 /// Asks from time to time whether anyone is there.
 struct Keepalive {
-    ping_pong: Option<PingPong>,
+    /// When to ask next, or until when there has to be an answer.
+    at: Instant,
     is_asked: bool,
-    sleep: Pin<Box<Sleep>>,
+    alarm: Alarm,
+    ping_pong: Option<PingPong>,
 }
 
 impl Keepalive {
     fn new(ping_pong: Option<PingPong>) -> Self {
-        Self { ping_pong, is_asked: false, sleep: Box::pin(sleep(KEEPALIVE)) }
+        let now = turn::now();
+        Self { at: now + KEEPALIVE, is_asked: false, alarm: Alarm::new(now), ping_pong }
     }
 
     /// Ready when nobody has answered.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(ping_pong) = &mut self.ping_pong else { return Poll::Pending };
-        loop {
-            if self.is_asked {
-                match ping_pong.poll_pong(cx) {
-                    Poll::Ready(Ok(_)) => {
-                        self.is_asked = false;
-                        self.sleep.as_mut().reset(Instant::now() + KEEPALIVE);
-                    }
-                    // The connection is about to say so itself.
-                    Poll::Ready(Err(_)) => return Poll::Pending,
-                    Poll::Pending => return self.sleep.as_mut().poll(cx),
+        let now = turn::now();
+        if self.is_asked {
+            let Some(ping_pong) = &mut self.ping_pong else { return Poll::Pending };
+            match ping_pong.poll_pong(cx) {
+                Poll::Ready(Ok(_)) => {
+                    self.is_asked = false;
+                    self.at = now + KEEPALIVE;
                 }
-            } else {
-                ready!(self.sleep.as_mut().poll(cx));
-                if ping_pong.send_ping(Ping::opaque()).is_err() {
-                    return Poll::Pending;
-                }
-                self.is_asked = true;
-                self.sleep.as_mut().reset(Instant::now() + KEEPALIVE_TIMEOUT);
+                // The connection is about to say so itself.
+                Poll::Ready(Err(_)) => return Poll::Pending,
+                Poll::Pending if self.at <= now => return Poll::Ready(()),
+                Poll::Pending => {}
             }
+        } else if self.at <= now {
+            let Some(ping_pong) = &mut self.ping_pong else { return Poll::Pending };
+            if ping_pong.send_ping(Ping::opaque()).is_err() {
+                return Poll::Pending;
+            }
+            self.is_asked = true;
+            self.at = now + KEEPALIVE_TIMEOUT;
+            // It has to be asked for the answer, so that it wakes for it.
+            return self.poll(cx);
         }
+        self.alarm.set(self.at, now, cx);
+        Poll::Pending
     }
 }

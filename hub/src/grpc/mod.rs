@@ -1,12 +1,13 @@
 //! The wire's edge: what a call asks, and what goes back.
 //!
-//! `Subscribe` and `GetSnapshot` are answered with frames that were encoded
-//! once for all (`body`); every other method is tonic's. The auth layer stands
+//! `Subscribe` and `GetSnapshot`, and flagd's streams (`flags`), are answered with frames
+//! that were encoded once for all (`body`); every other method is tonic's. The auth layer stands
 //! in front of all of them and leaves an `Identity` in the request, from which
 //! alone the tenant is read.
 
 mod access;
 mod admin;
+mod alarm;
 mod body;
 mod breaker;
 mod call;
@@ -14,11 +15,13 @@ mod connection;
 mod deadline;
 mod driver;
 mod flag_check;
+mod flags;
 mod fleet;
 mod frames_meter;
 mod governor;
 mod handed;
 mod http2;
+pub(crate) mod local;
 mod marks;
 mod opening;
 mod outgoing;
@@ -39,6 +42,7 @@ mod turn;
 
 pub use connection::Connections;
 pub use flag_check::FlagTurns;
+pub use flags::Sheets;
 pub use governor::Governor;
 pub use stall::Watch;
 
@@ -55,7 +59,7 @@ use crate::source::SourceHealth;
 use crate::tenant::Tenants;
 use confhub_proto::TenantId;
 use confhub_proto::limits::REQUEST_BYTES;
-use confhub_proto::wire;
+use confhub_proto::{flagd, wire};
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
@@ -107,6 +111,8 @@ pub struct Edge {
     pub bulk_reads: Arc<Semaphore>,
     /// What each tenant has under way, and how fast it calls.
     pub governor: Governor,
+    /// Flags that are followed as flagd's providers do.
+    pub sheets: Sheets,
     /// Looks after readers that have stopped reading.
     pub watch: Arc<Watch>,
     /// Writes that are under way hold it for reading.
@@ -153,11 +159,13 @@ fn routes(edge: Arc<Edge>, health: Routes) -> io::Result<Routes> {
     let rollout = RolloutServiceServer::from_arc(Arc::clone(&edge)).max_decoding_message_size(REQUEST_BYTES);
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(wire::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(flagd::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET);
     let v1 = reflection.build_v1().map_err(io::Error::other)?;
     // Older tools ask for the version before 1.
     let v1alpha = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(wire::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(flagd::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1alpha()
         .map_err(io::Error::other)?;
@@ -174,6 +182,9 @@ fn routes(edge: Arc<Edge>, health: Routes) -> io::Result<Routes> {
         .layer(MapRequestLayer::new(single::single))
         .route_service(wire::SUBSCRIBE_PATH, subscribe::subscribe(Arc::clone(&edge)))
         .route_service(wire::GET_SNAPSHOT_PATH, subscribe::get_snapshot(Arc::clone(&edge)))
+        .route_service(flagd::SYNC_FLAGS_PATH, flags::sync_flags(Arc::clone(&edge)))
+        .route_service(flagd::FETCH_ALL_FLAGS_PATH, flags::fetch_all_flags(Arc::clone(&edge)))
+        .route_service(flagd::GET_METADATA_PATH, flags::get_metadata())
         .layer(axum::middleware::from_fn_with_state(edge, call::around));
     Ok(Routes::from(router))
 }

@@ -1,6 +1,7 @@
 //! Serves connections: each is driven by a task of its own, its calls by what stands
 //! behind it.
 
+use super::call::is_stream;
 use super::connection::{Connection, Connections};
 use super::driver::{Answering, Driver};
 use super::handed;
@@ -8,7 +9,6 @@ use super::http2::Http2;
 use super::outgoing::{Outgoing, Stream};
 use crate::metrics::Metrics;
 use bytes::Bytes;
-use confhub_proto::wire;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use http::{HeaderMap, Request, Response};
@@ -80,7 +80,7 @@ async fn drive<S>(
     let answer = move |request: Request<RecvStream>, respond: SendResponse<Bytes>| -> Answering {
         let mut request = request.map(|body| Body::new(Received(body)));
         request.extensions_mut().insert(breaker.clone());
-        if request.uri().path() == wire::SUBSCRIBE_PATH {
+        if is_stream(request.uri().path()) {
             Box::pin(answer(service.clone().oneshot(request), respond))
         } else {
             Box::pin(answer(apart(service.clone().oneshot(request)), respond))
@@ -108,7 +108,7 @@ where
 }
 
 /// Sends what a call is answered with; a stream is left to go on.
-async fn answer(
+pub(super) async fn answer(
     answered: impl Future<Output = Result<Response<Body>, Infallible>>,
     mut respond: SendResponse<Bytes>,
 ) -> Option<Box<Stream>> {
@@ -139,7 +139,7 @@ async fn answer(
 }
 
 /// The body of a request, whose sender may go on as it is read.
-struct Received(RecvStream);
+pub(super) struct Received(pub(super) RecvStream);
 
 impl http_body::Body for Received {
     type Data = Bytes;

@@ -133,7 +133,7 @@ enum Parting {
     /// The status, and before it a goodbye if it is a stream of frames and there was a
     /// right to withdraw.
     Nothing { stream: bool },
-    /// The status.
+    /// The status: the goodbye was said, or nobody would understand it.
     Goodbye,
     /// No more.
     Status,
@@ -149,8 +149,10 @@ pub(super) struct Reader {
     pub(super) reading: Arc<Reading>,
     /// What breaks its connection.
     pub(super) breaker: Breaker,
-    /// It reads a stream of frames, on which one says goodbye.
+    /// It reads a stream, which ends by itself.
     pub(super) stream: bool,
+    /// It is a stream on which one says goodbye.
+    pub(super) goodbye: bool,
 }
 
 impl Watch {
@@ -163,7 +165,7 @@ impl Watch {
         admission: &Admission,
         place_of_call: Option<Place>,
     ) -> Watched<B> {
-        let Reader { identity, expires, reading, breaker, stream } = reader;
+        let Reader { identity, expires, reading, breaker, stream, goodbye } = reader;
         reading.standing.store(self.now(), Ordering::Relaxed);
         let checked = identity.clone();
         let entry = Entry { expires, stream, identity, reading: Arc::clone(&reading), breaker };
@@ -176,7 +178,7 @@ impl Watch {
         Watched {
             body: Some(body),
             expires,
-            parting: Parting::Nothing { stream },
+            parting: if stream && !goodbye { Parting::Goodbye } else { Parting::Nothing { stream } },
             reading,
             waker: None,
             watch: Arc::clone(self),

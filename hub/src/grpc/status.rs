@@ -54,7 +54,7 @@ pub(super) fn busy(limit: &'static str) -> Status {
 const ROOM: Duration = Duration::from_secs(5);
 
 /// A request that is wrong in itself.
-pub(super) fn invalid(error: impl std::fmt::Display) -> Status {
+pub(crate) fn invalid(error: impl std::fmt::Display) -> Status {
     Status::invalid_argument(error.to_string())
 }
 

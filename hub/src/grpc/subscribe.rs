@@ -31,8 +31,8 @@ use wire::frame::Kind;
 /// a cursor, and what describes the client.
 const REQUEST_BYTES: usize = 16 * 1024;
 
-type Request = http::Request<axum::body::Body>;
-type Response = http::Response<Body>;
+pub(crate) type Request = http::Request<axum::body::Body>;
+pub(crate) type Response = http::Response<Body>;
 
 /// The service that answers `Subscribe`.
 pub(super) fn subscribe(
@@ -117,20 +117,20 @@ impl Edge {
 
     /// When a stream that begins now is too old: anywhere between half the set age
     /// and half as much again, so that streams that began together end apart.
-    fn oldest(&self) -> Option<Instant> {
+    pub(super) fn oldest(&self) -> Option<Instant> {
         let age = self.times.stream_age;
         (!age.is_zero()).then(|| Instant::now() + age.mul_f64(0.5 + fastrand::f64()))
     }
 
     /// When the caller's right to listen ends. The leeway is for clocks that
     /// differ: a single call may still pass then, a stream does not begin.
-    fn expires(&self, identity: &Identity) -> Result<Instant, Status> {
+    pub(super) fn expires(&self, identity: &Identity) -> Result<Instant, Status> {
         self.expiry(identity).ok_or_else(expired)
     }
 }
 
 /// Makes a service of a function; what it refuses becomes the status.
-fn answered<F, R>(
+pub(crate) fn answered<F, R>(
     answer: F,
 ) -> impl Service<Request, Response = Response, Error = Infallible, Future: Send> + Clone + Send + Sync + 'static
 where
@@ -154,9 +154,13 @@ where
 }
 
 /// Reads the one message of a call.
-async fn read<M: Message + Default>(request: Request) -> Result<(Identity, M), Status> {
-    let (head, body) = request.into_parts();
-    let identity = identity(&head.extensions)?.clone();
+pub(super) async fn read<M: Message + Default>(request: Request) -> Result<(Identity, M), Status> {
+    let identity = identity(request.extensions())?.clone();
+    Ok((identity, message_of(request.into_body()).await?))
+}
+
+/// Reads the one message of a body.
+pub(crate) async fn message_of<M: Message + Default>(body: axum::body::Body) -> Result<M, Status> {
     let body = Limited::new(body, REQUEST_BYTES).collect().await.map_err(|error| {
         if error.is::<LengthLimitError>() {
             return invalid(format!("the request has more than {REQUEST_BYTES} bytes"));
@@ -164,8 +168,7 @@ async fn read<M: Message + Default>(request: Request) -> Result<(Identity, M), S
         Status::cancelled(format!("the request did not arrive whole: {error}"))
     })?;
     let message = unframed(body.to_bytes())?;
-    let message = M::decode(message).map_err(|error| invalid(format!("malformed request: {error}")))?;
-    Ok((identity, message))
+    M::decode(message).map_err(|error| invalid(format!("malformed request: {error}")))
 }
 
 /// Takes the prefix off the only message of a body.

@@ -12,12 +12,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-const PROTO: &str = "confhub/v1/confhub.proto";
-const GENERATED: [&str; 2] = ["confhub.v1.rs", "confhub.v1.bin"];
+/// The files, each with the package that it is of.
+const PROTOS: [(&str, &str); 2] =
+    [("confhub/v1/confhub.proto", "confhub.v1"), ("flagd/sync/v1/sync.proto", "flagd.sync.v1")];
 
 /// Answered by the hub's own streaming body, which shares encoded frames
 /// between streams; a generated server would encode every frame per stream.
 const SHARED_FRAMES: [&str; 2] = ["Subscribe", "GetSnapshot"];
+
+/// Its methods are all answered so, or not at all.
+const SHARED_WHOLE: &str = "FlagSyncService";
 
 fn main() -> ExitCode {
     let check = match std::env::args().nth(1).as_deref() {
@@ -41,8 +45,11 @@ fn run(check: bool) -> Result<(), Box<dyn Error>> {
     let proto = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let checked_in = proto.join("src/gen");
     let fresh = tempfile::tempdir()?;
-    generate(&proto.join("proto"), fresh.path())?;
-    for name in GENERATED {
+    for (file, package) in PROTOS {
+        generate(&proto.join("proto"), file, package, fresh.path())?;
+    }
+    let generated = PROTOS.map(|(_, package)| [format!("{package}.rs"), format!("{package}.bin")]);
+    for name in generated.iter().flatten() {
         let (from, to) = (fresh.path().join(name), checked_in.join(name));
         if !check {
             fs::create_dir_all(&checked_in)?;
@@ -56,10 +63,10 @@ fn run(check: bool) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn generate(include: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
+fn generate(include: &Path, file: &str, package: &str, out: &Path) -> Result<(), Box<dyn Error>> {
     let mut compiler = protox::Compiler::new([include])?;
     compiler.include_source_info(true).include_imports(true);
-    compiler.open_file(PathBuf::from(PROTO))?;
+    compiler.open_file(PathBuf::from(file))?;
     let with_comments = compiler.file_descriptor_set();
 
     let mut config = prost_build::Config::new();
@@ -71,7 +78,7 @@ fn generate(include: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
     config.skip_debug([".confhub.v1.Entry", ".confhub.v1.Content"]);
     config.compile_fds(with_comments)?;
 
-    let code = out.join(GENERATED[0]);
+    let code = out.join(format!("{package}.rs"));
     let formatted = std::process::Command::new("rustfmt").args(["--edition", "2024"]).arg(&code).status()?;
     if !formatted.success() {
         return Err("rustfmt failed on the generated code".into());
@@ -79,8 +86,8 @@ fn generate(include: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
 
     // Reflection serves this one; comments would only make it larger.
     let mut compiler = protox::Compiler::new([include])?;
-    compiler.include_imports(true).open_file(PathBuf::from(PROTO))?;
-    fs::write(out.join(GENERATED[1]), compiler.file_descriptor_set().encode_to_vec())?;
+    compiler.include_imports(true).open_file(PathBuf::from(file))?;
+    fs::write(out.join(format!("{package}.bin")), compiler.file_descriptor_set().encode_to_vec())?;
     Ok(())
 }
 
@@ -111,7 +118,11 @@ impl ServiceGenerator for SharedFrames {
     fn generate(&mut self, service: Service, buf: &mut String) {
         let mut served = service.clone();
         served.methods.retain(|method| !SHARED_FRAMES.contains(&method.proto_name.as_str()));
+        let is_whole = service.proto_name == SHARED_WHOLE;
         self.client.generate(service, buf);
+        if is_whole {
+            return;
+        }
         self.server.generate(served, buf);
     }
 

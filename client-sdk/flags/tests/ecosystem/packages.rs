@@ -9,7 +9,11 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// The folder of these tests.
 pub fn here() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/ecosystem")
+    // Other crates of the workspace use this file too.
+    let above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    let folder =
+        above.map(|root| root.join("client-sdk/flags/tests/ecosystem")).find(|folder| folder.is_dir());
+    folder.expect("the folder of these tests")
 }
 
 /// The folder of a package of `crates/Cargo.toml`.

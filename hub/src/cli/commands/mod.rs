@@ -1,6 +1,7 @@
 //! The operator's commands: each is a client of the hub's API, and nothing more;
 //! `serve`, `token`, `dev-certificate`, `health` and `aws` are those that are none.
 
+mod agent;
 mod apply;
 mod aws;
 mod completions;
@@ -64,6 +65,7 @@ pub(crate) enum Operator {
     Restore(revoke::Restore),
     Revocations(revoke::Revocations),
     Tenant(tenant::Tenant),
+    Agent(agent::Agent),
 }
 
 impl Operator {
@@ -89,6 +91,7 @@ impl Operator {
             Self::Restore(restore) => restore.run(out).await,
             Self::Revocations(revocations) => revocations.run(out).await,
             Self::Tenant(tenant) => tenant.run(out).await,
+            Self::Agent(agent) => agent.run(out).await,
         }
     }
 
@@ -114,6 +117,7 @@ impl Operator {
             Self::Restore(restore) => restore.hub.output,
             Self::Revocations(revocations) => revocations.hub.output,
             Self::Tenant(tenant) => tenant.output(),
+            Self::Agent(agent) => agent.hub.output,
         }
     }
 }

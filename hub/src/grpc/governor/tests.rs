@@ -135,6 +135,26 @@ async fn streams_count_when_they_end_soon() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_stream_took_to_begin_counts_if_its_client_leaves_soon() {
+    let (governor, acme) = (governor(), tenant("acme"));
+    let open = || {
+        let share = governor.admit(&acme, Kind::Open).ok().unwrap();
+        share.owe(Cost::Read(30 * CALL_BYTES));
+        share
+    };
+    let (stays, excused) = (open(), open());
+    excused.excuse();
+    drop(excused);
+    tokio::time::advance(SHORT_STREAM).await;
+    drop(stays);
+    let leaves = open();
+    assert!(leaves.wait.is_zero(), "one that stays, or that the hub ends, counts for nothing");
+    drop(leaves);
+    let refused = governor.admit(&acme, Kind::Open).err().unwrap();
+    assert!(refused.delay >= millis(2_000), "{:?}", refused.delay);
+}
+
+#[tokio::test(start_paused = true)]
 async fn tenants_that_have_rested_are_forgotten_and_those_with_calls_are_not() {
     let governor = governor();
     let held = governor.admit(&tenant("held"), Kind::Call).ok().unwrap();
