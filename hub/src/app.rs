@@ -169,14 +169,9 @@ impl App {
         let source: Option<Box<dyn Source>> = None;
         let own_hints = router.backends().iter().all(|backend| backend.nature().announces);
         metrics.source.up.set(i64::from(source.is_none() && own_hints));
-        let tenants = Tenants::new(
-            router.clone(),
-            settings.limits.clone(),
-            settings.times.clone(),
-            clock.clone(),
-            Arc::clone(&metrics),
-            Box::new(stores::drift_cause(source.as_ref().map(|source| source.health()))),
-        );
+        let (limits, times) = (settings.limits.clone(), settings.times.clone());
+        let drift = Box::new(stores::drift_cause(source.as_ref().map(|source| source.health())));
+        let tenants = Tenants::new(router.clone(), limits, times, clock.clone(), Arc::clone(&metrics), drift);
         let admission = admission(&settings, &router, &clock, &metrics);
         feed.connect(admission.before(tenants.clone()));
         let (audit, recorder) = Audit::open(&settings.audit, clock.clone(), Arc::clone(&metrics))?;
