@@ -20,6 +20,8 @@ const COMMANDS: &[&str] = &[
     "history",
     "rollback",
     "status",
+    "fleet",
+    "rollout",
     "reconcile",
     "revoke",
     "restore",
@@ -49,7 +51,7 @@ async fn every_command_teaches_by_example() {
     for name in COMMANDS
         .iter()
         .copied()
-        .chain(["aws check", "aws local", "tenant list", "tenant suspend"])
+        .chain(["aws check", "aws local", "tenant list", "tenant suspend", "rollout start", "rollout record"])
         .chain(FLAG)
     {
         let words = |flag| name.split(' ').chain([flag]).collect::<Vec<_>>();

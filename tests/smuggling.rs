@@ -89,6 +89,13 @@ fn requests() -> Vec<(&'static str, Vec<u8>)> {
         ("AdminService/List", Vec::new()),
         ("AdminService/Status", Vec::new()),
         ("AdminService/Reconcile", Vec::new()),
+        ("RolloutService/StartRollout", [bytes(1, "never"), bytes(5, "50")].concat()),
+        ("RolloutService/SteerRollout", [bytes(1, "00"), number(2, 1)].concat()),
+        ("RolloutService/CheckRollout", bytes(1, "00")),
+        ("RolloutService/ListRollouts", Vec::new()),
+        ("FleetService/Report", bytes(1, [7; 16])),
+        ("FleetService/ListInstances", Vec::new()),
+        ("FleetService/WaitApplied", bytes(1, [bytes(1, KEY), number(3, 1)].concat())),
     ]
 }
 
@@ -158,7 +165,9 @@ async fn no_field_that_is_added_to_a_request_names_another_tenant() {
     };
     for (method, request) in requests() {
         let plain = call(&raw, &token, method, &request, &[]).await;
-        for added in numbers.into_iter().flat_map(shapes) {
+        // One request has as many fields as this.
+        let unknown = |number: &u64| method != "RolloutService/StartRollout" || *number > 9;
+        for added in numbers.into_iter().filter(unknown).flat_map(shapes) {
             // Before and after what is meant: the last of two counts, where either does.
             for message in [[&*request, &*added].concat(), [&*added, &*request].concat()] {
                 let (answer, status) = call(&raw, &token, method, &message, &[]).await;
@@ -179,8 +188,10 @@ async fn a_token_with_a_service_is_not_talked_into_another_one() {
     let before = mine.list().await;
     // The number of the field with the service, where a request has one.
     let field = |method: &str| match method {
-        "ConfigService/Subscribe" | "ConfigService/GetSnapshot" => Some(1),
+        "ConfigService/Subscribe" | "ConfigService/GetSnapshot" | "FleetService/ListInstances" => Some(1),
         "AdminService/List" | "AdminService/Status" | "AdminService/Reconcile" | "AdminService/Apply" => None,
+        "FleetService/Report" => None,
+        "RolloutService/SteerRollout" | "RolloutService/CheckRollout" | "RolloutService/ListRollouts" => None,
         _ => Some(2),
     };
     for (method, request) in requests() {
@@ -191,7 +202,7 @@ async fn a_token_with_a_service_is_not_talked_into_another_one() {
             Some(field) => vec![
                 bytes(field, "order"),
                 [bytes(field, "cart"), bytes(field, "order")].concat(),
-                [bytes(field, "order"), bytes(7, "cart"), bytes(99, "order")].concat(),
+                [bytes(field, "order"), bytes(98, "cart"), bytes(99, "order")].concat(),
             ],
             None if method == "AdminService/Apply" => {
                 vec![bytes(1, [own, bytes(2, "order")].concat()), bytes(1, change)]

@@ -23,6 +23,7 @@ pub struct Builder {
     service: Option<String>,
     prefixes: Vec<String>,
     instance: String,
+    version: String,
     disk: Option<PathBuf>,
     connect_timeout: Duration,
     fallback_after: Duration,
@@ -42,6 +43,7 @@ impl Default for Builder {
             service: None,
             prefixes: Vec::new(),
             instance: String::new(),
+            version: String::new(),
             disk: None,
             connect_timeout: limits::CONNECT_TIMEOUT,
             fallback_after: limits::FALLBACK_AFTER,
@@ -182,6 +184,12 @@ impl Builder {
         self
     }
 
+    /// The version of the program, for the hub's listings and logs.
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.version = version.into();
+        self
+    }
+
     /// Keeps the last good state in this file, so that the program can start
     /// while no hub can be reached. One file belongs to one client; its folder
     /// must exist. It is written at most once a second (rarer for large states)
@@ -313,7 +321,7 @@ impl Builder {
             endpoints,
             shown_endpoints: self.endpoints.join(", "),
             credentials: self.credentials.ok_or(ConfigError::NoToken)?,
-            view: View::new(self.service.as_deref(), &self.prefixes, &self.instance)?,
+            view: View::new(self.service.as_deref(), &self.prefixes, &self.instance, &self.version)?,
             disk: self.disk,
             connect_timeout: self.connect_timeout,
             fallback_after: self.fallback_after,

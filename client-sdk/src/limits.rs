@@ -263,3 +263,29 @@ pub(crate) const POOL_CONNECTION_WINDOW_BYTES: u32 = 128 * POOL_WINDOW_BYTES;
 
 /// As long as anyone waits for a tenant; a clock cannot count much further.
 pub(crate) const POOL_LONGEST_WAIT: Duration = Duration::from_secs(24 * 3_600);
+
+/// Shortest time between two reports of what was applied: what comes meanwhile is in the
+/// next one.
+pub(crate) const REPORT_GAP: Duration = Duration::from_millis(50);
+
+/// How long a report that is due lets frames go first that are always there.
+pub(crate) const REPORT_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long a hub may take to answer a report. One that does not is told again later.
+pub(crate) const REPORT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Most reports at once, whatever a hub asks for.
+pub(crate) const REPORT_BURST: u32 = 100;
+
+/// Bounds of the time between two reports, whatever a hub asks for.
+pub(crate) const REPORT_INTERVAL: std::ops::RangeInclusive<Duration> =
+    Duration::from_millis(100)..=Duration::from_secs(300);
+
+/// Longest time within which a report is made at random, whatever a hub asks for.
+pub(crate) const REPORT_SPREAD: Duration = Duration::from_secs(30);
+
+/// Most problems in a report: as many as hubs take.
+pub(crate) const REPORT_PROBLEMS: usize = 16;
+
+/// Longest reason in a report, in bytes: as long as hubs take.
+pub(crate) const REPORT_REASON_BYTES: usize = 256;

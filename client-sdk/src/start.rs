@@ -8,7 +8,7 @@ use crate::disk::DiskWriter;
 use crate::endpoint::Endpoints;
 use crate::store::{Lease, Store};
 use crate::view::View;
-use crate::worker::{Place, Saved, Tokens, Worker};
+use crate::worker::{Place, Reports, Saved, Tokens, Worker};
 use crate::{Client, Error, Status};
 use confhub_flags::HashVersion;
 use confhub_proto::TenantId;
@@ -60,6 +60,7 @@ pub(crate) async fn start(plan: Plan, mut tell: impl FnMut(&Status)) -> Result<C
         store: Arc::clone(&store),
         place: Place { max_bytes: plan.max_state_bytes, expected: plan.tenant, ..Place::default() },
         backoff: Backoff::new(),
+        reports: Reports::new(),
         rng: plan.rng,
     };
     tokio::spawn(worker.run(stopped));

@@ -8,6 +8,7 @@ use crate::budget::{OverBudget, Share};
 use crate::flags::FlagStore;
 use crate::follow::Followers;
 use crate::stats::Counters;
+use crate::worker::cut;
 use crate::{Closed, Failure, FailureKind, Status};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use confhub_flags::HashVersion;
@@ -88,6 +89,19 @@ impl Store {
             self.flags.follow(&state, changed);
             self.followers.tell(&state, changed, &self.counters);
         }
+    }
+
+    /// What of the state the program cannot use, at most so much of it: keys, and why,
+    /// without values.
+    pub(crate) fn problems(&self, most: usize) -> Vec<(String, String)> {
+        let mut problems = self.flags.problems();
+        if self.counters.rejected_values.get() > 0 {
+            problems.extend(self.followers.problems());
+        }
+        problems.sort();
+        problems.dedup_by(|(a, _), (b, _)| a == b);
+        problems.truncate(most);
+        problems.into_iter().map(|(key, reason)| (key, cut(reason))).collect()
     }
 
     /// Has a state from disk ready. It is shown to nobody before

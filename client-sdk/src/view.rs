@@ -12,6 +12,7 @@ pub(crate) struct View {
     /// Sorted, none twice. Empty: all keys.
     pub(crate) prefixes: Vec<String>,
     instance: String,
+    version: String,
 }
 
 impl View {
@@ -20,6 +21,7 @@ impl View {
         service: Option<&str>,
         prefixes: &[String],
         instance: &str,
+        version: &str,
     ) -> Result<Self, ConfigError> {
         let service = service.map(ServiceName::new).transpose()?;
         let prefixes: Result<Vec<_>, _> = prefixes.iter().map(|prefix| Prefix::new(prefix)).collect();
@@ -30,23 +32,29 @@ impl View {
         if prefixes.len() > VIEW_PREFIXES {
             return too_many("prefixes", prefixes.len(), VIEW_PREFIXES);
         }
-        if instance.len() > CLIENT_INFO_BYTES {
-            return too_many("bytes in the name of the instance", instance.len(), CLIENT_INFO_BYTES);
+        for (what, text) in [
+            ("bytes in the name of the instance", instance),
+            ("bytes in the version of the program", version),
+        ] {
+            if text.len() > CLIENT_INFO_BYTES {
+                return too_many(what, text.len(), CLIENT_INFO_BYTES);
+            }
         }
         let service = service.map(|service| service.to_string()).unwrap_or_default();
-        Ok(Self { service, prefixes, instance: instance.to_owned() })
+        Ok(Self { service, prefixes, instance: instance.to_owned(), version: version.to_owned() })
     }
 
-    /// The request for the stream of this view from `cursor` on.
-    pub(crate) fn request(&self, cursor: Option<Cursor>) -> wire::SubscribeRequest {
+    /// The request of the client with this id for the stream of this view from `cursor` on.
+    pub(crate) fn request(&self, cursor: Option<Cursor>, id: &[u8]) -> wire::SubscribeRequest {
         wire::SubscribeRequest {
             service: self.service.clone(),
             prefixes: self.prefixes.clone(),
             cursor: cursor.map(|cursor| cursor.to_bytes().to_vec()).unwrap_or_default(),
             client: Some(wire::ClientInfo {
                 instance: self.instance.clone(),
-                version: String::new(),
+                version: self.version.clone(),
                 sdk: concat!("confhub-rust/", env!("CARGO_PKG_VERSION")).to_owned(),
+                id: id.to_vec(),
             }),
         }
     }

@@ -11,11 +11,13 @@ use crate::auth::{AuthStartError, Authenticator};
 use crate::backend::{Opening, Router};
 use crate::clock::Clock;
 use crate::config::{AuthSettings, FlagSettings, Settings, UnknownTenants};
+use crate::fleet::Everywhere;
 use crate::grpc::{Connections, Edge, FlagTurns, Governor, Outside, Sheets, VERSION};
 use crate::http::Health;
 use crate::limits::{BULK_READS, CALLS};
 use crate::metrics::Metrics;
 use crate::ofrep::{Ofrep, Views};
+use crate::rollout;
 use crate::source::{Feed, Source};
 use crate::tenant::Tenants;
 use crate::tls::{Acceptor, Listener, Tls, TlsError};
@@ -169,20 +171,19 @@ impl App {
         let source: Option<Box<dyn Source>> = None;
         let own_hints = router.backends().iter().all(|backend| backend.nature().announces);
         metrics.source.up.set(i64::from(source.is_none() && own_hints));
-        let tenants = Tenants::new(
-            router.clone(),
-            settings.limits.clone(),
-            settings.times.clone(),
-            clock.clone(),
-            Arc::clone(&metrics),
-            Box::new(stores::drift_cause(source.as_ref().map(|source| source.health()))),
-        );
+        let (limits, times) = (settings.limits.clone(), settings.times.clone());
+        let drift = Box::new(stores::drift_cause(source.as_ref().map(|source| source.health())));
+        let tenants = Tenants::new(router.clone(), limits, times, clock.clone(), Arc::clone(&metrics), drift);
         let admission = admission(&settings, &router, &clock, &metrics);
         feed.connect(admission.before(tenants.clone()));
         let (audit, recorder) = Audit::open(&settings.audit, clock.clone(), Arc::clone(&metrics))?;
+        let writes = Arc::default();
+        let (fleet, rollouts) = rollouts(&admission, &tenants, &router, &clock, &writes);
         let edge = Edge {
             tenants,
             router,
+            fleet,
+            rollouts,
             limits: settings.limits.clone(),
             times: settings.times.clone(),
             clock,
@@ -197,7 +198,7 @@ impl App {
             governor: Governor::new(&settings.limits),
             sheets: Sheets::default(),
             watch: Arc::default(),
-            writes: Arc::default(),
+            writes,
             flag_turns: FlagTurns::default(),
             source: source.as_ref().map(|source| (source.kind(), source.health())),
         };
@@ -334,6 +335,8 @@ fn in_background(
     background.spawn(authenticator.clone().refresh_keys());
     background.spawn(Arc::clone(&edge.watch).keep(edge.admission.clone()));
     background.spawn(edge.admission.clone().keep());
+    background.spawn(edge.fleet.clone().keep());
+    background.spawn(edge.rollouts.clone().keep());
     if let Some(tls) = tls {
         background.spawn(tls.follow());
     }
@@ -361,6 +364,26 @@ async fn say_what_is_wrong(backends: Router) {
         }
     }
     std::future::pending().await
+}
+
+/// Will know what instances have applied, and drive rollouts by that.
+fn rollouts(
+    admission: &Admission,
+    tenants: &Tenants,
+    router: &Router,
+    clock: &Clock,
+    writes: &Arc<RwLock<()>>,
+) -> (Everywhere, rollout::Driver) {
+    let fleet = Everywhere::new(admission.clone(), tenants.clone(), clock.clone());
+    let driver = rollout::Driver::new(rollout::Parts {
+        book: rollout::Book::new(admission.clone()),
+        tenants: tenants.clone(),
+        fleet: fleet.clone(),
+        router: router.clone(),
+        clock: clock.clone(),
+        writes: Arc::clone(writes),
+    });
+    (fleet, driver)
 }
 
 /// Ends what is behind the ports: first what brings changes, then what is being
@@ -400,11 +423,13 @@ async fn reached(mut stage: watch::Receiver<Stage>, wanted: Stage) {
 }
 
 /// What gRPC health speaks of: the process as a whole and each of its services.
-const HEALTH_SERVICES: [&str; 5] = [
+const HEALTH_SERVICES: [&str; 7] = [
     "",
     "confhub.v1.ConfigService",
     "confhub.v1.AdminService",
     "confhub.v1.AccessService",
+    "confhub.v1.FleetService",
+    "confhub.v1.RolloutService",
     "flagd.sync.v1.FlagSyncService",
 ];
 

@@ -19,6 +19,8 @@ pub mod fanout;
 
 mod flagd;
 
+pub mod fleet;
+
 pub mod grpc;
 
 #[cfg(any(feature = "aws", feature = "fuzzing"))]
@@ -27,6 +29,8 @@ pub mod aws;
 pub mod auth;
 
 pub mod admission;
+
+pub mod rollout;
 
 pub mod audit;
 

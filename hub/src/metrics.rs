@@ -217,6 +217,8 @@ pub struct Metrics {
     pub frame_bytes: Counter,
     /// Streams that ended, by reason.
     pub stream_ends: Labelled<EndLabel>,
+    /// Reports of what instances have applied.
+    pub reports: Counter,
     /// Updates published to views.
     pub updates: Counter,
     /// Updates encoded, each for all who take it.
@@ -286,6 +288,7 @@ impl Metrics {
             frames: Counter::default(),
             frame_bytes: Counter::default(),
             stream_ends: Family::default(),
+            reports: Counter::default(),
             updates: Counter::default(),
             encodings: Counter::default(),
             bad_flags: Counter::default(),
@@ -374,6 +377,8 @@ impl Metrics {
         let about = "Size of the frames of updates handed to connections";
         r.register_with_unit("frames", about, Unit::Bytes, self.frame_bytes.clone());
         r.register("stream_ends", "Streams that ended, by reason", self.stream_ends.clone());
+        let about = "Reports of instances of what they have applied";
+        r.register("reports", about, self.reports.clone());
         r.register("updates", "Updates published to views", self.updates.clone());
         let about = "Updates encoded, each once for all who stand at the same place";
         r.register("encodings", about, self.encodings.clone());

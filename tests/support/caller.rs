@@ -8,6 +8,8 @@ use tonic::{Request, Status};
 use wire::access_service_client::AccessServiceClient;
 use wire::admin_service_client::AdminServiceClient;
 use wire::config_service_client::ConfigServiceClient;
+use wire::fleet_service_client::FleetServiceClient;
+use wire::rollout_service_client::RolloutServiceClient;
 
 /// A connection and a token.
 #[derive(Clone)]
@@ -15,6 +17,8 @@ pub struct Caller {
     pub config: ConfigServiceClient<Channel>,
     pub admin: AdminServiceClient<Channel>,
     pub access: AccessServiceClient<Channel>,
+    pub fleet: FleetServiceClient<Channel>,
+    pub rollouts: RolloutServiceClient<Channel>,
     authorization: MetadataValue<Ascii>,
 }
 
@@ -33,7 +37,9 @@ impl Caller {
         Self {
             config: ConfigServiceClient::new(channel.clone()),
             admin: AdminServiceClient::new(channel.clone()),
-            access: AccessServiceClient::new(channel),
+            access: AccessServiceClient::new(channel.clone()),
+            fleet: FleetServiceClient::new(channel.clone()),
+            rollouts: RolloutServiceClient::new(channel),
             authorization: format!("Bearer {token}").parse().unwrap(),
         }
     }

@@ -91,6 +91,14 @@ impl Caller {
         Ok(self.admin.clone().reconcile(request).await?.into_inner().backends)
     }
 
+    /// The instances of the tenant.
+    pub async fn instances(&self, services: &[&str]) -> Result<Vec<wire::Instance>, Status> {
+        let request = wire::ListInstancesRequest { services: owned(services), after: Vec::new() };
+        let answer = self.fleet.clone().list_instances(self.request(request)).await?.into_inner();
+        assert!(answer.position.is_empty(), "there are more");
+        Ok(answer.instances)
+    }
+
     /// How the hub stands.
     pub async fn status(&self) -> Result<wire::StatusResponse, Status> {
         Ok(self.admin.clone().status(self.request(wire::StatusRequest {})).await?.into_inner())

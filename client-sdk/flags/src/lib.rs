@@ -39,7 +39,7 @@ pub use explain::{Explanation, Step};
 pub use flag::Flag;
 pub use logic::HashVersion;
 pub use name::{FlagName, FlagNameError};
-pub use percentage::{Percentage, PercentageError, set_percentage};
+pub use percentage::{Percentage, PercentageError, has_more_than, set_percentage, set_percentage_of_text};
 pub use rule::Rule;
 pub use served::{News, Served, TooLarge};
 pub use set::{Applied, Change, FlagSet};

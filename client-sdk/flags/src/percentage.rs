@@ -6,7 +6,7 @@
 
 use crate::definition::at;
 use crate::error::{Fault, Faults};
-use crate::{FlagName, Slot};
+use crate::{DefinitionText, FlagName, Slot};
 use serde_json::{Map, Value, json};
 use std::fmt;
 use std::str::FromStr;
@@ -110,6 +110,44 @@ fn none(on: &str, off: &str) -> Value {
     json!({"fractional": [[on, 0], [off, 1]]})
 }
 
+/// The same in the text of a definition, of which only the rule is written anew, and only
+/// if it changes.
+///
+/// # Errors
+/// Those of [`set_percentage`].
+pub fn set_percentage_of_text(
+    name: &FlagName,
+    text: &mut DefinitionText,
+    share: Percentage,
+    on: &str,
+    off: &str,
+) -> Result<(), Faults> {
+    let members = ["variants", "targeting"].map(|member| (member.to_owned(), text.value(member)));
+    let mut members = members.into_iter().filter(|(_, value)| *value != Value::Null).collect();
+    set_percentage(name, &mut members, share, on, off)?;
+    let rule = members.remove("targeting").unwrap_or_default();
+    if rule != text.value("targeting") {
+        text.set("targeting", rule.to_string());
+    }
+    Ok(())
+}
+
+/// Whether a definition gives the variant `on` to more users than this share already.
+///
+/// A rule that is somebody's own gives nothing that could be compared.
+#[must_use]
+pub fn has_more_than(text: &DefinitionText, share: Percentage, on: &str, off: &str) -> bool {
+    let mut targeting = text.value("targeting");
+    let Some((first, second, on_is_first)) = split(&mut targeting, &mut String::new(), on, off) else {
+        return false;
+    };
+    let (Some(first), Some(second)) = (first.as_u64(), second.as_u64()) else { return false };
+    let (with, without) = if on_is_first { (first, second) } else { (second, first) };
+    let (more, less) = share.weights();
+    // With more than this share, its weights are the greater ones: no division, no rounding.
+    u128::from(with) * u128::from(less) > u128::from(without) * u128::from(more)
+}
+
 /// The two weights of the `fractional` that a rule ends in, and whether the first of them
 /// is that of `on`.
 fn split<'r>(
@@ -194,6 +232,32 @@ mod tests {
             flags.value("checkout", false, &context, &|| 0)
         };
         (0..users).map(has).collect()
+    }
+
+    #[test]
+    fn a_share_that_is_there_already_is_compared_exactly() {
+        let name = FlagName::new("f").unwrap();
+        let text = |share: &str| {
+            let mut text = DefinitionText::parse(br#"{"variants": {"on": true, "off": false}}"#).unwrap();
+            set_percentage_of_text(&name, &mut text, share.parse().unwrap(), "on", "off").unwrap();
+            text
+        };
+        for (present, share, more) in [
+            ("0", "0", false),
+            ("10", "10", false),
+            ("10", "9.999", true),
+            ("10", "10.001", false),
+            ("100", "99.999", true),
+            ("100", "100", false),
+        ] {
+            assert_eq!(
+                has_more_than(&text(present), share.parse().unwrap(), "on", "off"),
+                more,
+                "{present} {share}"
+            );
+        }
+        let own = DefinitionText::parse(br#"{"targeting": {"if": [true, "on", "off"]}}"#).unwrap();
+        assert!(!has_more_than(&own, "1".parse().unwrap(), "on", "off"));
     }
 
     #[test]

@@ -28,7 +28,7 @@ fn good(tenant: &str, service: &str) -> Good {
 }
 
 fn view() -> View {
-    View::new(Some("checkout"), &["tenant_config_".to_owned()], "").unwrap()
+    View::new(Some("checkout"), &["tenant_config_".to_owned()], "", "").unwrap()
 }
 
 fn bytes(good: &Good) -> Vec<u8> {
@@ -111,7 +111,7 @@ fn anothers_state_is_refused() {
     for other in [other_issuer, other_claim, other_service] {
         assert!(matches!(load(&path, &view(), &other, LIMIT), Err(Refused::OtherIdentity)));
     }
-    for other in [View::new(Some("checkout"), &[], ""), View::new(None, &view().prefixes, "")] {
+    for other in [View::new(Some("checkout"), &[], "", ""), View::new(None, &view().prefixes, "", "")] {
         let refused = load(&path, &other.unwrap(), &names_both, LIMIT);
         assert!(matches!(refused, Err(Refused::OtherView)));
     }

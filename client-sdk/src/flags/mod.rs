@@ -168,6 +168,16 @@ impl FlagStore {
         self.active.store(true, Ordering::Release);
     }
 
+    /// The keys of those that are bad, and why, without values.
+    pub(crate) fn problems(&self) -> Vec<(String, String)> {
+        let current = self.current.load();
+        let problem = |faults: &Arc<Faults>| {
+            let key = faults.slot.as_ref().map(|slot| slot.key().to_owned())?;
+            Some((key, faults.without_values()))
+        };
+        current.errors().filter_map(problem).collect()
+    }
+
     /// Takes what one commit changed, which can be read already.
     pub(crate) fn follow(&self, state: &State, changed: &Changed) {
         let mut keys = changed.keys.iter().map(|key| key.as_str()).filter(|key| is_flag(key)).peekable();

@@ -30,6 +30,11 @@ pub(crate) trait FollowKey: Send + Sync {
 
     /// There will be no more changes.
     fn close(&self);
+
+    /// Why it cannot use the present entry, without its value.
+    fn problem(&self) -> Option<String> {
+        None
+    }
 }
 
 /// All followers of one client.
@@ -119,6 +124,14 @@ impl Followers {
         for pending in of_all {
             pending.add(state, changed, counters);
         }
+    }
+
+    /// The keys whose present entry somebody cannot use, and why, without values.
+    pub(crate) fn problems(&self) -> Vec<(String, String)> {
+        let registry = self.lock();
+        let all = registry.by_key.iter();
+        let all = all.flat_map(|(key, all)| all.iter().map(move |(_, follower)| (key, follower)));
+        all.filter_map(|(key, follower)| Some((key.to_string(), follower.problem()?))).collect()
     }
 
     /// Tells all that there is nothing more to come.

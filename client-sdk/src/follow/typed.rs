@@ -170,6 +170,10 @@ impl<T: DeserializeOwned + Send + Sync> FollowKey for Slot<T> {
     }
 
     fn close(&self) {}
+
+    fn problem(&self) -> Option<String> {
+        self.error.load().as_ref().map(|error| error.without_value())
+    }
 }
 
 impl<T> Slot<T> {

@@ -128,6 +128,12 @@ impl End {
         )
     }
 
+    /// Whether an update could not be applied, and will not be when it comes again. (A
+    /// state that has diverged is put right by the next stream.)
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Frame(_) | Self::TooLarge { .. } | Self::OverBudget(_))
+    }
+
     /// Tells what it says of the connection, which other streams may be on.
     pub(super) fn blame(&self, connection: &Connection) {
         use wire::goodbye::Reason;

@@ -9,11 +9,13 @@
 mod end;
 mod moving;
 mod place;
+mod reports;
 mod saved;
 mod session;
 mod tokens;
 
 pub(crate) use place::{Good, Origin, Place};
+pub(crate) use reports::{Reports, cut};
 pub(crate) use saved::Saved;
 pub(crate) use tokens::Tokens;
 
@@ -40,6 +42,7 @@ pub(crate) struct Worker {
     /// Until it was looked at.
     pub(crate) saved: Option<Saved>,
     pub(crate) backoff: Backoff,
+    pub(crate) reports: Reports,
     pub(crate) rng: fastrand::Rng,
 }
 

@@ -169,6 +169,7 @@ impl Worker {
     fn adopt(&mut self, next: Successor, with: With, stream: &mut Stream) {
         let Successor { opened, origin, assembler, first } = next;
         self.place.adopt(origin, &with.token);
+        self.reports.opened(&opened.welcome);
         let next = self.stream(opened, with, assembler);
         tracing::debug!(from = %stream.with.address, to = %next.with.address, "moved to a new stream");
         // The old stream, and its place on its connection, are given up here.
@@ -183,6 +184,7 @@ impl Worker {
             self.save(&update);
         }
         self.confirm(stream);
+        self.reports.applied(self.place.cursor, &mut self.rng);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::end::End;
 use super::moving::Way;
+use super::reports::Event;
 use super::{Origin, Visit, Worker};
 use crate::credentials::Token;
 use crate::endpoint::{Address, Connection};
@@ -101,6 +102,7 @@ impl Worker {
         };
         self.store.counters.streams.add_one();
         let origin = Origin::from(&opened.welcome);
+        self.reports.opened(&opened.welcome);
         let mut stream = self.stream(opened, with, Assembler::new(self.place.max_bytes));
         let end = match self.welcomed(origin, &stream.with.token) {
             Ok(()) => match self.follow_stream(&mut stream).await {
@@ -109,6 +111,10 @@ impl Worker {
             },
             Err(end) => end,
         };
+        if end.is_refusal() {
+            let With { connection, token, .. } = &stream.with;
+            self.reports.refuse(connection.channel(), token, self.place.cursor, &end);
+        }
         end.blame(&stream.with.connection);
         let lived = stream.opened_at.elapsed();
         let refused_again = self.tokens.stream_ended(end.is_refused_token(), lived);
@@ -142,7 +148,7 @@ impl Worker {
 
     /// Asks for all that comes after the state held.
     pub(super) fn request(&self, token: &Token) -> Result<Request<wire::SubscribeRequest>, End> {
-        let mut request = Request::new(self.view.request(self.place.cursor));
+        let mut request = Request::new(self.view.request(self.place.cursor, self.reports.id()));
         request.metadata_mut().insert("authorization", token.header()?);
         Ok(request)
     }
@@ -179,6 +185,11 @@ impl Worker {
                 // Frames that are there count, even if this task was not run
                 // for so long that the alarm has gone off too.
                 frame = stream.frames.message() => frame.map_err(|status| stream.ended(status))?,
+                // What has come goes before what is told of it.
+                event = self.reports.event() => {
+                    self.report(event, stream);
+                    continue;
+                }
                 () = &mut alarm => {
                     if stream.last_frame.elapsed() >= stream.patience {
                         return Err(End::Silent(stream.patience));
@@ -197,6 +208,9 @@ impl Worker {
                 Err(End::Goodbye(Reason::Revoked, _)) => return Err(last_word(&mut stream.frames).await),
                 taken => taken?,
             }
+            if self.reports.is_overdue(stream.last_frame) {
+                self.report(Event::Due, stream);
+            }
             // A window may hold thousands of updates: other tasks of the program get
             // their turns in between, and so do the clients of other tenants.
             consume_budget().await;
@@ -210,11 +224,13 @@ impl Worker {
                     self.place.commit(&update, &self.store)?;
                     self.save(&update);
                     self.confirm(stream);
+                    self.reports.applied(self.place.cursor, &mut self.rng);
                 }
             }
             Kind::Heartbeat(heartbeat) => {
                 if self.place.heartbeat(heartbeat_of(&heartbeat)?, &self.store)? {
                     self.confirm(stream);
+                    self.reports.applied(self.place.cursor, &mut self.rng);
                 }
             }
             Kind::Goodbye(goodbye) => match goodbye_of(&goodbye) {
@@ -228,6 +244,19 @@ impl Worker {
             Kind::Welcome(_) => return Err(End::Protocol("a second Welcome")),
         }
         Ok(())
+    }
+
+    /// Tells the hub of the state, or hears what it says to that.
+    fn report(&mut self, event: Event, stream: &Stream) {
+        match event {
+            Event::Due => {
+                let With { connection, token, .. } = &stream.with;
+                let problems = self.store.problems(limits::REPORT_PROBLEMS);
+                let problems = problems.into_iter().map(|(key, reason)| wire::Problem { key, reason });
+                self.reports.send(connection.channel(), token, self.place.cursor, problems.collect());
+            }
+            Event::Answered(answer) => self.reports.answered(answer, &mut self.rng),
+        }
     }
 
     /// Has the state after `update` written to disk in time.

@@ -24,6 +24,10 @@ use tokio::time::{sleep, timeout};
 /// unnoticed if its hint were lost. They are few, so it costs a read of a few kB.
 const SWEEP: Duration = Duration::from_secs(60);
 
+/// Most who follow the hub's own records: those who decide who is let in, those who drive
+/// rollouts, and room.
+const LISTENERS: usize = 8;
+
 /// Time to the next attempt after the records could not be read.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -58,7 +62,15 @@ impl Admission {
     ) -> Self {
         let prefix = Prefix::new(PREFIX).unwrap_or_else(|_| unreachable!("a constant"));
         let router = Router::new(vec![(prefix, Arc::clone(&backend))]);
-        let limits = LimitSettings { tenant_entries: RECORDS, tenant_bytes: RECORD_BYTES, ..limits };
+        // What is set for tenants says nothing of those who listen to these records.
+        let limits = LimitSettings {
+            tenant_entries: RECORDS,
+            tenant_bytes: RECORD_BYTES,
+            streams: LISTENERS,
+            streams_per_tenant: LISTENERS,
+            views_per_tenant: LISTENERS,
+            ..limits
+        };
         let times = TimeSettings { reconcile: times.reconcile.min(SWEEP), ..times };
         let cause = |_: &'static str, _| DriftCause::HintLost;
         let tenants = Tenants::new(router, limits, times, clock, metrics, Box::new(cause));
@@ -148,11 +160,13 @@ impl Admission {
         Fork { hub: self.shared.tenants.clone(), others: tenants }
     }
 
-    pub(super) fn backend(&self) -> &Arc<dyn Backend> {
+    /// The store of the records.
+    pub(crate) fn backend(&self) -> &Arc<dyn Backend> {
         &self.shared.backend
     }
 
-    pub(super) fn tenants(&self) -> &Tenants {
+    /// The hub's own tenant, in memory.
+    pub(crate) fn tenants(&self) -> &Tenants {
         &self.shared.tenants
     }
 

@@ -26,7 +26,7 @@ use confhub_proto::TenantId;
 pub(crate) const PREFIX: &str = "access_";
 
 /// The hub's own tenant.
-fn hub_tenant() -> TenantId {
+pub(crate) fn hub_tenant() -> TenantId {
     TenantId::new(HUB_TENANT).unwrap_or_else(|_| unreachable!("a constant within the alphabet"))
 }
 

@@ -69,6 +69,7 @@ pub(super) fn event(path: &str) -> &'static str {
         Some("AdminService/Rollback") => "rollback",
         Some("AdminService/Reconcile") => "reconcile",
         Some("ConfigService/Reveal") => "reveal",
+        Some("RolloutService/StartRollout" | "RolloutService/SteerRollout") => "rollout",
         Some("AccessService/Revoke") => "revoke",
         Some("AccessService/Restore") => "restore",
         Some("AccessService/SetTenant" | "AccessService/ForgetTenant") => "tenant",

@@ -26,7 +26,7 @@ const OPEN_SERVICES: [&str; 3] = [
 ];
 
 /// All other methods, by path.
-const METHODS: [(&str, Access); 22] = [
+const METHODS: [(&str, Access); 29] = [
     ("/confhub.v1.ConfigService/Subscribe", Needs(Reader)),
     ("/confhub.v1.ConfigService/GetSnapshot", Needs(Reader)),
     ("/confhub.v1.ConfigService/Get", Needs(Reader)),
@@ -40,6 +40,13 @@ const METHODS: [(&str, Access); 22] = [
     ("/confhub.v1.AdminService/List", Needs(Reader)),
     ("/confhub.v1.AdminService/Status", Needs(Reader)),
     ("/confhub.v1.AdminService/Reconcile", Needs(Operator)),
+    ("/confhub.v1.FleetService/Report", Needs(Reader)),
+    ("/confhub.v1.FleetService/ListInstances", Needs(Reader)),
+    ("/confhub.v1.FleetService/WaitApplied", Needs(Reader)),
+    ("/confhub.v1.RolloutService/StartRollout", Needs(Writer)),
+    ("/confhub.v1.RolloutService/SteerRollout", Needs(Writer)),
+    ("/confhub.v1.RolloutService/CheckRollout", Needs(Writer)),
+    ("/confhub.v1.RolloutService/ListRollouts", Needs(Reader)),
     ("/confhub.v1.AccessService/Revoke", Needs(Revoker)),
     ("/confhub.v1.AccessService/Restore", Needs(Revoker)),
     ("/confhub.v1.AccessService/ListRevocations", Needs(Revoker)),

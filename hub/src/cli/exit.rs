@@ -22,6 +22,8 @@ pub(crate) enum Exit {
     Unreachable = 6,
     /// `diff` found differences, or could not compare everything.
     Different = 7,
+    /// A change was made, and not every instance has applied it.
+    NotApplied = 8,
 }
 
 /// The table, as `--help` shows it.
@@ -34,7 +36,8 @@ Exit codes:
   4  conflict: the entry does not have the expected version
   5  no valid token, or not allowed
   6  no hub answered, or it cannot serve just now (it is at a limit): try later
-  7  `diff` found differences, or secrets that it could not compare";
+  7  `diff` found differences, or secrets that it could not compare
+  8  the change was made, and not every instance has applied it (`--wait`)";
 
 impl Exit {
     /// How JSON spells it.
@@ -48,6 +51,7 @@ impl Exit {
             Self::Denied => "denied",
             Self::Unreachable => "unreachable",
             Self::Different => "different",
+            Self::NotApplied => "not_applied",
         }
     }
 
@@ -91,7 +95,7 @@ impl From<Exit> for ExitCode {
 mod tests {
     use super::*;
 
-    const ALL: [Exit; 8] = [
+    const ALL: [Exit; 9] = [
         Exit::Ok,
         Exit::Failure,
         Exit::Usage,
@@ -100,6 +104,7 @@ mod tests {
         Exit::Denied,
         Exit::Unreachable,
         Exit::Different,
+        Exit::NotApplied,
     ];
 
     #[test]

@@ -8,6 +8,8 @@ use confhub_client::explain;
 use confhub_proto::wire::access_service_client::AccessServiceClient;
 use confhub_proto::wire::admin_service_client::AdminServiceClient;
 use confhub_proto::wire::config_service_client::ConfigServiceClient;
+use confhub_proto::wire::fleet_service_client::FleetServiceClient;
+use confhub_proto::wire::rollout_service_client::RolloutServiceClient;
 use confhub_proto::{Entry, limits, wire};
 use std::error::Error as _;
 use std::io::Read;
@@ -64,6 +66,23 @@ impl Hub {
     pub(crate) fn access(&self) -> AccessServiceClient<Authorized> {
         AccessServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
             .max_decoding_message_size(ANSWER_BYTES)
+    }
+
+    /// The side that knows what instances have applied.
+    pub(crate) fn fleet(&self) -> FleetServiceClient<Authorized> {
+        FleetServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+            .max_decoding_message_size(ANSWER_BYTES)
+    }
+
+    /// The side that rolls flags out.
+    pub(crate) fn rollouts(&self) -> RolloutServiceClient<Authorized> {
+        RolloutServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+            .max_decoding_message_size(ANSWER_BYTES)
+    }
+
+    /// Longest wait for one answer.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// The bare channel, for services that ask for no token.

@@ -4,6 +4,7 @@
 //! another client could do. What they print as JSON and how they exit is part
 //! of the interface; `--help` has it all.
 
+mod applied;
 mod args;
 mod commands;
 mod compare;
@@ -14,6 +15,7 @@ mod error;
 mod exit;
 mod file;
 mod hub;
+mod instance_view;
 mod live;
 mod output;
 mod progress;

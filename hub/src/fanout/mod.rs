@@ -16,6 +16,7 @@ mod topic;
 mod waiting;
 
 pub use frames::{Frames, message};
+pub use ring::Position;
 pub use subscriber::{Next, Subscriber};
 pub use topic::{End, Topic};
 pub use waiting::GroupWaker;

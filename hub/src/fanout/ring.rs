@@ -4,9 +4,10 @@ use crate::limits::{RING_BYTES, RING_KEYS, RING_REVISIONS};
 use confhub_proto::{Digest, Key};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// Counts the states of a topic.
-pub(super) type Position = u64;
+pub type Position = u64;
 
 /// What a revision takes beside its keys: in the ring, and where its state is found.
 const REVISION_BYTES: usize = size_of::<Revision>() + size_of::<(Digest, Position)>();
@@ -29,6 +30,8 @@ pub(super) struct Ring {
 struct Revision {
     from: Digest,
     changed: Arc<[Key]>,
+    /// When the next state was published.
+    next_at: SystemTime,
 }
 
 impl Revision {
@@ -40,10 +43,10 @@ impl Revision {
 }
 
 impl Ring {
-    /// Remembers that changing these keys led from `from` to the next state.
-    pub(super) fn push(&mut self, from: Digest, changed: Arc<[Key]>) {
+    /// Remembers that changing these keys led from `from` to the next state, now.
+    pub(super) fn push(&mut self, from: Digest, changed: Arc<[Key]>, now: SystemTime) {
         self.positions.insert(from, self.end());
-        let revision = Revision { from, changed };
+        let revision = Revision { from, changed, next_at: now };
         self.keys += revision.changed.len();
         self.bytes += revision.bytes();
         self.revisions.push_back(revision);
@@ -69,6 +72,13 @@ impl Ring {
         Some(self.revisions.iter().skip(skip).flat_map(|revision| revision.changed.iter()))
     }
 
+    /// When the state after that at `position` was published; `None`: there is none, or
+    /// that is forgotten.
+    pub(super) fn followed_at(&self, position: Position) -> Option<SystemTime> {
+        let index = usize::try_from(position.checked_sub(self.first)?).ok()?;
+        self.revisions.get(index).map(|revision| revision.next_at)
+    }
+
     fn forget_oldest(&mut self) {
         let Some(oldest) = self.revisions.pop_front() else { return };
         self.keys -= oldest.changed.len();
@@ -85,7 +95,6 @@ impl Ring {
 mod tests {
     use super::*;
     use confhub_proto::{Content, Entry, State};
-    use std::time::SystemTime;
 
     fn digest(version: u64) -> Digest {
         let content = Content { value: "v".into(), content_type: "t".into(), secret: false };
@@ -101,13 +110,13 @@ mod tests {
     fn it_forgets_by_count_and_by_keys() {
         let mut ring = Ring::default();
         for version in 0..RING_REVISIONS as u64 + 10 {
-            ring.push(digest(version), keys(1));
+            ring.push(digest(version), keys(1), SystemTime::UNIX_EPOCH);
         }
         assert!(ring.find(digest(9)).is_none() && ring.find(digest(10)) == Some(10));
         assert!(ring.since(9).is_none() && ring.since(10).is_some());
-        ring.push(digest(5_000), keys(RING_KEYS));
+        ring.push(digest(5_000), keys(RING_KEYS), SystemTime::UNIX_EPOCH);
         assert_eq!(ring.revisions.len(), 1);
-        ring.push(digest(5_001), keys(RING_KEYS + 1));
+        ring.push(digest(5_001), keys(RING_KEYS + 1), SystemTime::UNIX_EPOCH);
         assert_eq!((ring.revisions.len(), ring.positions.len(), ring.keys, ring.bytes), (0, 0, 0, 0));
         assert!(ring.since(ring.end()).is_some_and(|mut keys| keys.next().is_none()));
     }
@@ -117,7 +126,7 @@ mod tests {
         let mut ring = Ring::default();
         let long: Arc<[Key]> = (0..100).map(|i| Key::new(&format!("{i:0>255}")).unwrap()).collect();
         for version in 0..500 {
-            ring.push(digest(version), Arc::clone(&long));
+            ring.push(digest(version), Arc::clone(&long), SystemTime::UNIX_EPOCH);
             assert!(ring.bytes <= RING_BYTES);
         }
         assert!(ring.revisions.len() < 500 && ring.find(digest(499)).is_some());
@@ -128,7 +137,7 @@ mod tests {
     fn a_state_that_comes_again_is_found_where_it_was_last() {
         let mut ring = Ring::default();
         for version in [1, 2, 1, 3] {
-            ring.push(digest(version), keys(1));
+            ring.push(digest(version), keys(1), SystemTime::UNIX_EPOCH);
         }
         assert_eq!(ring.find(digest(1)), Some(2));
     }

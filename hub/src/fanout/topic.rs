@@ -122,7 +122,7 @@ impl Topic {
             let mut past = locked(&self.past);
             let present = self.present.load();
             let changed: Arc<[Key]> = changed.into();
-            past.ring.push(present.state.digest(), Arc::clone(&changed));
+            past.ring.push(present.state.digest(), Arc::clone(&changed), now);
             past.forget();
             let kept = size(Some(changed.iter()), &next) <= KEPT_BYTES;
             self.present.store(Arc::new(Present {
@@ -151,6 +151,25 @@ impl Topic {
     #[must_use]
     pub fn state(&self) -> State {
         self.present.load().state.clone()
+    }
+
+    /// The position of the present state.
+    #[must_use]
+    pub fn position(&self) -> Position {
+        self.present.load().position
+    }
+
+    /// The position of a state; `None`: it is not known, or no more.
+    #[must_use]
+    pub fn position_of(&self, cursor: Cursor) -> Option<Position> {
+        self.find(&locked(&self.past), cursor)
+    }
+
+    /// When the state after that at `position` was published; `None`: there is none, or
+    /// that is forgotten.
+    #[must_use]
+    pub fn followed_at(&self, position: Position) -> Option<SystemTime> {
+        locked(&self.past).ring.followed_at(position)
     }
 
     /// Whether a subscriber can continue from `cursor`.

@@ -91,6 +91,12 @@ const LIST_PATH: &str = "/confhub.v1.AdminService/List";
 /// What the paths of the methods of `AccessService` begin with.
 const ACCESS_PATHS: &str = "/confhub.v1.AccessService/";
 
+/// Path of the `Report` method.
+const REPORT_PATH: &str = "/confhub.v1.FleetService/Report";
+
+/// Path of the `WaitApplied` method.
+const WAIT_PATH: &str = "/confhub.v1.FleetService/WaitApplied";
+
 /// Tokens may be made out for centuries, and some callers need none.
 const FOREVER: Duration = Duration::from_secs(30 * 365 * 24 * 3_600);
 
@@ -168,8 +174,8 @@ impl Edge {
         let places = match kind {
             Some(Kind::Call | Kind::Access) => Some((&self.calls, "calls")),
             Some(Kind::Bulk) => Some((&self.bulk_reads, "bulk-reads")),
-            // Streams have their own.
-            Some(Kind::Open) | None => None,
+            // Streams have their own; of the others, a tenant's are few.
+            Some(Kind::Open | Kind::Report | Kind::Wait) | None => None,
         };
         let hub = match places.map(|(places, name)| (Arc::clone(places).try_acquire_owned(), name)) {
             None => None,
@@ -198,6 +204,8 @@ fn kind(path: &str) -> Option<Kind> {
     match path {
         path if is_stream(path) => Some(Kind::Open),
         wire::GET_SNAPSHOT_PATH | flagd::FETCH_ALL_FLAGS_PATH | LIST_PATH => Some(Kind::Bulk),
+        REPORT_PATH => Some(Kind::Report),
+        WAIT_PATH => Some(Kind::Wait),
         path if path.starts_with(ACCESS_PATHS) => Some(Kind::Access),
         path if path.starts_with("/confhub.v1.") || path.starts_with(flagd::PATHS) => Some(Kind::Call),
         _ => None,

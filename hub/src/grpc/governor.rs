@@ -39,14 +39,27 @@ const ACCESS: usize = 128;
 /// Such calls a second: a script revokes a thousand tokens in a few seconds.
 const ACCESS_PER_SECOND: usize = 500;
 
+/// Reports of one tenant's instances under way: each takes microseconds.
+const REPORTS: usize = 64;
+
+/// Such reports at once, and a second from then on: as many instances as a tenant may
+/// have, spread as the hub asks for. More are refused at once, and keep nobody waiting.
+const REPORTS_PER_SECOND: usize = 2_000;
+
+/// Waits of one tenant for its instances under way: those of a few operators and scripts.
+const WAITS: usize = 16;
+
+/// Such waits a second.
+const WAITS_PER_SECOND: usize = 20;
+
 /// Bounds tenants. Cheap to clone: all clones are one.
 #[derive(Clone)]
 pub struct Governor(Arc<Shared>);
 
 struct Shared {
     accounts: Mutex<Accounts>,
-    most: [usize; 3],
-    paces: [Pace; 4],
+    most: [usize; 5],
+    paces: [Pace; 6],
 }
 
 #[derive(Default)]
@@ -58,8 +71,8 @@ struct Accounts {
 
 /// What a tenant has under way, and when its allowances will be whole again.
 struct Account {
-    under_way: [usize; 3],
-    rested: [Instant; 4],
+    under_way: [usize; 5],
+    rested: [Instant; 6],
     /// Reads of a whole store for it are made one at a time.
     reads: Arc<Semaphore>,
 }
@@ -77,6 +90,10 @@ pub(super) enum Kind {
     /// when it ends soon after, so that all clients of a tenant may come back at once
     /// and none may come and go for ever.
     Open,
+    /// What an instance has applied.
+    Report,
+    /// A wait for instances.
+    Wait,
 }
 
 /// A part of what a tenant may have under way, given back when it is dropped.
@@ -132,6 +149,8 @@ impl Kind {
             Self::Bulk => Some((1, "limits.bulk-reads-per-tenant")),
             Self::Access => Some((2, "calls of AccessService")),
             Self::Open => None,
+            Self::Report => Some((3, "reports")),
+            Self::Wait => Some((4, "waits for instances")),
         }
     }
 
@@ -142,11 +161,18 @@ impl Kind {
             Self::Bulk => (1, "limits.bulk-bytes-per-second"),
             Self::Open => (2, "limits.opens-per-second"),
             Self::Access => (3, "calls of AccessService"),
+            Self::Report => (4, "reports"),
+            Self::Wait => (5, "waits for instances"),
         }
     }
 
     fn patience(self) -> Duration {
-        if self == Self::Open { PATIENCE_TO_OPEN } else { PATIENCE }
+        match self {
+            Self::Open => PATIENCE_TO_OPEN,
+            // The next one says more.
+            Self::Report => Duration::ZERO,
+            _ => PATIENCE,
+        }
     }
 }
 
@@ -157,8 +183,14 @@ impl Governor {
         let calls = Pace::new(BURST_CALLS, limits.calls_per_second);
         let bulk = Pace::new(limits.bulk_bytes_per_second, limits.bulk_bytes_per_second);
         let opens = Pace::new(limits.opens_per_second, limits.opens_per_second);
-        let paces = [calls, bulk, opens, Pace::new(ACCESS, ACCESS_PER_SECOND)];
-        let most = [limits.calls_per_tenant, limits.bulk_reads_per_tenant, ACCESS];
+        let [access, reports, waits] = [
+            (ACCESS, ACCESS_PER_SECOND),
+            (REPORTS_PER_SECOND, REPORTS_PER_SECOND),
+            (WAITS, WAITS_PER_SECOND),
+        ]
+        .map(|(burst, per_second)| Pace::new(burst, per_second));
+        let paces = [calls, bulk, opens, access, reports, waits];
+        let most = [limits.calls_per_tenant, limits.bulk_reads_per_tenant, ACCESS, REPORTS, WAITS];
         Self(Arc::new(Shared { accounts: Mutex::default(), most, paces }))
     }
 
@@ -205,8 +237,8 @@ impl Shared {
 impl Accounts {
     fn account(&mut self, tenant: &TenantId, now: Instant) -> &mut Account {
         self.of.entry(tenant.clone()).or_insert_with(|| Account {
-            under_way: [0; 3],
-            rested: [now; 4],
+            under_way: [0; 5],
+            rested: [now; 6],
             reads: Arc::new(Semaphore::new(1)),
         })
     }
@@ -216,7 +248,7 @@ impl Accounts {
     fn forget(&mut self, now: Instant) {
         if self.of.len() >= self.look_at.max(LOOK_AT) {
             self.of.retain(|_, account| {
-                account.under_way != [0; 3] || account.rested.iter().any(|rested| *rested > now)
+                account.under_way != [0; 5] || account.rested.iter().any(|rested| *rested > now)
             });
             self.look_at = 2 * self.of.len();
         }

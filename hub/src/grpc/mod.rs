@@ -16,6 +16,7 @@ mod deadline;
 mod driver;
 mod flag_check;
 mod flags;
+mod fleet;
 mod frames_meter;
 mod governor;
 mod handed;
@@ -31,6 +32,7 @@ mod reads;
 pub(crate) mod recorded;
 mod request;
 mod revealed;
+mod rollout;
 mod server;
 pub(crate) mod single;
 mod stall;
@@ -52,7 +54,9 @@ use crate::auth::{AuthError, AuthLayer, Authenticator};
 use crate::backend::Router;
 use crate::clock::Clock;
 use crate::config::{LimitSettings, TimeSettings, WithoutService};
+use crate::fleet::Everywhere;
 use crate::metrics::{Metrics, RefusalLabel};
+use crate::rollout::Driver;
 use crate::source::SourceHealth;
 use crate::tenant::Tenants;
 use confhub_proto::TenantId;
@@ -69,6 +73,8 @@ use tower::util::MapRequestLayer;
 use wire::access_service_server::AccessServiceServer;
 use wire::admin_service_server::AdminServiceServer;
 use wire::config_service_server::ConfigServiceServer;
+use wire::fleet_service_server::FleetServiceServer;
+use wire::rollout_service_server::RolloutServiceServer;
 
 /// The version that the hub tells its callers.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -79,6 +85,10 @@ pub struct Edge {
     pub tenants: Tenants,
     /// The backends.
     pub router: Router,
+    /// What instances have applied, on all hubs.
+    pub fleet: Everywhere,
+    /// What drives rollouts.
+    pub rollouts: Driver,
     /// Bounds.
     pub limits: LimitSettings,
     /// Times.
@@ -154,6 +164,8 @@ fn routes(edge: Arc<Edge>, health: Routes) -> io::Result<Routes> {
     let config = ConfigServiceServer::from_arc(Arc::clone(&edge)).max_decoding_message_size(REQUEST_BYTES);
     let admin = AdminServiceServer::from_arc(Arc::clone(&edge)).max_decoding_message_size(REQUEST_BYTES);
     let access = AccessServiceServer::from_arc(Arc::clone(&edge)).max_decoding_message_size(REQUEST_BYTES);
+    let fleet = FleetServiceServer::from_arc(Arc::clone(&edge)).max_decoding_message_size(REQUEST_BYTES);
+    let rollout = RolloutServiceServer::from_arc(Arc::clone(&edge)).max_decoding_message_size(REQUEST_BYTES);
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(wire::FILE_DESCRIPTOR_SET)
         .register_encoded_file_descriptor_set(flagd::FILE_DESCRIPTOR_SET)
@@ -170,6 +182,8 @@ fn routes(edge: Arc<Edge>, health: Routes) -> io::Result<Routes> {
         .add_service(config)
         .add_service(admin)
         .add_service(access)
+        .add_service(fleet)
+        .add_service(rollout)
         .add_service(v1)
         .add_service(v1alpha)
         .prepare()

@@ -61,10 +61,13 @@ impl Edge {
         match (&identity.service, service) {
             (_, None) => true,
             (Some(own), Some(service)) => own == service,
-            (None, Some(_)) => {
-                self.without_service == WithoutService::Any || identity.roles.has(Role::Writer)
-            }
+            (None, Some(_)) => self.chooses(identity),
         }
+    }
+
+    /// Whether a token that names no service may choose one.
+    pub(super) fn chooses(&self, identity: &Identity) -> bool {
+        self.without_service == WithoutService::Any || identity.roles.has(Role::Writer)
     }
 
     /// An entry that a caller may see or change as an operator: a token with a
@@ -131,6 +134,7 @@ fn no_service() -> Status {
     )
 }
 
-fn service(name: &str) -> Result<Option<ServiceName>, Status> {
+/// The service that a request names; empty: none.
+pub(super) fn service(name: &str) -> Result<Option<ServiceName>, Status> {
     if name.is_empty() { Ok(None) } else { ServiceName::new(name).map(Some).map_err(invalid) }
 }

@@ -1,7 +1,9 @@
 //! `Subscribe` and `GetSnapshot`: from a request to a body of shared frames.
 
 use super::body::{Ends, Finite, Live, expired};
+use super::breaker::Breaker;
 use super::call::Place;
+use super::fleet::wire_pace;
 use super::governor::Cost;
 use super::handed::{self, Elsewhere};
 use super::request::identity;
@@ -10,12 +12,14 @@ use super::status::invalid;
 use super::{Edge, VERSION};
 use crate::auth::Identity;
 use crate::fanout::message;
+use crate::fleet::About;
 use bytes::{Buf as _, Bytes};
 use confhub_proto::{Cursor, Digest, limits, wire};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use prost::Message;
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::time::Instant;
 use tonic::Status;
@@ -39,9 +43,10 @@ pub(super) fn subscribe(
         let edge = Arc::clone(&edge);
         async move {
             let reading = request.extensions().get::<Arc<Reading>>().cloned().unwrap_or_default();
+            let address = request.extensions().get().and_then(Breaker::address);
             let (identity, asked) = read::<wire::SubscribeRequest>(request).await?;
             let mut response = Response::new(Body::new(Elsewhere));
-            handed::over(&mut response, edge.live(identity, asked, reading).await?);
+            handed::over(&mut response, edge.live(identity, asked, address, reading).await?);
             Ok(response)
         }
     })
@@ -77,6 +82,7 @@ impl Edge {
         &self,
         identity: Identity,
         asked: wire::SubscribeRequest,
+        address: Option<SocketAddr>,
         reading: Arc<Reading>,
     ) -> Result<Live, Status> {
         let expires = self.expires(&identity)?;
@@ -86,18 +92,22 @@ impl Edge {
             let most = limits::CLIENT_INFO_BYTES;
             return Err(invalid(format!("a field of `client` has more than {most} bytes")));
         }
+        let instance = super::fleet::instance_of(&client.id)?;
         let cursor: Option<Cursor> = Digest::from_wire(&asked.cursor).map_err(invalid)?;
         let view = self.view(&identity, &asked.service, &asked.prefixes)?;
         let service = self.viewed_service(&identity, &asked.service)?;
-        let listener = self.tenants.follow(&identity.tenant, view, cursor).await?;
+        let mut listener = self.tenants.follow(&identity.tenant, view.clone(), cursor).await?;
         let service = service.map_or_else(String::new, |service| service.to_string());
         tracing::debug!(tenant = %identity.tenant, service, subject = %identity.subject,
             client.instance, client.version, client.sdk, resumes = cursor.is_some(), "a stream was opened");
+        let about = About { name: client.instance, version: client.version, sdk: client.sdk, address };
+        let listed = listener.enlist(instance, about, &view, (self.clock)());
         let welcome = wire::Welcome {
             tenant: identity.tenant.to_string(),
             service,
             heartbeat_interval: prost_types::Duration::try_from(self.times.heartbeat).ok(),
             hub_version: VERSION.to_owned(),
+            reports: instance.filter(|_| listed).map(|_| wire_pace(self.tenants.reporters().pace())),
         };
         let welcome = message(&wire::Frame { kind: Some(Kind::Welcome(welcome)) });
         let metrics = Arc::clone(&self.metrics);

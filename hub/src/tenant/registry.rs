@@ -8,19 +8,27 @@ use super::seat::{Listener, Seat, Tenant, TenantStatus};
 use crate::backend::{BackendError, Change, Full, Router};
 use crate::clock::Clock;
 use crate::config::{LimitSettings, TimeSettings};
-use crate::fanout::{End, Frames, Subscriber};
+use crate::fanout::{End, Frames, Subscriber, Topic};
+use crate::fleet::{Crew, Mark, Reporters};
 use crate::limits::TENANTS;
 use crate::metrics::{DriftCause, Metrics};
-use crate::source::{Applied, Hint, Sink};
+use crate::source::{Address, Applied, Hint, Sink};
 use confhub_proto::{Cursor, ServiceName, TenantId};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 /// How often a listener tries again that meets a tenant just as it is dropped.
 pub(super) const MEETINGS: usize = 8;
+
+/// How soon a store is asked again that did not have a write yet.
+const REMARK: Duration = Duration::from_millis(100);
+
+/// The same in the end: a version that was never written costs few reads.
+const LAST_REMARK: Duration = Duration::from_secs(2);
 
 /// Why a view cannot be followed.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -102,6 +110,7 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) metrics: Arc<Metrics>,
     streams: Arc<Semaphore>,
+    reporters: Reporters,
     pub(super) flights: Flights,
     /// Why no hint may have come for a change in a backend since a moment.
     pub(super) drift_cause: Box<DriftCauses>,
@@ -128,6 +137,7 @@ impl Tenants {
             clock,
             metrics,
             streams,
+            reporters: Reporters::default(),
             flights: Flights::default(),
             drift_cause,
             closing: watch::Sender::new(false),
@@ -154,7 +164,7 @@ impl Tenants {
             tenant.reread().await;
         }
         let subscriber = Subscriber::new(Arc::clone(&seat.topic), cursor);
-        Ok(Listener { subscriber, _seat: seat, _permit: permit })
+        Ok(Listener { subscriber, _seat: seat, _permit: permit, membership: None })
     }
 
     /// A view at this moment, as one update from nothing.
@@ -196,6 +206,51 @@ impl Tenants {
             return Ok(found.map(|(answered, lane)| answered.map(|()| lane.swept())).collect());
         }
         Err(FollowError::Closing)
+    }
+
+    /// Who reports to this hub, of all tenants.
+    #[must_use]
+    pub fn reporters(&self) -> &Reporters {
+        &self.shared.reporters
+    }
+
+    /// The instances of a tenant, if it is in memory: else there are none.
+    #[must_use]
+    pub fn crew(&self, tenant: &TenantId) -> Option<Arc<Crew>> {
+        self.shared.loaded.get(tenant).map(|tenant| Arc::clone(&tenant.crew))
+    }
+
+    /// The instances of all tenants in memory.
+    #[must_use]
+    pub fn crews(&self) -> Vec<(TenantId, Arc<Crew>)> {
+        let loaded = self.shared.loaded.iter();
+        loaded.map(|tenant| (tenant.id.clone(), Arc::clone(&tenant.crew))).collect()
+    }
+
+    /// The topic of a view that is in memory.
+    #[must_use]
+    pub fn topic(&self, tenant: &TenantId, view: &View) -> Option<Arc<Topic>> {
+        let tenant = self.shared.loaded.get(tenant).map(|tenant| Arc::clone(&tenant))?;
+        let inner = tenant.lock();
+        inner.topics.get(view).cloned()
+    }
+
+    /// Has these addresses of a tenant in memory read again, and returns where its views
+    /// stand once they have what was written there before, which is known by the
+    /// versions. `None`: it is not in memory. A store that answers from before a write
+    /// for long is waited for just as long: the caller bounds it.
+    pub async fn mark(&self, id: &TenantId, written: &[(Address, u64)]) -> Option<Mark> {
+        let addresses: Vec<_> = written.iter().map(|(address, _)| address.clone()).collect();
+        let mut pause = REMARK;
+        loop {
+            let tenant = self.shared.loaded.get(id).map(|tenant| Arc::clone(&tenant))?;
+            self.hint(Hint { tenant: id.clone(), addresses: addresses.clone() }).done().await;
+            if tenant.has(written) {
+                return Some(tenant.mark(addresses));
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(LAST_REMARK);
+        }
     }
 
     /// Whether a tenant in memory would keep its limits with these changes. One that
@@ -277,7 +332,8 @@ impl Tenants {
             return Err(FollowError::Tenants);
         }
         let natures = self.shared.router.backends().iter().map(|backend| backend.nature());
-        let tenant = Tenant::new(id.clone(), natures);
+        let Shared { reporters, limits, .. } = &*self.shared;
+        let tenant = Tenant::new(id.clone(), natures, reporters.clone(), limits.streams_per_tenant);
         match self.shared.loaded.entry(id.clone()) {
             Entry::Occupied(known) => return Ok(Arc::clone(known.get())),
             Entry::Vacant(free) => drop(free.insert(Arc::clone(&tenant))),

@@ -6,6 +6,7 @@ use super::lane::{Lane, lock};
 use super::registry::FollowError;
 use crate::backend::{BackendError, Nature, Urgency};
 use crate::fanout::{End, Frames, Subscriber, Topic};
+use crate::fleet::{About, Crew, InstanceId, Mark, Membership, Reporters};
 use crate::limits::REREAD_INTERVAL;
 use crate::source::{Address, Applied};
 use confhub_proto::{Entry, ServiceName, State, TenantId, Update};
@@ -40,6 +41,8 @@ pub(super) struct Tenant {
     pub(super) work: Notify,
     /// One for each backend, as the router numbers them.
     pub(super) lanes: Box<[Lane]>,
+    /// Who follows it, and what they have applied.
+    pub(super) crew: Arc<Crew>,
     inner: Mutex<Inner>,
 }
 
@@ -65,7 +68,12 @@ pub struct TenantStatus {
 }
 
 impl Tenant {
-    pub(super) fn new(id: TenantId, backends: impl Iterator<Item = Nature>) -> Arc<Self> {
+    pub(super) fn new(
+        id: TenantId,
+        backends: impl Iterator<Item = Nature>,
+        reporters: Reporters,
+        streams: usize,
+    ) -> Arc<Self> {
         let inner = Inner {
             entries: Entries::default(),
             topics: HashMap::new(),
@@ -78,6 +86,8 @@ impl Tenant {
             phase: watch::Sender::new(Phase::Loading),
             work: Notify::new(),
             lanes: backends.map(Lane::new).collect(),
+            // As many again may have left a moment ago.
+            crew: Arc::new(Crew::new(reporters, streams.saturating_mul(2))),
             inner: Mutex::new(inner),
         })
     }
@@ -192,6 +202,21 @@ impl Tenant {
         TenantStatus { entries: inner.entries.len(), bytes: inner.entries.bytes(), streams: inner.listeners }
     }
 
+    /// Whether what is in memory is not from before these versions were written. What is
+    /// not there was deleted, then or later.
+    pub(super) fn has(&self, written: &[(Address, u64)]) -> bool {
+        let inner = self.lock();
+        written
+            .iter()
+            .all(|(at, version)| inner.entries.get(at).is_none_or(|entry| entry.version() >= *version))
+    }
+
+    /// Where every view stands now, for changes at these addresses.
+    pub(super) fn mark(&self, addresses: Vec<Address>) -> Mark {
+        let inner = self.lock();
+        Mark::new(addresses, inner.topics.iter().map(|(view, topic)| (view.clone(), Arc::clone(topic))))
+    }
+
     /// Ends every subscription.
     pub(super) fn end(&self, end: End) {
         for topic in self.lock().topics.values() {
@@ -269,4 +294,15 @@ pub struct Listener {
     pub subscriber: Subscriber,
     pub(super) _seat: Seat,
     pub(super) _permit: tokio::sync::OwnedSemaphorePermit,
+    pub(super) membership: Option<Membership>,
+}
+
+impl Listener {
+    /// Has who listens listed among the instances of the tenant for as long as it does.
+    /// False: they are too many, and it is not.
+    pub fn enlist(&mut self, id: Option<InstanceId>, about: About, view: &View, now: SystemTime) -> bool {
+        let Seat { tenant, topic } = &self._seat;
+        self.membership = tenant.crew.join(id, about, view, topic, now);
+        self.membership.is_some()
+    }
 }

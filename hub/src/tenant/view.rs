@@ -28,6 +28,12 @@ impl View {
         self.service.as_ref()
     }
 
+    /// The prefixes, in order; none: all keys.
+    #[must_use]
+    pub fn prefixes(&self) -> &[Prefix] {
+        &self.prefixes
+    }
+
     /// Whether an entry at this address can be seen, unless another wins.
     #[must_use]
     pub fn admits(&self, address: &Address) -> bool {

@@ -59,6 +59,10 @@ pub struct ClientInfo {
     /// Name and version of the SDK, for example `confhub-rust/0.1.0`.
     #[prost(string, tag = "3")]
     pub sdk: ::prost::alloc::string::String,
+    /// Names this client among all others, for as long as it lives: 16 random bytes.
+    /// With it the client says that it reports what it has applied. Empty: it does not.
+    #[prost(bytes = "vec", tag = "4")]
+    pub id: ::prost::alloc::vec::Vec<u8>,
 }
 /// One message of a stream.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -102,6 +106,24 @@ pub struct Welcome {
     /// Version of the hub.
     #[prost(string, tag = "4")]
     pub hub_version: ::prost::alloc::string::String,
+    /// How the caller is to report what it has applied. Absent: not at all.
+    #[prost(message, optional, tag = "5")]
+    pub reports: ::core::option::Option<ReportPace>,
+}
+/// How a client reports what it has applied. Without haste: what is applied while a
+/// report is not due yet is in the next one, which tells of the newest state alone.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReportPace {
+    /// How many reports may be made at once, after a pause.
+    #[prost(uint32, tag = "1")]
+    pub burst: u32,
+    /// The time after which there may be one more.
+    #[prost(message, optional, tag = "2")]
+    pub interval: ::core::option::Option<::prost_types::Duration>,
+    /// A report is made within this time at random, so that those of many clients do
+    /// not come together.
+    #[prost(message, optional, tag = "3")]
+    pub spread: ::core::option::Option<::prost_types::Duration>,
 }
 /// A part of one update. An update is a run of these frames whose last one has
 /// a commit. Nothing of it is visible before the commit; then all of it is.
@@ -737,6 +759,417 @@ pub struct TenantRecord {
     /// When.
     #[prost(message, optional, tag = "5")]
     pub modified_at: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// Tells what a client has applied.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ReportRequest {
+    /// The client, as in ClientInfo: exactly 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub id: ::prost::alloc::vec::Vec<u8>,
+    /// The state that it has applied: exactly 16 bytes, or empty if it has none.
+    #[prost(bytes = "vec", tag = "2")]
+    pub cursor: ::prost::alloc::vec::Vec<u8>,
+    /// What of that state it could not use. At most 16; the first ones if there are more.
+    #[prost(message, repeated, tag = "3")]
+    pub problems: ::prost::alloc::vec::Vec<Problem>,
+    /// An update that it could not apply as a whole, in a few words without any value;
+    /// the state is then the one before. At most 256 bytes.
+    #[prost(string, tag = "4")]
+    pub refused: ::prost::alloc::string::String,
+}
+/// An entry that a client could not use: it goes on with what it had before.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Problem {
+    /// The key of the entry.
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+    /// Why, in a few words without any value. At most 256 bytes.
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// The outcome of a Report.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReportResponse {
+    /// How to report from now on. Absent: as before.
+    #[prost(message, optional, tag = "1")]
+    pub pace: ::core::option::Option<ReportPace>,
+}
+/// Asks for the instances of the caller's tenant.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListInstancesRequest {
+    /// Only those of these services; empty text: those that see shared entries alone.
+    /// None: all. At most 256.
+    #[prost(string, repeated, tag = "1")]
+    pub services: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Only those after this one: the `position` of an earlier answer.
+    #[prost(bytes = "vec", tag = "2")]
+    pub after: ::prost::alloc::vec::Vec<u8>,
+}
+/// Some instances.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListInstancesResponse {
+    /// In the order of service, name and id.
+    #[prost(message, repeated, tag = "1")]
+    pub instances: ::prost::alloc::vec::Vec<Instance>,
+    /// There are more, which are left out because the answer would be over 3 MiB: ask
+    /// again with this as `after`. Empty: there are none.
+    #[prost(bytes = "vec", tag = "2")]
+    pub position: ::prost::alloc::vec::Vec<u8>,
+    /// When the hub says this.
+    #[prost(message, optional, tag = "3")]
+    pub hub_time: ::core::option::Option<::prost_types::Timestamp>,
+}
+/// One client that is connected. What it says of itself is what it says: whoever may
+/// listen to the tenant may take any name, and is seen by this tenant alone.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Instance {
+    /// Its id, 16 bytes; made up by the hub if the client has none.
+    #[prost(bytes = "vec", tag = "1")]
+    pub id: ::prost::alloc::vec::Vec<u8>,
+    /// Who it is, in its own words.
+    #[prost(message, optional, tag = "2")]
+    pub client: ::core::option::Option<ClientInfo>,
+    /// The service whose view it has. Empty: shared entries alone.
+    #[prost(string, tag = "3")]
+    pub service: ::prost::alloc::string::String,
+    /// Where its connection comes from.
+    #[prost(string, tag = "4")]
+    pub address: ::prost::alloc::string::String,
+    /// Since when it is connected.
+    #[prost(message, optional, tag = "5")]
+    pub connected_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// When it last reported. Absent: it has not yet, or never will.
+    #[prost(message, optional, tag = "6")]
+    pub reported_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// The state that it has applied, as it last reported. Empty: none.
+    #[prost(bytes = "vec", tag = "7")]
+    pub cursor: ::prost::alloc::vec::Vec<u8>,
+    /// How many changes of its view it has not applied yet. Absent: more than the hub
+    /// remembers, or it has not reported.
+    #[prost(uint64, optional, tag = "8")]
+    pub changes_behind: ::core::option::Option<u64>,
+    /// For how long the first of them has been out. Absent: as above, or there is none.
+    #[prost(message, optional, tag = "9")]
+    pub time_behind: ::core::option::Option<::prost_types::Duration>,
+    /// What it could not use.
+    #[prost(message, repeated, tag = "10")]
+    pub problems: ::prost::alloc::vec::Vec<Problem>,
+    /// The last update that it could not apply as a whole.
+    #[prost(string, tag = "11")]
+    pub refused: ::prost::alloc::string::String,
+    /// It is not connected just now, but was a moment ago.
+    #[prost(bool, tag = "12")]
+    pub away: bool,
+}
+/// Names changes that were made.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WaitAppliedRequest {
+    /// 1 to 1,000 changes of entries, as they were answered.
+    #[prost(message, repeated, tag = "1")]
+    pub changes: ::prost::alloc::vec::Vec<Written>,
+    /// Only instances of these services, as in ListInstancesRequest.
+    #[prost(string, repeated, tag = "2")]
+    pub services: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The longest wait. The hub answers after 20 s at the latest: ask again.
+    #[prost(message, optional, tag = "3")]
+    pub timeout: ::core::option::Option<::prost_types::Duration>,
+}
+/// One change that was made.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Written {
+    /// The key.
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+    /// The service that the entry belongs to. Empty: shared.
+    #[prost(string, tag = "2")]
+    pub service: ::prost::alloc::string::String,
+    /// The version that was written.
+    #[prost(uint64, tag = "3")]
+    pub version: u64,
+}
+/// How far changes have come.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WaitAppliedResponse {
+    /// What has come of it.
+    #[prost(enumeration = "wait_applied_response::State", tag = "1")]
+    pub state: i32,
+    /// Instances that the changes are for and that report.
+    #[prost(uint64, tag = "2")]
+    pub instances: u64,
+    /// Connected clients that the changes are for and that do not report: nobody waits
+    /// for them.
+    #[prost(uint64, tag = "3")]
+    pub unreporting: u64,
+    /// Those that have not applied the changes, or could not use them: the first 100.
+    #[prost(message, repeated, tag = "4")]
+    pub lacking: ::prost::alloc::vec::Vec<Instance>,
+    /// How many there are of these.
+    #[prost(uint64, tag = "5")]
+    pub lacking_count: u64,
+}
+/// Nested message and enum types in `WaitAppliedResponse`.
+pub mod wait_applied_response {
+    /// What has come of the wait.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+    #[repr(i32)]
+    pub enum State {
+        /// Not set.
+        Unspecified = 0,
+        /// All instances that the changes are for have applied them; there may be none.
+        Applied = 1,
+        /// Some have not applied them yet.
+        Pending = 2,
+        /// Some could not use them.
+        Refused = 3,
+    }
+    impl State {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "STATE_UNSPECIFIED",
+                Self::Applied => "STATE_APPLIED",
+                Self::Pending => "STATE_PENDING",
+                Self::Refused => "STATE_REFUSED",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "STATE_UNSPECIFIED" => Some(Self::Unspecified),
+                "STATE_APPLIED" => Some(Self::Applied),
+                "STATE_PENDING" => Some(Self::Pending),
+                "STATE_REFUSED" => Some(Self::Refused),
+                _ => None,
+            }
+        }
+    }
+}
+/// Asks for a rollout.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StartRolloutRequest {
+    /// The name of the flag.
+    #[prost(string, tag = "1")]
+    pub flag: ::prost::alloc::string::String,
+    /// The service that the flag's entry belongs to. Empty: shared.
+    #[prost(string, tag = "2")]
+    pub service: ::prost::alloc::string::String,
+    /// The variant that is given to more and more users. Empty: `on`.
+    #[prost(string, tag = "3")]
+    pub on: ::prost::alloc::string::String,
+    /// The variant of all others. Empty: `off`.
+    #[prost(string, tag = "4")]
+    pub off: ::prost::alloc::string::String,
+    /// The shares of users, 1 to 20 percentages that grow, for example `12.5`.
+    #[prost(string, repeated, tag = "5")]
+    pub steps: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// How long a step is held once it is applied everywhere.
+    #[prost(message, optional, tag = "6")]
+    pub hold: ::core::option::Option<::prost_types::Duration>,
+    /// How long a step may take to be applied everywhere. Absent: a minute.
+    #[prost(message, optional, tag = "7")]
+    pub apply_timeout: ::core::option::Option<::prost_types::Duration>,
+    /// Whose instances are waited for, as in ListInstancesRequest. None: all.
+    #[prost(string, repeated, tag = "8")]
+    pub services: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// How soon after each other checks come (CheckRollout): if one is missed, the rollout
+    /// pauses, and no step is followed by the next before a check has passed while it was
+    /// held. Absent: there are none.
+    #[prost(message, optional, tag = "9")]
+    pub check_within: ::core::option::Option<::prost_types::Duration>,
+}
+/// Steers a rollout.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SteerRolloutRequest {
+    /// Which one.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// What to do.
+    #[prost(enumeration = "steer_rollout_request::Action", tag = "2")]
+    pub action: i32,
+}
+/// Nested message and enum types in `SteerRolloutRequest`.
+pub mod steer_rollout_request {
+    /// What to do.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+    #[repr(i32)]
+    pub enum Action {
+        /// Not set.
+        Unspecified = 0,
+        /// Stand still, with the flag as it is.
+        Pause = 1,
+        /// Go on; what somebody else has made of the flag is then the state before.
+        Resume = 2,
+        /// Restore the state before, and end.
+        Abort = 3,
+        /// End, with the flag as it is.
+        AbortAndKeep = 4,
+    }
+    impl Action {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "ACTION_UNSPECIFIED",
+                Self::Pause => "ACTION_PAUSE",
+                Self::Resume => "ACTION_RESUME",
+                Self::Abort => "ACTION_ABORT",
+                Self::AbortAndKeep => "ACTION_ABORT_AND_KEEP",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "ACTION_UNSPECIFIED" => Some(Self::Unspecified),
+                "ACTION_PAUSE" => Some(Self::Pause),
+                "ACTION_RESUME" => Some(Self::Resume),
+                "ACTION_ABORT" => Some(Self::Abort),
+                "ACTION_ABORT_AND_KEEP" => Some(Self::AbortAndKeep),
+                _ => None,
+            }
+        }
+    }
+}
+/// The result of a check.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CheckRolloutRequest {
+    /// Of which rollout.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// Whether all is well.
+    #[prost(bool, tag = "2")]
+    pub passed: bool,
+    /// In a few words, at most 256 bytes.
+    #[prost(string, tag = "3")]
+    pub message: ::prost::alloc::string::String,
+}
+/// Asks for rollouts.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListRolloutsRequest {
+    /// Only this one. Empty: all.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+}
+/// Rollouts of the caller's tenant.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListRolloutsResponse {
+    /// The newest first.
+    #[prost(message, repeated, tag = "1")]
+    pub rollouts: ::prost::alloc::vec::Vec<Rollout>,
+}
+/// A rollout.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Rollout {
+    /// Names it.
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// What was asked for.
+    #[prost(message, optional, tag = "2")]
+    pub plan: ::core::option::Option<StartRolloutRequest>,
+    /// How it stands.
+    #[prost(enumeration = "rollout::State", tag = "3")]
+    pub state: i32,
+    /// Why it is paused, rolled back or aborted.
+    #[prost(string, tag = "4")]
+    pub reason: ::prost::alloc::string::String,
+    /// The index of the present step, from 0 on.
+    #[prost(uint32, tag = "5")]
+    pub step: u32,
+    /// The version of the flag that a rollback restores.
+    #[prost(uint64, tag = "6")]
+    pub version_before: u64,
+    /// The version of the flag that the rollout has left.
+    #[prost(uint64, tag = "7")]
+    pub version: u64,
+    /// Who has started it.
+    #[prost(string, tag = "8")]
+    pub author: ::prost::alloc::string::String,
+    /// When it was started.
+    #[prost(message, optional, tag = "9")]
+    pub started_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// When it ended.
+    #[prost(message, optional, tag = "10")]
+    pub ended_at: ::core::option::Option<::prost_types::Timestamp>,
+    /// Until when the present step is held, or has to be applied.
+    #[prost(message, optional, tag = "11")]
+    pub until: ::core::option::Option<::prost_types::Timestamp>,
+    /// What has happened, oldest first.
+    #[prost(message, repeated, tag = "12")]
+    pub events: ::prost::alloc::vec::Vec<RolloutEvent>,
+}
+/// Nested message and enum types in `Rollout`.
+pub mod rollout {
+    /// How it stands.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+    #[repr(i32)]
+    pub enum State {
+        /// Not set.
+        Unspecified = 0,
+        /// The present step is about to be written.
+        Writing = 1,
+        /// It is not yet applied everywhere.
+        Applying = 2,
+        /// It is, and is looked at.
+        Holding = 3,
+        /// It waits for an operator.
+        Paused = 4,
+        /// The state before is about to be restored.
+        RollingBack = 5,
+        /// All steps were made.
+        Done = 6,
+        /// Something was wrong, and the state before is restored.
+        RolledBack = 7,
+        /// An operator has ended it.
+        Aborted = 8,
+    }
+    impl State {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "STATE_UNSPECIFIED",
+                Self::Writing => "STATE_WRITING",
+                Self::Applying => "STATE_APPLYING",
+                Self::Holding => "STATE_HOLDING",
+                Self::Paused => "STATE_PAUSED",
+                Self::RollingBack => "STATE_ROLLING_BACK",
+                Self::Done => "STATE_DONE",
+                Self::RolledBack => "STATE_ROLLED_BACK",
+                Self::Aborted => "STATE_ABORTED",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "STATE_UNSPECIFIED" => Some(Self::Unspecified),
+                "STATE_WRITING" => Some(Self::Writing),
+                "STATE_APPLYING" => Some(Self::Applying),
+                "STATE_HOLDING" => Some(Self::Holding),
+                "STATE_PAUSED" => Some(Self::Paused),
+                "STATE_ROLLING_BACK" => Some(Self::RollingBack),
+                "STATE_DONE" => Some(Self::Done),
+                "STATE_ROLLED_BACK" => Some(Self::RolledBack),
+                "STATE_ABORTED" => Some(Self::Aborted),
+                _ => None,
+            }
+        }
+    }
+}
+/// Something that has happened to a rollout.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RolloutEvent {
+    /// When.
+    #[prost(message, optional, tag = "1")]
+    pub at: ::core::option::Option<::prost_types::Timestamp>,
+    /// What.
+    #[prost(string, tag = "2")]
+    pub text: ::prost::alloc::string::String,
 }
 /// Whether a tenant is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -2486,6 +2919,862 @@ pub mod access_service_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "confhub.v1.AccessService";
     impl<T> tonic::server::NamedService for AccessServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// Generated client implementations.
+#[cfg(feature = "client")]
+pub mod fleet_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value
+    )]
+    use tonic::codegen::http::Uri;
+    use tonic::codegen::*;
+    /// What the instances of the caller's tenant have applied. A caller whose token names
+    /// a service sees and speaks for that service alone.
+    #[derive(Debug, Clone)]
+    pub struct FleetServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl<T> FleetServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> FleetServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                    http::Request<tonic::body::Body>,
+                    Response = http::Response<
+                        <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                    >,
+                >,
+            <T as tonic::codegen::Service<http::Request<tonic::body::Body>>>::Error:
+                Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            FleetServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Tells what the caller has applied, or what it could not use. It is called on the
+        /// connection of the stream that it is about, at the pace that the hub has named in
+        /// its Welcome. NOT_FOUND if this hub has no stream with this id.
+        pub async fn report(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReportRequest>,
+        ) -> std::result::Result<tonic::Response<super::ReportResponse>, tonic::Status> {
+            self.inner.ready().await.map_err(|e| {
+                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
+            })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/confhub.v1.FleetService/Report");
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("confhub.v1.FleetService", "Report"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lists the instances that are connected.
+        pub async fn list_instances(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListInstancesRequest>,
+        ) -> std::result::Result<tonic::Response<super::ListInstancesResponse>, tonic::Status>
+        {
+            self.inner.ready().await.map_err(|e| {
+                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
+            })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path =
+                http::uri::PathAndQuery::from_static("/confhub.v1.FleetService/ListInstances");
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("confhub.v1.FleetService", "ListInstances"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Waits until all connected instances that see the changes have applied them, until
+        /// one has refused them, or until the time is up, whichever is first. Instances that
+        /// come or go meanwhile count as they are at the end.
+        pub async fn wait_applied(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WaitAppliedRequest>,
+        ) -> std::result::Result<tonic::Response<super::WaitAppliedResponse>, tonic::Status>
+        {
+            self.inner.ready().await.map_err(|e| {
+                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
+            })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/confhub.v1.FleetService/WaitApplied");
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("confhub.v1.FleetService", "WaitApplied"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+#[cfg(feature = "server")]
+pub mod fleet_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with FleetServiceServer.
+    #[async_trait]
+    pub trait FleetService: std::marker::Send + std::marker::Sync + 'static {
+        /// Tells what the caller has applied, or what it could not use. It is called on the
+        /// connection of the stream that it is about, at the pace that the hub has named in
+        /// its Welcome. NOT_FOUND if this hub has no stream with this id.
+        async fn report(
+            &self,
+            request: tonic::Request<super::ReportRequest>,
+        ) -> std::result::Result<tonic::Response<super::ReportResponse>, tonic::Status>;
+        /// Lists the instances that are connected.
+        async fn list_instances(
+            &self,
+            request: tonic::Request<super::ListInstancesRequest>,
+        ) -> std::result::Result<tonic::Response<super::ListInstancesResponse>, tonic::Status>;
+        /// Waits until all connected instances that see the changes have applied them, until
+        /// one has refused them, or until the time is up, whichever is first. Instances that
+        /// come or go meanwhile count as they are at the end.
+        async fn wait_applied(
+            &self,
+            request: tonic::Request<super::WaitAppliedRequest>,
+        ) -> std::result::Result<tonic::Response<super::WaitAppliedResponse>, tonic::Status>;
+    }
+    /// What the instances of the caller's tenant have applied. A caller whose token names
+    /// a service sees and speaks for that service alone.
+    #[derive(Debug)]
+    pub struct FleetServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> FleetServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(inner: T, interceptor: F) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for FleetServiceServer<T>
+    where
+        T: FleetService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/confhub.v1.FleetService/Report" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReportSvc<T: FleetService>(pub Arc<T>);
+                    impl<T: FleetService> tonic::server::UnaryService<super::ReportRequest> for ReportSvc<T> {
+                        type Response = super::ReportResponse;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ReportRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut =
+                                async move { <T as FleetService>::report(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReportSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/confhub.v1.FleetService/ListInstances" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListInstancesSvc<T: FleetService>(pub Arc<T>);
+                    impl<T: FleetService> tonic::server::UnaryService<super::ListInstancesRequest>
+                        for ListInstancesSvc<T>
+                    {
+                        type Response = super::ListInstancesResponse;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListInstancesRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as FleetService>::list_instances(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListInstancesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/confhub.v1.FleetService/WaitApplied" => {
+                    #[allow(non_camel_case_types)]
+                    struct WaitAppliedSvc<T: FleetService>(pub Arc<T>);
+                    impl<T: FleetService> tonic::server::UnaryService<super::WaitAppliedRequest> for WaitAppliedSvc<T> {
+                        type Response = super::WaitAppliedResponse;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::WaitAppliedRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as FleetService>::wait_applied(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WaitAppliedSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => Box::pin(async move {
+                    let mut response = http::Response::new(tonic::body::Body::default());
+                    let headers = response.headers_mut();
+                    headers.insert(
+                        tonic::Status::GRPC_STATUS,
+                        (tonic::Code::Unimplemented as i32).into(),
+                    );
+                    headers.insert(
+                        http::header::CONTENT_TYPE,
+                        tonic::metadata::GRPC_CONTENT_TYPE,
+                    );
+                    Ok(response)
+                }),
+            }
+        }
+    }
+    impl<T> Clone for FleetServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "confhub.v1.FleetService";
+    impl<T> tonic::server::NamedService for FleetServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// Generated client implementations.
+#[cfg(feature = "client")]
+pub mod rollout_service_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value
+    )]
+    use tonic::codegen::http::Uri;
+    use tonic::codegen::*;
+    /// Flags that are given to more and more users, one step after the other, for as long as
+    /// all goes well. A hub drives them; operators start and steer them.
+    #[derive(Debug, Clone)]
+    pub struct RolloutServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl<T> RolloutServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> RolloutServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                    http::Request<tonic::body::Body>,
+                    Response = http::Response<
+                        <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                    >,
+                >,
+            <T as tonic::codegen::Service<http::Request<tonic::body::Body>>>::Error:
+                Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            RolloutServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Starts one. NOT_FOUND if there is no such flag, FAILED_PRECONDITION if it has a
+        /// rollout under way or its rule is somebody's own.
+        pub async fn start_rollout(
+            &mut self,
+            request: impl tonic::IntoRequest<super::StartRolloutRequest>,
+        ) -> std::result::Result<tonic::Response<super::Rollout>, tonic::Status> {
+            self.inner.ready().await.map_err(|e| {
+                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
+            })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path =
+                http::uri::PathAndQuery::from_static("/confhub.v1.RolloutService/StartRollout");
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("confhub.v1.RolloutService", "StartRollout"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Pauses one, goes on with it, or ends it.
+        pub async fn steer_rollout(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SteerRolloutRequest>,
+        ) -> std::result::Result<tonic::Response<super::Rollout>, tonic::Status> {
+            self.inner.ready().await.map_err(|e| {
+                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
+            })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path =
+                http::uri::PathAndQuery::from_static("/confhub.v1.RolloutService/SteerRollout");
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("confhub.v1.RolloutService", "SteerRollout"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Tells the result of a check. One that has failed rolls back.
+        pub async fn check_rollout(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CheckRolloutRequest>,
+        ) -> std::result::Result<tonic::Response<super::Rollout>, tonic::Status> {
+            self.inner.ready().await.map_err(|e| {
+                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
+            })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path =
+                http::uri::PathAndQuery::from_static("/confhub.v1.RolloutService/CheckRollout");
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("confhub.v1.RolloutService", "CheckRollout"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lists those that are kept: those under way, and the last that have ended.
+        pub async fn list_rollouts(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListRolloutsRequest>,
+        ) -> std::result::Result<tonic::Response<super::ListRolloutsResponse>, tonic::Status>
+        {
+            self.inner.ready().await.map_err(|e| {
+                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
+            })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path =
+                http::uri::PathAndQuery::from_static("/confhub.v1.RolloutService/ListRollouts");
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("confhub.v1.RolloutService", "ListRollouts"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+#[cfg(feature = "server")]
+pub mod rollout_service_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with RolloutServiceServer.
+    #[async_trait]
+    pub trait RolloutService: std::marker::Send + std::marker::Sync + 'static {
+        /// Starts one. NOT_FOUND if there is no such flag, FAILED_PRECONDITION if it has a
+        /// rollout under way or its rule is somebody's own.
+        async fn start_rollout(
+            &self,
+            request: tonic::Request<super::StartRolloutRequest>,
+        ) -> std::result::Result<tonic::Response<super::Rollout>, tonic::Status>;
+        /// Pauses one, goes on with it, or ends it.
+        async fn steer_rollout(
+            &self,
+            request: tonic::Request<super::SteerRolloutRequest>,
+        ) -> std::result::Result<tonic::Response<super::Rollout>, tonic::Status>;
+        /// Tells the result of a check. One that has failed rolls back.
+        async fn check_rollout(
+            &self,
+            request: tonic::Request<super::CheckRolloutRequest>,
+        ) -> std::result::Result<tonic::Response<super::Rollout>, tonic::Status>;
+        /// Lists those that are kept: those under way, and the last that have ended.
+        async fn list_rollouts(
+            &self,
+            request: tonic::Request<super::ListRolloutsRequest>,
+        ) -> std::result::Result<tonic::Response<super::ListRolloutsResponse>, tonic::Status>;
+    }
+    /// Flags that are given to more and more users, one step after the other, for as long as
+    /// all goes well. A hub drives them; operators start and steer them.
+    #[derive(Debug)]
+    pub struct RolloutServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> RolloutServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(inner: T, interceptor: F) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for RolloutServiceServer<T>
+    where
+        T: RolloutService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/confhub.v1.RolloutService/StartRollout" => {
+                    #[allow(non_camel_case_types)]
+                    struct StartRolloutSvc<T: RolloutService>(pub Arc<T>);
+                    impl<T: RolloutService> tonic::server::UnaryService<super::StartRolloutRequest>
+                        for StartRolloutSvc<T>
+                    {
+                        type Response = super::Rollout;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::StartRolloutRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RolloutService>::start_rollout(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = StartRolloutSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/confhub.v1.RolloutService/SteerRollout" => {
+                    #[allow(non_camel_case_types)]
+                    struct SteerRolloutSvc<T: RolloutService>(pub Arc<T>);
+                    impl<T: RolloutService> tonic::server::UnaryService<super::SteerRolloutRequest>
+                        for SteerRolloutSvc<T>
+                    {
+                        type Response = super::Rollout;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SteerRolloutRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RolloutService>::steer_rollout(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SteerRolloutSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/confhub.v1.RolloutService/CheckRollout" => {
+                    #[allow(non_camel_case_types)]
+                    struct CheckRolloutSvc<T: RolloutService>(pub Arc<T>);
+                    impl<T: RolloutService> tonic::server::UnaryService<super::CheckRolloutRequest>
+                        for CheckRolloutSvc<T>
+                    {
+                        type Response = super::Rollout;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CheckRolloutRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RolloutService>::check_rollout(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CheckRolloutSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/confhub.v1.RolloutService/ListRollouts" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListRolloutsSvc<T: RolloutService>(pub Arc<T>);
+                    impl<T: RolloutService> tonic::server::UnaryService<super::ListRolloutsRequest>
+                        for ListRolloutsSvc<T>
+                    {
+                        type Response = super::ListRolloutsResponse;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListRolloutsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as RolloutService>::list_rollouts(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListRolloutsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => Box::pin(async move {
+                    let mut response = http::Response::new(tonic::body::Body::default());
+                    let headers = response.headers_mut();
+                    headers.insert(
+                        tonic::Status::GRPC_STATUS,
+                        (tonic::Code::Unimplemented as i32).into(),
+                    );
+                    headers.insert(
+                        http::header::CONTENT_TYPE,
+                        tonic::metadata::GRPC_CONTENT_TYPE,
+                    );
+                    Ok(response)
+                }),
+            }
+        }
+    }
+    impl<T> Clone for RolloutServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "confhub.v1.RolloutService";
+    impl<T> tonic::server::NamedService for RolloutServiceServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }

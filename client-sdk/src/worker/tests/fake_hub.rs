@@ -109,7 +109,14 @@ impl Call {
         let service = self.request.service.clone();
         let tenant = tenant.to_owned();
         let hub_version = "test".to_owned();
-        self.send(Kind::Welcome(wire::Welcome { tenant, service, heartbeat_interval, hub_version })).await;
+        self.send(Kind::Welcome(wire::Welcome {
+            tenant,
+            service,
+            heartbeat_interval,
+            hub_version,
+            reports: None,
+        }))
+        .await;
     }
 
     pub(super) async fn update(&self, update: &Update) {

@@ -1,5 +1,6 @@
 //! `apply`: several changes, all or nothing.
 
+use crate::cli::applied::{self, Applied, WaitArgs};
 use crate::cli::args::HubArgs;
 use crate::cli::document::{self, DOCUMENT_BYTES};
 use crate::cli::error::CliError;
@@ -36,12 +37,14 @@ Examples:
   generate-changes | confhub apply -f -
 
 JSON: {\"versions\": [{\"key\", \"service\" (null: shared), \"version\"}, …]}, in the order of the file.
-Exit code 4 if an expected version is another."
+Exit code 4 if an expected version is another, 8 if --wait does not see all of it applied (see `put`)."
 )]
 pub(crate) struct Apply {
     /// The file with the changes; `-` reads standard input
     #[arg(short, long, value_name = "FILE")]
     file: PathBuf,
+    #[command(flatten)]
+    wait: WaitArgs,
     #[command(flatten)]
     pub(crate) hub: HubArgs,
 }
@@ -49,6 +52,8 @@ pub(crate) struct Apply {
 #[derive(Serialize)]
 struct Json {
     versions: Vec<Line>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    applied: Option<Applied>,
 }
 
 #[derive(Serialize)]
@@ -77,15 +82,23 @@ impl Apply {
             service: Some(change.service).filter(|service| !service.is_empty()),
             version,
         };
-        let json = Json { versions: changes.into_iter().zip(answer.versions).map(line).collect() };
+        let written = |line: &Line| wire::Written {
+            key: line.key.clone(),
+            service: line.service.clone().unwrap_or_default(),
+            version: line.version,
+        };
+        let versions: Vec<_> = changes.into_iter().zip(answer.versions).map(line).collect();
+        let applied = self.wait.wait(&hub, versions.iter().map(written).collect()).await?;
+        let json = Json { versions, applied };
         self.hub.output.print(out, &json, || {
             let mut table = table(["KEY", "SERVICE", "VERSION"]);
             for line in &json.versions {
                 let service = line.service.as_deref().unwrap_or("(shared)");
                 table.add_row(vec![line.key.as_str(), service, &line.version.to_string()]);
             }
-            format!("{}{} changes in one commit", table_text(&table), json.versions.len())
+            let applied = applied::text(&json.applied);
+            format!("{}{} changes in one commit{applied}", table_text(&table), json.versions.len())
         })?;
-        Ok(Exit::Ok)
+        Ok(applied::exit(&json.applied))
     }
 }

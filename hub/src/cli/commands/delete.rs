@@ -1,6 +1,7 @@
 //! `delete`: one entry.
 
 use super::{Written, key, wire_service};
+use crate::cli::applied::WaitArgs;
 use crate::cli::args::HubArgs;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
@@ -21,7 +22,8 @@ Examples:
   confhub delete --service ad tenant_config_port --expect-version 3
 
 JSON: {\"key\", \"service\" (null: shared), \"version\" (of the deletion)}.
-Exit code 3 if there is no such entry, 4 if its version is another."
+Exit code 3 if there is no such entry, 4 if its version is another,
+8 if --wait does not see it applied."
 )]
 pub(crate) struct Delete {
     /// The key
@@ -32,6 +34,8 @@ pub(crate) struct Delete {
     /// Delete only if the entry has this version now
     #[arg(long, value_name = "N")]
     expect_version: Option<u64>,
+    #[command(flatten)]
+    wait: WaitArgs,
     #[command(flatten)]
     pub(crate) hub: HubArgs,
 }
@@ -47,7 +51,6 @@ impl Delete {
         };
         let answer = hub.write(&format!("delete `{key}`"), hub.admin().delete(request)).await?;
         let written = Written::new(&key, self.service.as_ref(), answer.version);
-        self.hub.output.print(out, &written, || written.text("deleted as"))?;
-        Ok(Exit::Ok)
+        written.finish(&hub, &self.wait, (self.hub.output, out), "deleted as").await
     }
 }

@@ -10,6 +10,7 @@ mod dev_certificate;
 mod diff;
 mod export;
 mod flag;
+mod fleet;
 mod get;
 mod health;
 mod history;
@@ -18,6 +19,7 @@ mod put;
 mod reconcile;
 mod revoke;
 mod rollback;
+mod rollout;
 mod serve;
 mod status;
 mod tenant;
@@ -31,11 +33,13 @@ pub(crate) use health::Health;
 pub(crate) use serve::Serve;
 pub(crate) use token::Token;
 
+use super::applied::{self, Applied, WaitArgs};
 use super::error::CliError;
 use super::exit::Exit;
+use super::hub::Hub;
 use super::output::{Out, Output};
 use clap::Subcommand;
-use confhub_proto::{Key, ServiceName};
+use confhub_proto::{Key, ServiceName, wire};
 use serde::Serialize;
 
 /// The commands that are clients of a hub.
@@ -54,6 +58,8 @@ pub(crate) enum Operator {
     History(history::History),
     Rollback(rollback::Rollback),
     Status(status::Status),
+    Fleet(fleet::Fleet),
+    Rollout(rollout::RolloutCommand),
     Reconcile(reconcile::Reconcile),
     Revoke(revoke::Revoke),
     Restore(revoke::Restore),
@@ -78,6 +84,8 @@ impl Operator {
             Self::History(history) => history.run(out).await,
             Self::Rollback(rollback) => rollback.run(out).await,
             Self::Status(status) => status.run(out).await,
+            Self::Fleet(fleet) => fleet.run(out).await,
+            Self::Rollout(rollout) => rollout.run(out).await,
             Self::Reconcile(reconcile) => reconcile.run(out).await,
             Self::Revoke(revoke) => revoke.run(out).await,
             Self::Restore(restore) => restore.run(out).await,
@@ -102,6 +110,8 @@ impl Operator {
             Self::History(history) => history.hub.output,
             Self::Rollback(rollback) => rollback.hub.output,
             Self::Status(status) => status.hub.output,
+            Self::Fleet(fleet) => fleet.hub.output,
+            Self::Rollout(rollout) => rollout.output(),
             Self::Reconcile(reconcile) => reconcile.hub.output,
             Self::Revoke(revoke) => revoke.hub.output,
             Self::Restore(restore) => restore.hub.output,
@@ -118,17 +128,36 @@ pub(crate) struct Written {
     key: String,
     service: Option<String>,
     version: u64,
+    /// How far it has come, with `--wait`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    applied: Option<Applied>,
 }
 
 impl Written {
     fn new(key: &Key, service: Option<&ServiceName>, version: u64) -> Self {
-        Self { key: key.to_string(), service: service.map(ToString::to_string), version }
+        Self { key: key.to_string(), service: service.map(ToString::to_string), version, applied: None }
     }
 
     fn text(&self, done: &str) -> String {
         let service =
             self.service.as_ref().map(|service| format!(" of service {service}")).unwrap_or_default();
-        format!("{}{service} {done} version {}", self.key, self.version)
+        format!("{}{service} {done} version {}{}", self.key, self.version, applied::text(&self.applied))
+    }
+
+    /// Waits until it is applied, if that is asked for, prints it, and says how to end.
+    async fn finish(
+        mut self,
+        hub: &Hub,
+        wait: &WaitArgs,
+        print: (Output, Out<'_>),
+        done: &str,
+    ) -> Result<Exit, CliError> {
+        let service = self.service.clone().unwrap_or_default();
+        let change = wire::Written { key: self.key.clone(), service, version: self.version };
+        self.applied = wait.wait(hub, vec![change]).await?;
+        let (output, out) = print;
+        output.print(out, &self, || self.text(done))?;
+        Ok(applied::exit(&self.applied))
     }
 }
 

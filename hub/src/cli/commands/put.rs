@@ -1,6 +1,7 @@
 //! `put`: one entry.
 
 use super::{Written, key, wire_service};
+use crate::cli::applied::WaitArgs;
 use crate::cli::args::HubArgs;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
@@ -25,8 +26,11 @@ Examples:
   confhub put --service ad tenant_config_port 9555
   confhub put tenant_config_limits @limits.json --expect-version 3
   pass show db | confhub put --secret tenant_config_postgres_password -
+  confhub put tenant_config_limit 5 --wait --services cart,checkout
 
-JSON: {\"key\", \"service\" (null: shared), \"version\"}. Exit code 4 if the version is another."
+JSON: {\"key\", \"service\" (null: shared), \"version\"}. Exit code 4 if the version is another.
+With --wait: \"applied\": {\"state\" (applied, pending, refused), \"instances\", \"unreporting\", \"lacking_count\",
+\"lacking\"}, the last as in `confhub fleet`; exit code 8 if the state is not `applied`."
 )]
 pub(crate) struct Put {
     /// The key
@@ -46,6 +50,8 @@ pub(crate) struct Put {
     /// Write only if the entry has this version now; 0: only if there is none
     #[arg(long, value_name = "N")]
     expect_version: Option<u64>,
+    #[command(flatten)]
+    wait: WaitArgs,
     #[command(flatten)]
     pub(crate) hub: HubArgs,
 }
@@ -78,7 +84,6 @@ impl Put {
         };
         let answer = hub.write(&format!("put `{key}`"), hub.admin().put(request)).await?;
         let written = Written::new(&key, self.service.as_ref(), answer.version);
-        self.hub.output.print(out, &written, || written.text("is now"))?;
-        Ok(Exit::Ok)
+        written.finish(&hub, &self.wait, (self.hub.output, out), "is now").await
     }
 }

@@ -2,6 +2,7 @@
 
 use super::history::{entry, revisions};
 use super::{Written, key, wire_service};
+use crate::cli::applied::WaitArgs;
 use crate::cli::args::HubArgs;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
@@ -26,7 +27,8 @@ Examples:
 
 JSON: {\"key\", \"service\" (null: shared), \"version\" (the new one)}.
 A label is a name that the store has for a version, such as Parameter Store's; `confhub history`
-shows them. Exit code 3 if the version is not kept or no version has the label, 4 if the present version is another."
+shows them. Exit code 3 if the version is not kept or no version has the label, 4 if the present version is another,
+8 if --wait does not see it applied."
 )]
 pub(crate) struct Rollback {
     /// The key
@@ -43,6 +45,8 @@ pub(crate) struct Rollback {
     /// Write only if the entry has this version now; 0: only if there is none
     #[arg(long, value_name = "N")]
     expect_version: Option<u64>,
+    #[command(flatten)]
+    wait: WaitArgs,
     #[command(flatten)]
     pub(crate) hub: HubArgs,
 }
@@ -68,10 +72,8 @@ impl Rollback {
         let call = format!("roll `{key}` back to version {to_version}");
         let answer = hub.write(&call, hub.admin().rollback(request)).await?;
         let written = Written::new(&key, self.service.as_ref(), answer.version);
-        self.hub.output.print(out, &written, || {
-            written.text(&format!("has the content of version {to_version} again, as"))
-        })?;
-        Ok(Exit::Ok)
+        let done = format!("has the content of version {to_version} again, as");
+        written.finish(&hub, &self.wait, (self.hub.output, out), &done).await
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::edit::{Changed, JSON_HELP, put, quoted, variant};
 use super::find::{Which, name};
+use crate::cli::applied::WaitArgs;
 use crate::cli::args::HubArgs;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
@@ -43,6 +44,8 @@ pub(super) struct Create {
     #[arg(long, value_name = "TEXT")]
     description: Option<String>,
     #[command(flatten)]
+    wait: WaitArgs,
+    #[command(flatten)]
     pub(super) hub: HubArgs,
 }
 
@@ -54,8 +57,7 @@ impl Create {
         let service = self.which.service.as_ref();
         let version = put(&hub, &name, service, &text, 0).await?;
         let changed = Changed::new(&name, service, &text, version, true);
-        self.hub.output.print(out, &changed, || changed.text())?;
-        Ok(Exit::Ok)
+        changed.finish(&hub, &self.wait, (self.hub.output, out)).await
     }
 
     fn definition(&self) -> Result<DefinitionText, CliError> {

@@ -1,12 +1,13 @@
 //! One change of one flag.
 
-use super::find::{Found, Which, find, words};
+use super::find::{Which, find, words};
+use crate::cli::applied::{self, Applied, WaitArgs};
 use crate::cli::args::HubArgs;
 use crate::cli::commands::wire_service;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::hub::Hub;
-use crate::cli::output::{Out, escaped};
+use crate::cli::output::{Out, Output, escaped};
 use clap::Args;
 use confhub_flags::{DefinitionText, FLAG_TYPE, FlagName};
 use confhub_proto::{Bytes, ServiceName, wire};
@@ -17,7 +18,8 @@ use serde_json::Value;
 pub(super) const JSON_HELP: &str = "\
 JSON: {\"name\", \"key\", \"service\" (null: shared), \"version\", \"changed\" (false: it was so already, and
 nothing was written), \"now\" (in words)}. Exit code 2 if the hub refuses the definition, 3 if there is
-no such flag, 4 if somebody else was faster or --expect-version is another.";
+no such flag, 4 if somebody else was faster or --expect-version is another, 8 if --wait does not
+see it applied (see `put`).";
 
 /// What every command that changes a flag takes.
 #[derive(Debug, Args)]
@@ -27,6 +29,8 @@ pub(super) struct Edit {
     /// Change it only if it has this version now
     #[arg(long, value_name = "N")]
     pub(super) expect_version: Option<u64>,
+    #[command(flatten)]
+    pub(super) wait: WaitArgs,
     #[command(flatten)]
     pub(super) hub: HubArgs,
 }
@@ -40,6 +44,9 @@ pub(super) struct Changed {
     version: u64,
     changed: bool,
     now: String,
+    /// How far it has come, with `--wait`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    applied: Option<Applied>,
 }
 
 impl Edit {
@@ -65,20 +72,8 @@ impl Edit {
         if changed {
             version = put(&hub, &found.name, self.which.service.as_ref(), &after, actual).await?;
         }
-        self.print(out, &found, &after, version, changed)
-    }
-
-    fn print(
-        &self,
-        out: Out<'_>,
-        found: &Found,
-        after: &DefinitionText,
-        version: u64,
-        changed: bool,
-    ) -> Result<Exit, CliError> {
-        let changed = Changed::new(&found.name, self.which.service.as_ref(), after, version, changed);
-        self.hub.output.print(out, &changed, || changed.text())?;
-        Ok(Exit::Ok)
+        let changed = Changed::new(&found.name, self.which.service.as_ref(), &after, version, changed);
+        changed.finish(&hub, &self.wait, (self.hub.output, out)).await
     }
 }
 
@@ -98,14 +93,30 @@ impl Changed {
             version,
             changed,
             now: words(text),
+            applied: None,
         }
+    }
+
+    /// Waits until it is applied, if that is asked for, prints it, and says how to end.
+    pub(super) async fn finish(
+        mut self,
+        hub: &Hub,
+        wait: &WaitArgs,
+        (output, out): (Output, Out<'_>),
+    ) -> Result<Exit, CliError> {
+        let service = self.service.clone().unwrap_or_default();
+        let change = wire::Written { key: self.key.clone(), service, version: self.version };
+        self.applied = wait.wait(hub, vec![change]).await?;
+        output.print(out, &self, || self.text())?;
+        Ok(applied::exit(&self.applied))
     }
 
     /// The same for people.
     pub(super) fn text(&self) -> String {
         let service = self.service.as_ref().map(|name| format!(" of service {name}")).unwrap_or_default();
         let was = if self.changed { "is now" } else { "was so already, and stays" };
-        escaped(&format!("{}{service} {was} version {}: {}", self.name, self.version, self.now))
+        let text = escaped(&format!("{}{service} {was} version {}: {}", self.name, self.version, self.now));
+        text + &applied::text(&self.applied)
     }
 }
 

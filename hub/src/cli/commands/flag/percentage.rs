@@ -5,8 +5,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::output::Out;
 use clap::Args;
-use confhub_flags::{DefinitionText, FlagName, Percentage, set_percentage};
-use serde_json::Value;
+use confhub_flags::{DefinitionText, FlagName, Percentage, set_percentage_of_text};
 
 /// Give a flag to a share of users
 ///
@@ -49,14 +48,7 @@ impl SetPercentage {
         if on == off {
             return Err(CliError::Usage(format!("--on and --off are both `{on}`: name two variants")));
         }
-        let members = ["variants", "targeting"].map(|member| (member.to_owned(), text.value(member)));
-        let mut members = members.into_iter().filter(|(_, value)| *value != Value::Null).collect();
-        set_percentage(name, &mut members, self.share, &on, &off)
-            .map_err(|faults| CliError::Usage(faults.to_string()))?;
-        let rule = members.remove("targeting").unwrap_or_default();
-        if rule != text.value("targeting") {
-            text.set("targeting", rule.to_string());
-        }
-        Ok(())
+        set_percentage_of_text(name, text, self.share, &on, &off)
+            .map_err(|faults| CliError::Usage(faults.to_string()))
     }
 }

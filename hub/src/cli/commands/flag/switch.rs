@@ -126,6 +126,7 @@ impl On {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::applied::WaitArgs;
     use crate::cli::args::{HubArgs, TrustArgs};
     use crate::cli::output::Output;
     use std::time::Duration;
@@ -143,7 +144,7 @@ mod tests {
             output: Output::Json,
         };
         let which = super::super::find::Which { name: "f".to_owned(), service: None };
-        Edit { which, expect_version: None, hub }
+        Edit { which, expect_version: None, wait: WaitArgs::default(), hub }
     }
 
     fn flag(members: &str) -> DefinitionText {
