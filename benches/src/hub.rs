@@ -238,8 +238,16 @@ impl Caller {
     /// # Errors
     /// If the hub refuses.
     pub async fn put(&self, key: &str, value: Bytes) -> Result<u64> {
-        let content = Some(input::json(value));
-        let put = wire::PutRequest { key: key.to_owned(), content, ..wire::PutRequest::default() };
+        self.put_content(key, input::json(value)).await
+    }
+
+    /// Writes any content to a shared entry; returns the version.
+    ///
+    /// # Errors
+    /// If the hub refuses.
+    pub async fn put_content(&self, key: &str, content: wire::Content) -> Result<u64> {
+        let put =
+            wire::PutRequest { key: key.to_owned(), content: Some(content), ..wire::PutRequest::default() };
         Ok(self.admin.clone().put(self.request(put)).await?.into_inner().version)
     }
 

@@ -65,6 +65,9 @@ pub(crate) enum Command {
     /// Measures from an acknowledged write to the value in one SDK client,
     /// beside a unary call of the same hub.
     Roundtrip(RoundtripArgs),
+    /// Measures from the flip of a flag to its being applied in 100 instances of 10
+    /// services, beside a unary call, and what their reports cost the hub.
+    Flip(FlipArgs),
     /// Is the hub, for a program that measures it.
     #[command(hide = true)]
     HubServer(HubServerArgs),
@@ -289,6 +292,21 @@ pub(crate) struct CheckArgs {
     /// File of what is recorded.
     #[arg(long, value_name = "FILE", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/instructions.json"))]
     pub(crate) recorded: PathBuf,
+}
+
+#[derive(ClapArgs)]
+pub(crate) struct FlipArgs {
+    /// Seconds of writing while the cost of reports is measured.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub(crate) seconds: u64,
+    /// Rounds, each with a hub and instances started anew.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) rounds: u32,
+    #[command(flatten)]
+    pub(crate) at: HubArgs,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(ClapArgs)]

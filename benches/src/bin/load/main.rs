@@ -8,6 +8,7 @@
 mod args;
 mod check;
 mod fleet;
+mod flip;
 mod ledger;
 mod memory;
 mod peer;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         Some(Command::Memory(args)) => alone(memory::run(&args)),
         Some(Command::Check(args)) => alone(check::run(&args)),
         Some(Command::Roundtrip(args)) => alone(roundtrip::run(&args)),
+        Some(Command::Flip(args)) => alone(flip::run(&args)),
         None => alone(load(&args.load)),
     };
     match done {
