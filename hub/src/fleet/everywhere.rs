@@ -138,11 +138,15 @@ impl Everywhere {
                     Err(End::TooLarge) => return,
                 },
                 () = sleep_until(due) => {
+                    self.tell().await;
                     if sign <= Instant::now() {
+                        self.remove_left().await;
+                    }
+                    // Nobody asks for the life of a hub that has nothing to tell.
+                    if sign <= Instant::now() && !locked(&self.0.written).is_empty() {
                         self.live().await;
                         sign = Instant::now() + ALIVE;
                     }
-                    self.tell().await;
                     due = Instant::now() + GAP;
                 }
             }
@@ -179,12 +183,16 @@ impl Everywhere {
         self.0.moves.send_modify(|moves| *moves = moves.wrapping_add(1));
     }
 
-    /// Says that this hub lives, and removes what others have left behind.
+    /// Says that this hub lives.
     async fn live(&self) {
         let alive = Record { at_ms: ms((self.0.clock)()), instances: Vec::new() };
         if let (Some(address), Ok(content)) = (record::address(&self.0.hub, None), content(&alive)) {
             self.change(address, Action::Put(content)).await;
         }
+    }
+
+    /// Removes what hubs that are gone have left behind.
+    async fn remove_left(&self) {
         let removed: Vec<_> = {
             let (signs, others) = (locked(&self.0.signs), self.0.others.load());
             let gone = signs.iter().filter(|(_, (_, heard))| heard.elapsed() >= REMOVED);

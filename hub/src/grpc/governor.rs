@@ -39,8 +39,9 @@ const ACCESS: usize = 128;
 /// Such calls a second: a script revokes a thousand tokens in a few seconds.
 const ACCESS_PER_SECOND: usize = 500;
 
-/// Reports of one tenant's instances under way: each takes microseconds.
-const REPORTS: usize = 64;
+/// Reports of one tenant's instances under way: each takes microseconds, and those of so
+/// many instances may all come at the same moment (`fleet::Pace`), several times over.
+const REPORTS: usize = 1_024;
 
 /// Such reports at once, and a second from then on: as many instances as a tenant may
 /// have, spread as the hub asks for. More are refused at once, and keep nobody waiting.
