@@ -23,7 +23,9 @@ impl Alarm {
         Self { at: now, waker: None, sleep: Box::pin(sleep_until(now)) }
     }
 
-    /// Has `cx` woken at `at` at the latest, which is after `now`.
+    /// Has `cx` woken at `at` at the latest, which is after `now`. That has to be the time
+    /// of this very moment, and not of the turn: the alarm may have rung on another thread
+    /// since the turn began, and whoever then believes that it will ring is woken no more.
     pub(super) fn set(&mut self, at: Instant, now: Instant, cx: &mut Context<'_>) {
         let in_time = self.at > now && self.at <= at;
         if in_time && self.waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
@@ -39,5 +41,47 @@ impl Alarm {
             // Time goes on, though not within a turn.
             cx.waker().wake_by_ref();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+    use std::time::Duration;
+    use tokio::time::advance;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_rings_for_what_it_was_set_for_however_often_that_was_put_off() {
+        const SECOND: Duration = Duration::from_secs(1);
+        let count = Arc::<Count>::default();
+        let waker = Waker::from(Arc::clone(&count));
+        let cx = &mut Context::from_waker(&waker);
+        let began = Instant::now();
+        let mut alarm = Alarm::new(began);
+        alarm.set(began + SECOND, began, cx);
+        // Put off, it rings too early, and is set again by who is woken.
+        for rings in 1..4 {
+            alarm.set(Instant::now() + 10 * SECOND, Instant::now(), cx);
+            advance(if rings == 1 { SECOND } else { 10 * SECOND }).await;
+            tokio::task::yield_now().await;
+            assert_eq!(count.0.load(Ordering::SeqCst), rings);
+        }
+        // It has rung while somebody else had the turn: at that moment's time it is set anew.
+        alarm.set(Instant::now() + SECOND, Instant::now(), cx);
+        advance(SECOND).await;
+        tokio::task::yield_now().await;
+        assert_eq!(count.0.load(Ordering::SeqCst), 4);
     }
 }

@@ -5,7 +5,6 @@ use super::breaker::Breaker;
 use super::frames_meter::FramesMeter;
 use super::opening::{self, Opening};
 use super::pace::Pace;
-use super::turn;
 use crate::config::{LimitSettings, TimeSettings};
 use crate::limits::BURST_ACCEPTS;
 use crate::metrics::{Metrics, RefusalLabel};
@@ -289,7 +288,7 @@ impl Connection {
     /// Looks, for as long as there is nothing to read, whether the peer sends what it
     /// has begun and whether it has calls; ready when it is given up.
     fn look(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        let now = turn::now();
+        let now = Instant::now();
         let due = self.meter.due();
         let next = |look: Instant| due.map_or(look, |due| due.min(look));
         // Calls that come and go only put off the next look.

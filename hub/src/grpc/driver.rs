@@ -35,7 +35,7 @@ pub(super) trait Transport {
     /// when the connection has ended.
     fn poll(&mut self, cx: &mut Context<'_>, begin: &mut dyn FnMut(Answering)) -> Poll<Self::Output>;
 
-    /// Whether the peer has reset calls since this was asked last.
+    /// Whether calls may have been reset since this was asked last.
     fn take_reset(&mut self) -> bool;
 
     /// Lets the calls that are open end, and takes no more.

@@ -5,7 +5,6 @@ use super::alarm::Alarm;
 use super::breaker::Breaker;
 use super::connection::Connection;
 use super::driver::{Answering, Transport};
-use super::turn;
 use bytes::Bytes;
 use h2::server::{self, Handshake, SendResponse};
 use h2::{Ping, PingPong, RecvStream};
@@ -117,7 +116,13 @@ where
     }
 
     fn take_reset(&mut self) -> bool {
-        self.breaker.peer().take_reset()
+        // The library resets calls by itself too, for mistakes of the peer that nobody else
+        // sees: that may wait for the next ping.
+        let has_asked = match &mut self.state {
+            State::Open(_, keepalive) => std::mem::take(&mut keepalive.has_asked),
+            State::Handshake(_) => false,
+        };
+        self.breaker.peer().take_reset() || has_asked
     }
 
     fn drain(&mut self) {
@@ -133,19 +138,21 @@ struct Keepalive {
     /// When to ask next, or until when there has to be an answer.
     at: Instant,
     is_asked: bool,
+    /// Whether it has asked since somebody wanted to know.
+    has_asked: bool,
     alarm: Alarm,
     ping_pong: Option<PingPong>,
 }
 
 impl Keepalive {
     fn new(ping_pong: Option<PingPong>) -> Self {
-        let now = turn::now();
-        Self { at: now + KEEPALIVE, is_asked: false, alarm: Alarm::new(now), ping_pong }
+        let now = Instant::now();
+        Self { at: now + KEEPALIVE, is_asked: false, has_asked: false, alarm: Alarm::new(now), ping_pong }
     }
 
     /// Ready when nobody has answered.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let now = turn::now();
+        let now = Instant::now();
         if self.is_asked {
             let Some(ping_pong) = &mut self.ping_pong else { return Poll::Pending };
             match ping_pong.poll_pong(cx) {
@@ -163,7 +170,7 @@ impl Keepalive {
             if ping_pong.send_ping(Ping::opaque()).is_err() {
                 return Poll::Pending;
             }
-            self.is_asked = true;
+            (self.is_asked, self.has_asked) = (true, true);
             self.at = now + KEEPALIVE_TIMEOUT;
             // It has to be asked for the answer, so that it wakes for it.
             return self.poll(cx);
