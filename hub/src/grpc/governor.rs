@@ -40,8 +40,8 @@ const ACCESS: usize = 128;
 const ACCESS_PER_SECOND: usize = 500;
 
 /// Reports of one tenant's instances under way: each takes microseconds, and those of so
-/// many instances may all come at the same moment (`fleet::Pace`), several times over.
-const REPORTS: usize = 1_024;
+/// many instances may come at the same moment (200, says `fleet::Pace`).
+const REPORTS: usize = 256;
 
 /// Such reports at once, and a second from then on: as many instances as a tenant may
 /// have, spread as the hub asks for. More are refused at once, and keep nobody waiting.
