@@ -310,10 +310,11 @@ async fn a_flood_of_reports_is_limited_and_holds_up_no_delivery_and_no_writer() 
     let flooding = Caller::over(flooding, &hub.token("acme")).await;
     let request = wire::ReportRequest { id: vec![1; 16], ..Default::default() };
     let flood = async {
-        let mut refused = 0;
-        // Fewer than a connection may be refused before it is closed.
-        for _ in 0..4 {
-            let calls = (0..400).map(|_| report(&flooding, request.clone()));
+        // More at once than there are places, and more in all than the pace has room for;
+        // no more once some were refused, or the connection would be closed for that.
+        for _ in 0..30 {
+            let calls = (0..900).map(|_| report(&flooding, request.clone()));
+            let mut refused = 0;
             for answer in futures_util::future::join_all(calls).await {
                 match answer {
                     Ok(_) => {}
@@ -321,8 +322,11 @@ async fn a_flood_of_reports_is_limited_and_holds_up_no_delivery_and_no_writer() 
                     Err(status) => panic!("{status}"),
                 }
             }
+            if refused > 0 {
+                return refused;
+            }
         }
-        refused
+        0
     };
     let writes = async {
         for value in 0..20 {
