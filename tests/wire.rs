@@ -222,5 +222,5 @@ async fn a_caller_that_gives_no_time_is_answered_at_once() {
     let (_, answer) = raw.ask(ask("0S"), &write).await;
     let outcome = answer.outcome().await;
     assert_eq!(outcome.status, "4", "DEADLINE_EXCEEDED");
-    assert!(outcome.message.contains("read"), "{}", outcome.message);
+    assert!(outcome.message.contains("not%20begun"), "{}", outcome.message);
 }

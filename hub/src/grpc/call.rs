@@ -132,6 +132,9 @@ pub(super) async fn around(State(edge): State<Arc<Edge>>, mut request: Request, 
         _ => Instant::now() + FOREVER,
     };
     let patience = deadline::given(request.headers()).map_or(CALL, |given| given.min(CALL));
+    if patience.is_zero() {
+        return answer(&Status::deadline_exceeded("not begun: the caller gave it no time (`grpc-timeout`)"));
+    }
     let Ok(mut response) = timeout(patience, next.run(request)).await else {
         let meanwhile = if loads {
             "the tenant is still being loaded: a call after this one joins the load"
