@@ -209,8 +209,7 @@ impl Topic {
     /// The one frame that leads from `from` to the present, if that is one step.
     pub(super) fn step(&self, from: From) -> Option<(Bytes, Position)> {
         let present = self.present.load();
-        let one_behind = from.is_some_and(|from| from + 1 == present.position);
-        let step = present.step.as_ref().filter(|_| one_behind && present.ended.is_none())?;
+        let step = present.step_from(from).filter(|_| present.ended.is_none())?;
         self.make_step(step, &present);
         Some((step.frames.only()?, present.position))
     }
@@ -224,9 +223,7 @@ impl Topic {
         if from == Some(present.position) {
             return Pull::Current(present.state.digest());
         }
-        if let Some(step) = &present.step
-            && from.is_some_and(|from| from + 1 == present.position)
-        {
+        if let Some(step) = present.step_from(from) {
             self.make_step(step, &present);
             return match step.frames.only() {
                 Some(frame) => Pull::Step(frame, present.position),
@@ -290,6 +287,13 @@ impl Topic {
             self.encodings.inc();
             update()
         });
+    }
+}
+
+impl Present {
+    /// What leads here from `from`, if that is the position before.
+    fn step_from(&self, from: From) -> Option<&Step> {
+        self.step.as_ref().filter(|_| from.is_some_and(|from| from + 1 == self.position))
     }
 }
 
